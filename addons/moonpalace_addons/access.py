@@ -46,8 +46,8 @@ class Access:
             refusal = Refusal(500, "the proxy could not check this request", "server_error")
         if refusal is not None:
             flow.response = refusal.response(flow.request.path)
-            asked = quoted(f"{flow.request.method} {flow.request.path.partition('?')[0]}")
-            logger.warning("refused %s: %s", asked, refusal.why)
+            request = quoted(f"{flow.request.method} {flow.request.path.partition('?')[0]}")
+            logger.warning("refused %s: %s", request, refusal.why)
 
     def _refusal(self, flow: HTTPFlow, settings: Settings) -> "Refusal | None":
         is_reverse = isinstance(flow.client_conn.proxy_mode, ReverseMode)
@@ -68,7 +68,7 @@ class Access:
         endpoint, token = self.configuration.endpoint_of(flow), self.configuration.settings.token
         headers = flow.request.headers
         if endpoint.secrets or (token is not None and has_token(flow, token)):
-            for name in CLIENT_KEYS:  # the proxy's token is no business of any endpoint
+            for name in CLIENT_KEYS:  # no endpoint needs the proxy's token
                 headers.pop(name, None)
         if flow.request.method == "OPTIONS":  # a browser's preflight request, which needs no key
             return
@@ -83,11 +83,11 @@ class Access:
 
 
 KEY_HEADERS = {"anthropic.com": "X-Api-Key", "azure.com": "Api-Key"}
-"""Headers for keys of APIs that take no bearer token, by the ends of their host names."""
+"""Headers for the keys of APIs that accept no bearer token, by the ends of their host names."""
 
 
 def key_header(endpoint: Endpoint) -> str:
-    """Return the header in which an endpoint takes its key."""
+    """Return the header for an endpoint's key."""
     host = f".{endpoint.address[1]}"
     return next((header for end, header in KEY_HEADERS.items() if host.endswith(f".{end}")), "Authorization")
 
@@ -104,7 +104,7 @@ class Refusal:
         self.kind = kind
 
     def response(self, path: str) -> Response:
-        """Return it as a response in the API's error format for this path."""
+        """Return the refusal as a response in the API's error format for this path."""
         body = error_body(self.why, self.kind, path)
         return Response.make(self.status, body, {"Content-Type": "application/json"})
 
@@ -151,7 +151,7 @@ def is_allowed(origin: str, allowed: tuple[str, ...]) -> bool:
 
 
 def has_token(flow: HTTPFlow, token: str) -> bool:
-    """Tell whether the client sent the token, comparing in constant time."""
+    """Return whether the client sent the token; the comparison takes constant time."""
     headers = flow.request.headers
     scheme, _, value = headers.get("authorization", "").partition(" ")
     sent = [value.strip() if scheme.lower() == "bearer" else ""]

@@ -79,8 +79,8 @@ class Causes:
             return CLIENT_LEFT if message.startswith((LEFT, CUT)) else BAD_REQUEST
         if message == LEFT or (not client.connected and connection_of(flow) is not None):
             return CLIENT_LEFT
-        if (known := self._failed.get(peer(client))) is not None:
-            return known
+        if (cause := self._failed.get(peer(client))) is not None:
+            return cause
         if message.startswith(ENDED):
             return of_exception(error) if (error := lost_with(flow)) is not None else UPSTREAM_CUT
         has_asked_proxy = flow.server_conn.via is not None and flow.server_conn.timestamp_start is None
@@ -90,8 +90,8 @@ class Causes:
 def lost_with(flow: HTTPFlow) -> Exception | None:
     """Return the exception with which an upstream connection was lost, or None if it was closed."""
     handler = connection_of(flow)
-    found = handler.transports.items() if handler is not None else ()
-    readers = [each.reader for connection, each in found if connection is not flow.client_conn]
+    transports = handler.transports.items() if handler is not None else ()
+    readers = [each.reader for connection, each in transports if connection is not flow.client_conn]
     lost = (reader.exception() for reader in readers if isinstance(reader, asyncio.StreamReader))
     return next(filter(None, lost), None)
 

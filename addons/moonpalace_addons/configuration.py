@@ -24,9 +24,9 @@ from moonpalace_addons.wire.suggestions import did_you_mean
 logger = logging.getLogger(__name__)
 
 NAMED = "moonpalace_endpoint"
-"""Where a flow's metadata have the name of its endpoint, once its path has it no more."""
+"""The metadata key for the name of a flow's endpoint, once it is removed from the path."""
 REFUSED = "moonpalace_refused"
-"""Where a flow's metadata say why the call was refused, if it is stored nevertheless."""
+"""The metadata key for the reason why a call is refused; such a call is stored, too."""
 _NAMED_PATH = re.compile(r"/(?:@|%40)([^/?]*)(.*)", re.DOTALL)  # some clients escape the @
 
 
@@ -41,7 +41,7 @@ class Configuration:
     """Names of this machine on the network, set once the proxy listens on a reachable address."""
 
     by_name: Mapping[str, Endpoint]
-    """The endpoints that have a name."""
+    """The named endpoints."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.ready, self.by_name = False, {}
@@ -53,9 +53,9 @@ class Configuration:
     def _use(self, settings: Settings) -> None:
         self.settings, self.ready = settings, True
         self.by_name = {each.name: each for each in settings.endpoints if each.name is not None}
-        given = [secret for each in settings.endpoints for secret in each.secrets]
-        given += [settings.token] if settings.token else []
-        self._secrets = tuple(secret.encode() for secret in dict.fromkeys(given))
+        secrets = [secret for each in settings.endpoints for secret in each.secrets]
+        secrets += [settings.token] if settings.token else []
+        self._secrets = tuple(secret.encode() for secret in dict.fromkeys(secrets))
 
     def load(self, loader: Loader) -> None:
         """Register the settings as mitmproxy options; all are strings, so that `None` means not given."""
@@ -72,8 +72,8 @@ class Configuration:
         self._refuse_secret_options()
         self._refuse_unknown_options()
         try:
-            given: dict[str, object] = {s.name: getattr(ctx.options, s.option) for s in MITMPROXY_OPTIONS}
-            settings = resolve(given, os.environ, given_as="option")
+            values: dict[str, object] = {s.name: getattr(ctx.options, s.option) for s in MITMPROXY_OPTIONS}
+            settings = resolve(values, os.environ, given_as="option")
         except MoonPalaceError as error:
             # An error in the log during startup ends mitmproxy; an exception would show a traceback as well.
             logger.error("Error: %s", error)  # noqa: TRY400
@@ -105,7 +105,7 @@ class Configuration:
                 logger.error("Error: there is no option %s%s", name, f"; {hint}" if hint else "")
 
     def concerns(self, flow: HTTPFlow) -> bool:
-        """Tell whether a flow is a call to the API: any client's in reverse mode, otherwise those to the endpoint."""
+        """Return whether a flow is a call to the API: any in reverse mode, otherwise those to the endpoints."""
         if not self.ready or is_own(flow):
             return False
         if isinstance(flow.client_conn.proxy_mode, ReverseMode):
@@ -113,33 +113,34 @@ class Configuration:
         return self._at(flow) is not None
 
     def endpoint_of(self, flow: HTTPFlow) -> Endpoint:
-        """Return the endpoint of a call: the one that `Routing` has noted, or that the path names, else the first.
+        """Return the endpoint of a call: the one noted by `Routing`, or named in the path, else the first.
 
-        Where the user has chosen a reverse mode, calls that name no endpoint go to that mode's server; where a forward
-        one, to the host that the client names.
+        If the user chose a reverse mode, calls that name no endpoint go to that mode's server; if a forward mode, to
+        the host that the client names.
         """
         mode = flow.client_conn.proxy_mode
         if not isinstance(mode, ReverseMode):
-            found = self._at(flow) or self.settings.endpoints[0]
-            return found if not found.prefix else replace(found, url=found.site)  # clients name the whole path
+            endpoint = self._at(flow) or self.settings.endpoints[0]
+            # clients name the whole path
+            return replace(endpoint, url=endpoint.site) if endpoint.prefix else endpoint
         name = flow.metadata.get(NAMED) or (self.named(flow) or (None,))[0]
         if name is not None and name in self.by_name:
             return self.by_name[name]
         return self._by_mode.get(mode.data) or self._of_mode(mode.data)
 
     def _of_mode(self, data: str) -> Endpoint:
-        """Return the endpoint of a reverse mode with this data, which stays."""
+        """Return the endpoint for the data of a reverse mode; the result is cached."""
         site, first = endpoint_in(data), self.settings.endpoints[0]
-        found = next((each for each in self.settings.endpoints if each.site == site), None)
-        # The key of an endpoint that has a name is for that endpoint alone.
+        configured = next((each for each in self.settings.endpoints if each.site == site), None)
+        # The key of a named endpoint is only for that endpoint.
         key = first.key if first.name is None else None
-        self._by_mode[data] = endpoint = found or Endpoint(site, key=key, proxy=first.proxy)
+        self._by_mode[data] = endpoint = configured or Endpoint(site, key=key, proxy=first.proxy)
         return endpoint
 
     def named(self, flow: HTTPFlow) -> tuple[str, str] | None:
-        """Return the name of an endpoint with which the path of a call begins, and the path without it, or None.
+        """Return the endpoint's name at the beginning of a call's path, and the path without it; None if there is none.
 
-        Clients of a forward proxy name a host, and no endpoint: its key must not go to another host.
+        Clients of a forward proxy name a host and no endpoint: its key must not go to another host.
         """
         if not self.by_name or not isinstance(flow.client_conn.proxy_mode, ReverseMode):
             return None
@@ -148,7 +149,7 @@ class Configuration:
     def _at(self, flow: HTTPFlow) -> Endpoint | None:
         """Return the endpoint that a client of a forward proxy calls: of several at its host, the one with the path.
 
-        Where several are there and none has the path, the call gets no key, which would be that of any of them.
+        If none of several has the path, the call gets no key, because it could be the wrong one.
         """
         place = (flow.request.host.lower(), flow.request.port)
         there = [each for each in self.settings.endpoints if each.address[1:] == place]
@@ -157,7 +158,7 @@ class Configuration:
         path = flow.request.path.partition("?")[0] + "/"
         serving = [each for each in there if path.startswith(f"{each.prefix}/")]
         without_key = Endpoint(there[0].site, proxy=there[0].proxy)
-        return max(serving, key=lambda each: len(each.prefix), default=without_key)  # of equal ones the first
+        return max(serving, key=lambda each: len(each.prefix), default=without_key)  # the first of several equal ones
 
     def own_secrets(self) -> tuple[bytes, ...]:
         """Return the secret settings, which may occur in requests and answers."""
@@ -165,11 +166,11 @@ class Configuration:
 
 
 def named_in(path: str) -> tuple[str, str] | None:
-    """Return the name of an endpoint with which a path begins, and the rest of it, or None."""
-    found = _NAMED_PATH.fullmatch(path)
-    if found is None:
+    """Return the endpoint's name at the beginning of a path, and the rest of the path; None if there is none."""
+    match = _NAMED_PATH.fullmatch(path)
+    if match is None:
         return None
-    name, rest = found.groups()
+    name, rest = match.groups()
     return name, rest if rest.startswith("/") else f"/{rest}"
 
 

@@ -107,19 +107,19 @@ class ContextCache:
         if settings.cache_key_hint and content.member(HINT) is None and self._takes_hints(call):
             hint(call, content)
         account = self._account(call) if content.size > settings.cache_min_bytes else None
-        found = prefixes(content) if account is not None else []
+        usable = prefixes(content) if account is not None else []
         call.overhead += time.monotonic_ns() - began
-        if self.caches is None or account is None or not found or chooses_itself(call, content):
+        if self.caches is None or account is None or not usable or chooses_itself(call, content):
             return
-        ready = await self.caches.find(account, found)
+        ready = await self.caches.find(account, usable)
         state = call.state(ContextCacheState)
         state.outcome = MISS
         if ready is None:
-            making = self.caches.make(account, content, found[0])
+            making = self.caches.make(account, content, usable[0])
             if making is not None:
                 state.outcome = CREATED
                 making.add_done_callback(lambda task: self._made(call, state, task))
-            making = making or self.caches.making(account, found[0])
+            making = making or self.caches.making(account, usable[0])
             if making is not None and settings.cache_wait:
                 ready = await result_within(making, settings.cache_wait)
         if ready is not None:
@@ -181,7 +181,7 @@ class ContextCache:
             self._without_cache(call, state, flow.response, self.caches, *state.cache)
 
     def response(self, flow: HTTPFlow) -> Awaitable[None] | None:
-        """Do the same on mitmproxy's server, which does not call `moonpalace_refused`; the new answer is not streamed.
+        """Do what `moonpalace_refused` does, on mitmproxy's server, which lacks it; the new answer is not streamed.
 
         Return None if there is nothing to await, as in `request`.
         """
@@ -275,7 +275,7 @@ def use(call: Call, account: Account, ready: Ready, ttl: int) -> None:
 
 
 def chooses_itself(call: Call, content: Content) -> bool:
-    """Tell whether the client uses a cache of its own, named in a header or in the first message."""
+    """Return whether the client uses a cache itself, named in a header or in the first message."""
     if USE in call.flow.request.headers:
         return True
     start, end = content.messages[0]

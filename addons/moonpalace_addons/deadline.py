@@ -92,14 +92,14 @@ def silence(call: Call) -> float:
 
 
 def activity_of(call: Call) -> Activity:
-    """Return the last activity of a call, at first the beginning of its request."""
+    """Return the last activity of a call, initially the beginning of its request."""
     return call.find(Activity) or call.add(Activity(call.started))
 
 
 def end_silence(call: Call, limit: float) -> None:
     """End a silent call, with the side that was silent."""
-    failure, what = whose_silence(call)
-    give_up(call, failure, f"{what} for {limit:g} s (setting idle-timeout)")
+    failure, description = whose_silence(call)
+    give_up(call, failure, f"{description} for {limit:g} s (setting idle-timeout)")
 
 
 def whose_silence(call: Call) -> tuple[Failure, str]:

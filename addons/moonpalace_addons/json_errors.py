@@ -33,6 +33,6 @@ class JsonErrors:
         if failure.status is None or begun:
             return
         endpoint = self.configuration.endpoint_of(flow).url
-        what = "did not send this request" if is_refusal else f"got no answer from {endpoint}"
-        body = error_body(f"MoonPalace {what}: {quoted(flow.error.msg)}", failure.kind, flow.request.path)
+        reason = "did not send this request" if is_refusal else f"got no answer from {endpoint}"
+        body = error_body(f"MoonPalace {reason}: {quoted(flow.error.msg)}", failure.kind, flow.request.path)
         flow_control.answer_and_close(flow, failure.status, body)

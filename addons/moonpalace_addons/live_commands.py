@@ -1,4 +1,4 @@
-"""Commands of mitmweb and of the console of mitmproxy that act on the stored calls of flows."""
+"""Commands of mitmweb and of mitmproxy's console that act on the stored calls of flows."""
 
 import asyncio
 import logging
@@ -22,20 +22,20 @@ KEYS = (
     ("Y", "moonpalace.explain @focus", "Have a model explain the stored call"),
     ("s", "console.command moonpalace.export @focus ", "Export the stored call to a folder"),
 )
-"""Keys of the console that mitmproxy leaves free, in the list of flows and in a flow."""
+"""Keys of the console that mitmproxy does not use in the list of flows and in a flow."""
 CATEGORIES = ("good", "bad")
 ANSWERS = ("yes", "again")
-"""What a user can say to `moonpalace.explain`."""
+"""The words that the user may pass to `moonpalace.explain`."""
 EXPLAINING_TIMEOUT = 3600.0
 """Seconds: the model that explains has its own limits."""
 MAX_NAMED = 3
-"""Calls that the log names by their numbers."""
+"""Maximum calls that the log lists by their numbers."""
 QUITTING_TIMEOUT = 5.0
-"""Seconds for which the end of mitmproxy waits for commands under way."""
+"""Seconds that mitmproxy waits at its end for running commands."""
 
 
 class LiveCommands:
-    """Run `mpal` on the calls of flows, in the background, and log what it says; the console shows longer texts."""
+    """Run `mpal` on the calls of flows, in the background, and log its output; the console shows longer texts."""
 
     name = "moonpalace-commands"
 
@@ -49,7 +49,7 @@ class LiveCommands:
             console.bind_keys(ctx.master.keymap, KEYS)  # type: ignore[attr-defined]
 
     async def done(self) -> None:
-        """Wait for the running commands, and end those that take long."""
+        """Wait for the running commands, and kill those that take long."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=QUITTING_TIMEOUT)
             for task in late:
@@ -80,16 +80,16 @@ class LiveCommands:
 
     @command.command("moonpalace.explain")  # type: ignore[untyped-decorator]
     def explain(self, flows: Sequence[Flow], *answers: str) -> None:
-        """Have a model explain the stored calls of flows: the first time only shows what it would get.
+        """Have a model explain the stored calls of flows: the first time, only show what would be sent to it.
 
-        With "yes" it is sent; with "again" it is asked again though there is an explanation.
+        With "yes" it is sent; with "again" the model is asked again although there is an explanation.
         """
-        given = [each.removeprefix("--") for each in answers]
-        if not set(given) <= set(ANSWERS):
+        words = [each.removeprefix("--") for each in answers]
+        if not set(words) <= set(ANSWERS):
             raise CommandError(f"say {' or '.join(ANSWERS)}, or nothing")
-        self._start("explain", flows, *(f"--{each}" for each in given), patience=EXPLAINING_TIMEOUT)
+        self._start("explain", flows, *(f"--{each}" for each in words), patience=EXPLAINING_TIMEOUT)
 
-    def _start(self, what: str, flows: Sequence[Flow], *more: str, patience: float = mpal.TIMEOUT) -> None:
+    def _start(self, command: str, flows: Sequence[Flow], *more: str, patience: float = mpal.TIMEOUT) -> None:
         """Start a command of `mpal`."""
         stored = {
             uuid: row for flow in flows if (row := kept.row_of(flow)) is not None and (uuid := kept.uuid_of(flow))
@@ -97,19 +97,19 @@ class LiveCommands:
         if not stored:
             raise CommandError("none of these flows is a stored call")
         names = [f"#{row}" for row in stored.values()]
-        about = " ".join(["mpal", what, *(names if len(names) <= MAX_NAMED else [f"({len(names)} calls)"]), *more])
-        # By their uuids, since a flow from a file may have the number of another store's row.
-        task = asyncio.get_running_loop().create_task(self._run(about, [what, *stored, *more], patience))
+        about = " ".join(["mpal", command, *(names if len(names) <= MAX_NAMED else [f"({len(names)} calls)"]), *more])
+        # By uuid, because a flow from a file may have a row number of another store.
+        task = asyncio.get_running_loop().create_task(self._run(about, [command, *stored, *more], patience))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, about: str, arguments: Sequence[str], patience: float) -> None:
         logger.log(ALERT, "%s …", about)
         try:
-            said, is_done = await mpal.run(arguments, self.configuration.settings, patience)
-            is_shown = is_done and "\n" in said and console.is_console()
-            logger.log(logging.INFO if is_shown else ALERT if is_done else logging.WARNING, "%s: %s", about, said)
+            output, is_done = await mpal.run(arguments, self.configuration.settings, patience)
+            is_shown = is_done and "\n" in output and console.is_console()
+            logger.log(logging.INFO if is_shown else ALERT if is_done else logging.WARNING, "%s: %s", about, output)
             if is_shown:
-                console.show(said)
+                console.show(output)
         except Exception:
             logger.exception("%s failed because of a fault in MoonPalace", about)

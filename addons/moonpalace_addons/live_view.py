@@ -1,4 +1,4 @@
-"""Show calls in mitmweb and in the console of mitmproxy: what each row is, streams while they run, within a limit."""
+"""Show calls in mitmweb and in mitmproxy's console: a description in each row, and running streams, within a limit."""
 
 import asyncio
 import contextlib
@@ -26,20 +26,20 @@ from moonpalace_addons.writer_process.messages import RowLine
 logger = logging.getLogger(__name__)
 
 INTERVAL = 1.0
-"""Seconds between updates of what is shown of running streams, and between looks at the limits."""
+"""Seconds between updates of running streams, and between checks of the limits."""
 GROWTH = 1.05
-"""How much a stream must have grown to be shown again, because each time it is read from its beginning."""
+"""Growth after which a stream is shown again, as a factor, because it is then parsed from its beginning."""
 MIN_LOG = 1000
-"""Minimum size of the event log, in which each call makes an entry; mitmproxy's own is 10,000."""
+"""Minimum size of the event log, to which each call adds an entry; mitmproxy's own is 10,000."""
 MARKS = {"bad": ":red_circle:", "warning": ":orange_circle:"}
-"""The marks of calls that failed, and of answers that were cut off, by the style of their outcome."""
+"""The marks of calls that failed and of answers that were cut off, by the style of their outcome."""
 REPLAY_OF_CUT = "only the beginning of this request is kept in the view: mpal export --curl has all of it"
 
 
 class LiveView:
-    """Say in each row of the view what the call is, and keep the view small. mitmdump has no view, and not this addon.
+    """Describe each call in its row of the view, and keep the view small. mitmdump has no view and not this addon.
 
-    Rows of the store are told by the writer's process, on another thread.
+    The writer's process reports the rows of the store, on another thread.
     """
 
     name = "moonpalace-live-view"
@@ -52,15 +52,15 @@ class LiveView:
         self._has_options = False
         self._rows: deque[RowLine] = deque()
         self._flows: dict[str, HTTPFlow] = {}
-        """Flows by the uuid of their call, until the row of the ended call has been told."""
+        """Flows by the uuid of their call, until the final row of the call has been reported."""
         self._watched: dict[str, tuple[HTTPFlow, Watch, int]] = {}
-        """Running streams by the ID of their flow, with the size at which they were last shown."""
+        """Running streams by the ID of their flow, with the size that was last shown."""
         self._order: dict[str, None] = {}
         """The IDs of all flows that may be in the view, oldest first."""
         self._over: list[HTTPFlow] = []
 
     def configure(self, _: object) -> None:
-        """Show the column of comments, and protect the page by the password that is set, before it opens."""
+        """Show the column of comments, and set the page's password before the page opens."""
         if self._has_options or not (self.configuration.ready and web_page.is_mitmweb()):
             return
         self._has_options = True
@@ -74,7 +74,7 @@ class LiveView:
             web_page.set_password(password)
 
     def running(self) -> None:
-        """Add the content view, and start looking at streams and limits."""
+        """Add the content view, and start checking streams and limits."""
         self._loop = asyncio.get_running_loop()
         contentviews.add(CallView(flow_view.focus_on if web_page.is_mitmweb() else lambda _: None))
         self._take_rows()
@@ -83,18 +83,18 @@ class LiveView:
             self._ticker = asyncio.create_task(self._tick())
 
     async def done(self) -> None:
-        """Stop looking."""
+        """Stop the checks."""
         if self._ticker is not None:
             self._ticker.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ticker
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
-        """Refuse to connect to mitmweb's page: whoever may use the proxy need not be allowed to see all calls."""
-        page, wanted = web_page.address(), data.server.address
-        if page is None or wanted is None or data.server.via is not None:
+        """Refuse to connect to mitmweb's page: not everybody who may use the proxy may see all calls."""
+        page, target = web_page.address(), data.server.address
+        if page is None or target is None or data.server.via is not None:
             return
-        host, port = wanted[:2]
+        host, port = target[:2]
         if port == page[1] and (host == page[0] or is_loopback_name(host)):
             data.server.error = "mitmweb's page is not an endpoint: set --endpoint to the API"
 
@@ -137,7 +137,7 @@ class LiveView:
     # ---- rows -----------------------------------------------------------------------------------------------------
 
     def put_row(self, row: RowLine) -> None:
-        """Take the report of a row; thread-safe."""
+        """Queue the report of a row; thread-safe."""
         self._rows.append(row)
         if self._loop is not None and len(self._rows) == 1:
             with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -185,10 +185,10 @@ class LiveView:
                 flow.response.stream = True  # it knows the flow and keeps all that has passed
         excess = len(self._order) - self.configuration.settings.live_limit
         for flow_id in list(self._order) if excess > 0 else ():
-            found = flow_view.shown(flow_id)
-            if excess > 0 and (found is None or is_finished(found)):
+            oldest = flow_view.shown(flow_id)
+            if excess > 0 and (oldest is None or is_finished(oldest)):
                 excess -= 1
-                self._drop(flow_id, found)
+                self._drop(flow_id, oldest)
 
     def _drop(self, flow_id: str, flow: Flow | None) -> None:
         del self._order[flow_id]
@@ -198,14 +198,14 @@ class LiveView:
 
 
 def is_finished(flow: Flow) -> bool:
-    """Tell whether a flow may leave the view."""
+    """Return whether a flow may be removed from the view."""
     response = flow.response if isinstance(flow, HTTPFlow) else None
     has_ended = flow.error is not None or (response is not None and response.timestamp_end is not None)
     return has_ended and not (flow.live or flow.intercepted)
 
 
 def show(flow: HTTPFlow, watch: Watch) -> None:
-    """Put the received part of its stream into a flow; mitmproxy itself puts nothing there before the end."""
+    """Put the received part of its stream into a flow, which mitmproxy itself only does at the end."""
     if flow.response is None:
         return
     kept.set_times(flow, watch.times)
@@ -216,7 +216,7 @@ def show(flow: HTTPFlow, watch: Watch) -> None:
 
 
 def tell(flow: HTTPFlow, row: RowLine) -> None:
-    """Describe a call in its flow."""
+    """Set the comment and the other data of a flow from its row."""
     flow.metadata[kept.ROW] = row.row_id
     flow.metadata[kept.PRICE] = row.price
     flow.metadata[kept.WARNINGS] = list(row.warnings)

@@ -29,10 +29,10 @@ class ReverseProxy:
     def __init__(self, configuration: Configuration, *, opens: bool = False) -> None:
         self.configuration = configuration
         self.opens = opens
-        """Whether this addon opens the socket, as mitmproxy was started without one."""
+        """Whether this addon opens the socket, because mitmproxy was started without a mode."""
         self.proxy: OutgoingProxy | None = None
         self.others: Mapping[tuple[str, int], OutgoingProxy | None] = {}
-        """Those of endpoints with a name, by host and port."""
+        """The outgoing proxies of named endpoints, by host and port."""
 
     async def running(self) -> None:
         """Take over the listening socket unless the user chose a mode."""
@@ -44,7 +44,7 @@ class ReverseProxy:
         ctx.options.update(**mitmproxy_options(settings))
         if self.opens:
             ctx.options.update(server=True)
-        await proxyserver().setup_servers()  # waits for the change that the options have started
+        await proxyserver().setup_servers()  # wait for the change that setting the options has started
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Address the call to the endpoint, through the outgoing proxy if there is one."""
@@ -57,8 +57,8 @@ class ReverseProxy:
             # mitmproxy would do this before the client's Host could be checked; see keep_host_header below.
             host, port, scheme = flow.request.host, flow.request.port, flow.request.scheme
             standard = port == (443 if scheme == "https" else 80)
-            shown = f"[{host}]" if ":" in host else host
-            flow.request.host_header = shown if standard else f"{shown}:{port}"
+            quoted_host = f"[{host}]" if ":" in host else host
+            flow.request.host_header = quoted_host if standard else f"{quoted_host}:{port}"
         if self.proxy is not None or self.others:
             proxy = self._proxy_of(flow)
             flow.server_conn.via = proxy.address if proxy else None
@@ -79,7 +79,7 @@ class ReverseProxy:
 
 
 def address_to(flow: HTTPFlow, endpoint: Endpoint) -> None:
-    """Send a call to its endpoint, whose path precedes that of the call."""
+    """Send a call to its endpoint, whose own path precedes that of the call."""
     scheme, host, port = endpoint.address
     request = flow.request
     if (request.host, request.port, request.scheme) != (host, port, scheme):

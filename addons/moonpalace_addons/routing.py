@@ -18,13 +18,13 @@ class Routing:
         self.configuration = configuration
 
     def requestheaders(self, flow: HTTPFlow) -> None:
-        """Note the endpoint, or refuse a name that there is not; Capture stores such a call as any other."""
+        """Note the endpoint, or refuse an unknown name; Capture stores such a call like any other."""
         if flow.response is not None or not self.configuration.concerns(flow):
             return
-        found = self.configuration.named(flow)
-        if found is None:
+        named = self.configuration.named(flow)
+        if named is None:
             return
-        name, rest = found
+        name, rest = named
         if name not in self.configuration.by_name:
             flow.metadata[REFUSED] = why = unknown(name, self.configuration.by_name)
             body = error_body(why, "resource_not_found_error", flow.request.path)
@@ -35,5 +35,5 @@ class Routing:
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """Return the message to a client that names an endpoint which is not configured."""
+    """Return the error message for a client that names an unknown endpoint."""
     return f"MoonPalace has no endpoint called {quoted(name) or "''"}: config.yaml names {', '.join(known)}"

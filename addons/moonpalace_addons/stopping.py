@@ -117,7 +117,7 @@ def on_signals(act: Callable[[], None]) -> None:
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
         except (RuntimeError, ValueError):
-            return  # not in the main thread, which alone gets signals
+            return  # not in the main thread, which alone receives signals
 
 
 def let_go(terminal: list[int]) -> None:

@@ -66,9 +66,9 @@ class Tunnels:
             return
         last, left_out = flow.websocket.messages[-1], flow.metadata.pop(LEFT_OUT, 0)
         self._take(flow.client_conn, flow.websocket.messages, left_out)
-        kept = self._open[flow.client_conn.id][0].find(WebSocketCalls)
-        if kept is not None:
-            kept.take(last.content, from_client=last.from_client, is_text=last.is_text, left_out=left_out)
+        messages = self._open[flow.client_conn.id][0].find(WebSocketCalls)
+        if messages is not None:
+            messages.take(last.content, from_client=last.from_client, is_text=last.is_text, left_out=left_out)
 
     def tcp_message(self, flow: TCPFlow) -> None:
         """Count bytes."""
@@ -106,11 +106,11 @@ class Tunnels:
 
     def moonpalace_tunnel_end(self, flow: HTTPFlow) -> None:
         """End the call of another protocol, on our engine."""
-        known = self._open.get(flow.client_conn.id)
-        if known is None:
+        tunnel = self._open.get(flow.client_conn.id)
+        if tunnel is None:
             return
         to_api, to_client, by_client, failure = flow.metadata.pop(PASSED)
-        known[1].size.update({True: to_api, False: to_client})
+        tunnel[1].size.update({True: to_api, False: to_client})
         self._end(flow.client_conn, by_client, "", failure)
 
     def client_disconnected(self, client: Client) -> None:
@@ -126,12 +126,14 @@ class Tunnels:
         else:
             side = {True: "the client ended it", False: "the API ended it", None: "it ended"}[by_client]
             how_ended = f"{side} {how}".strip()
-        kept = call.find(WebSocketCalls)
-        call.warnings.append(f"{description(tunnel, kept)}; {how_ended} after {time.monotonic() - tunnel.began:.1f} s")
+        messages = call.find(WebSocketCalls)
+        call.warnings.append(
+            f"{description(tunnel, messages)}; {how_ended} after {time.monotonic() - tunnel.began:.1f} s"
+        )
         if call.flow.metadata.pop(UNREAD, False):
             call.warnings.append(NOT_READ)
-        if kept is not None:
-            kept.end(*(call.given_up or (failure or (CLIENT_LEFT if by_client else UPSTREAM_CUT), how_ended)))
+        if messages is not None:
+            messages.end(*(call.given_up or (failure or (CLIENT_LEFT if by_client else UPSTREAM_CUT), how_ended)))
         why = call.given_up or ((failure, how_ended) if failure is not None else ())
         self.recorder.put(ended(call, *why))
 
@@ -142,14 +144,14 @@ class Tunnels:
             self._end(call.flow.client_conn, None, "")
 
 
-def description(tunnel: Tunnel, kept: WebSocketCalls | None) -> str:
+def description(tunnel: Tunnel, websocket: WebSocketCalls | None) -> str:
     """Describe the data that passed through a tunnel, and which of it is kept elsewhere or not at all."""
     counts = []
     for from_client, side in ((True, "the client"), (False, "the API")):
         messages = f"{tunnel.messages[from_client]} messages, " if tunnel.protocol == "WebSocket" else ""
         counts.append(f"from {side} {messages}{tunnel.size[from_client]} bytes")
     amounts = "; ".join(counts)
-    if kept is None:
+    if websocket is None:
         return f"what passed through the tunnel ({tunnel.protocol}) is not kept: {amounts}"
-    calls = f"; calls in it with rows of their own: {kept.count}" if kept.count else ""
+    calls = f"; calls in it with rows of their own: {websocket.count}" if websocket.count else ""
     return f"what passed through the WebSocket: {amounts}{calls}"

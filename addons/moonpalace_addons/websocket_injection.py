@@ -1,4 +1,4 @@
-"""Have mitmproxy's command `inject.websocket` work on our engine too."""
+"""Make mitmproxy's command `inject.websocket` work on our engine."""
 
 from mitmproxy import command
 from mitmproxy.flow import Flow

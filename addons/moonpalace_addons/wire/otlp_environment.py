@@ -22,7 +22,11 @@ def asked_by(environ: Environment) -> str | None:
         return None
     names = {ENDPOINT: SIGNALS} | {endpoint_of(signal): (signal,) for signal in SIGNALS}
     return next(
-        (name for name, wanted in names.items() if environ.get(name) and any(wants(each, environ) for each in wanted)),
+        (
+            name
+            for name, signals in names.items()
+            if environ.get(name) and any(wants(each, environ) for each in signals)
+        ),
         None,
     )
 

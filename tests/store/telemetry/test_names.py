@@ -8,7 +8,7 @@ from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 from opentelemetry.semconv.attributes import error_attributes, http_attributes, server_attributes
 
 from moonpalace_addons.store.fields import FIELDS
-from moonpalace_addons.store.telemetry import asked
+from moonpalace_addons.store.telemetry import parameters
 from moonpalace_addons.store.telemetry.names import ATTRIBUTES, CONTENT, LABELS, METRICS, Attribute
 
 NEW_NAMES = {
@@ -52,9 +52,9 @@ def test_each_name_is_there_once() -> None:
 @pytest.mark.parametrize("each", ATTRIBUTES, ids=lambda each: each.name)
 def test_each_value_has_one_source(each: Attribute) -> None:
     """It is a stored field of the catalogue, a member of the request, or follows from them."""
-    assert [bool(each.field), bool(each.asked), bool(each.value), bool(each.common)].count(True) == 1
+    assert [bool(each.field), bool(each.parameter), bool(each.value), bool(each.common)].count(True) == 1
     assert not each.field or FIELDS[each.field].value is None
-    assert not isinstance(each.asked, str) or not each.asked or each.asked in asked.MEMBERS
+    assert not isinstance(each.parameter, str) or not each.parameter or each.parameter in parameters.MEMBERS
 
 
 def test_each_metric_has_a_field() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.state import State
-from moonpalace_addons.store.telemetry import asked
+from moonpalace_addons.store.telemetry import parameters
 from moonpalace_addons.store.telemetry.spans import CallSpan, span_of
 from tests.exchanges import an_exchange
 
@@ -16,7 +16,7 @@ TRACED = f"Accept: */*\r\ntraceparent: 00-{TRACE}-{SPAN}-01\r\n"
 
 def span(call: Exchange, **fields: object) -> CallSpan:
     """Return the span of a call that asked a model for something."""
-    found = span_of(call, asked.of_fields(fields))
+    found = span_of(call, parameters.of_fields(fields))
     assert found is not None
     return found
 

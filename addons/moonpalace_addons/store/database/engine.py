@@ -39,12 +39,12 @@ DRIVERS = {
 
 
 def unopened_store(url: str) -> Engine:
-    """Return an engine on a store that is unavailable at present, for a caller that had it open and waits for it."""
+    """Return an engine on a store that is currently unavailable, for a caller that had it open and waits for it."""
     return make_engine(parse_url(url))
 
 
 def parse_url(url: str) -> URL:
-    """Return the parsed SQLAlchemy URL with our driver; the StoreError for a bad one does not repeat the password."""
+    """Parse a URL, and set our driver; the StoreError for an invalid one does not repeat the password."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -118,8 +118,8 @@ def for_deleting(engine: Engine, cache_size: int) -> Iterator[Engine]:
     """Yield an engine on the same store for deleting many rows, on SQLite with a page cache of `cache_size` bytes.
 
     SQLite's default of 2 MB is smaller than the index of pieces, so random changes to it would write pages repeatedly.
-    Pages that become free are not overwritten with zeros, which would write all that is deleted once more: whoever uses
-    this gives them back to the disk.
+    Freed pages are not overwritten with zeros, which would double the writing; the caller returns them to the file
+    system.
     """
     if sqlite_file(engine.url) is None:
         yield engine
@@ -237,15 +237,15 @@ def migrate(connection: Connection, revision: str = "head") -> None:
     config.set_main_option("script_location", "moonpalace_addons.store:migrations")
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    drop_views(connection)  # what is shown by a view cannot be changed
+    drop_views(connection)  # columns that a view shows cannot be changed
     command.upgrade(config, revision)
     if revision == "head":
         make_views(connection)
 
 
-def refusal(what: str, url: URL, error: DBAPIError) -> StoreError:
-    """Return the StoreError for a database error: what failed, where and why."""
-    return StoreError(f"{what} {shown(url)}: {reason(error, sqlite_file(url))}")
+def refusal(action: str, url: URL, error: DBAPIError) -> StoreError:
+    """Return the StoreError for a database error: the action that failed, the store and the reason."""
+    return StoreError(f"{action} {shown(url)}: {reason(error, sqlite_file(url))}")
 
 
 def reason(error: DBAPIError, file: Path | None) -> str:

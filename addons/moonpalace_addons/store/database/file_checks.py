@@ -24,8 +24,8 @@ ADVICE = "give another database with --database"
 def is_store_file(file: Path) -> bool:
     """Return whether a file is empty or a store, ours or the original MoonPalace's, without changing it.
 
-    False if that cannot be determined at present, e.g. while another process has it locked. Raises StoreError if the
-    file is something else.
+    Return False if that cannot be determined now, for instance because another process has locked it. Raise StoreError
+    if the file is something else.
     """
     try:
         kind, size = file.stat().st_mode, file.stat().st_size
@@ -66,7 +66,7 @@ def check_uri(file: Path) -> str:
 
 
 def file_of(url: str) -> Path | None:
-    """Return the file of the URL of an SQLite store, None for any other URL and for one that needs to be parsed."""
+    """Return the file of an SQLite URL; None for any other URL and for one that needs to be parsed."""
     path = url.removeprefix("sqlite:///")
     return None if path in (url, "", ":memory:") or "?" in path or "%" in path else Path(path)
 
@@ -77,7 +77,7 @@ def missing(file: Path) -> StoreError:
 
 
 def has_no_calls(file: Path) -> bool:
-    """Tell whether a file is a store of this version without a call; False if that cannot be told at present."""
+    """Return whether a file is a store of this version without any call; False if that cannot be determined now."""
     try:
         with closing(sqlite3.connect(check_uri(file), uri=True, timeout=CHECK_TIMEOUT)) as connection:
             is_current = list(connection.execute("SELECT version_num FROM alembic_version")) == [(REVISION,)]

@@ -14,9 +14,9 @@ logger = logging.getLogger(__name__)
 
 
 def is_store_failure(error: Exception) -> bool:
-    """Return whether an error is certainly the store's: it is locked, full, read-only, damaged or missing.
+    """Return whether an error is certainly the store's fault: it is locked, full, read-only, damaged or missing.
 
-    Other errors may still be; only whether the store accepts other calls at the same time tells.
+    Other errors may be, too; that shows only when the store accepts other calls at the same time.
     """
     if isinstance(error, OSError | StoreError | PoolTimeoutError):
         return True

@@ -142,12 +142,12 @@ def begin(connection: Connection) -> None:
 
 
 def limit_statements(connection: Connection, seconds: float) -> None:
-    """End statements of this transaction that take longer; a limit that is lower already stays."""
+    """Limit the duration of this transaction's statements; a lower existing limit is kept."""
     connection.exec_driver_sql(LIMIT_STATEMENTS, {"limit": f"{milliseconds(seconds)}ms"})
 
 
 def is_statement_timeout(error: BaseException | None) -> bool:
-    """Tell whether the server has ended a statement at its limit; its message is in the server's language."""
+    """Return whether the server ended a statement at its limit; the error's text may be in any language."""
     return getattr(error, "sqlstate", None) == QUERY_CANCELED
 
 

@@ -44,13 +44,13 @@ def within[T](waiting: Waiting[T], timeout: float) -> Waiting[T]:
     """Wrap a wait generator; raises SilentServerError once nothing has been ready for `timeout` seconds."""
     last_response = time.monotonic()
     try:
-        wanted = next(waiting)
+        events = next(waiting)
         while True:
-            ready = yield wanted
+            ready = yield events
             if ready:
                 last_response = time.monotonic()
             elif time.monotonic() - last_response > timeout:
                 raise SilentServerError(f"the server has not answered for {timeout:g} s")
-            wanted = waiting.send(ready)
+            events = waiting.send(ready)
     except StopIteration as end:
         return cast(T, end.value)

@@ -1,4 +1,4 @@
-"""Keep an engine from changing its store, whatever is asked of it."""
+"""Make an engine refuse to change its store."""
 
 from typing import Any
 
@@ -18,5 +18,5 @@ def make_read_only(engine: Engine) -> None:
         connection.execute(statement)
         connection.commit()
 
-    engine.dispose()  # connections that are open already would not know of it
+    engine.dispose()  # connections that are already open would not have the setting
     event.listen(engine, "connect", refuse_changes)

@@ -31,8 +31,8 @@ class StoreFile:
         if self._file is None:
             return False
         log = self._file.with_name(f"{self._file.name}-wal")
-        found = identity(self._file)
-        if found is not None and found == self._open:
+        current = identity(self._file)
+        if current is not None and current == self._open:
             self._log = identity(log)
             return False
         self._engine.dispose()
@@ -47,9 +47,9 @@ class StoreFile:
 
 
 def identity(path: Path) -> Identity:
-    """Return device and inode of a file, None if it does not exist."""
+    """Return the device and the inode of a file; None if it does not exist."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

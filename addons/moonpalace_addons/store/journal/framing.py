@@ -17,10 +17,10 @@ MAX_CONTENT_BYTES = 2**30
 """Limit for contents, so that a damaged length cannot exhaust the memory."""
 
 UNIT_START = re.compile(rb"\x28\xb5\x2f\xfd")
-"""What a packed unit begins with, as all zstd frames do: behind damage, the next one is found by it."""
+"""The first bytes of a packed unit, as of any zstd frame; they locate the next unit after damage."""
 SEARCH_SIZE = 2**20
 MAX_TRIES = 1000
-"""Places that look like a frame and are none before the search ends: a body may be full of them."""
+"""Maximum positions that are tried in a search for a frame: a body may contain many similar bytes."""
 
 
 def framed(content: bytes) -> bytes:
@@ -40,8 +40,8 @@ def frames(file: FileIO, begin: int, end: int) -> Iterator[tuple[bytes | None, i
     while begin + HEAD.size <= end:
         content, stop = frame_at(file, begin, end)
         if content is None and not is_searched:
-            found = next_frame(file, begin + 1, end)
-            is_searched, stop = found is None, found or stop
+            frame = next_frame(file, begin + 1, end)
+            is_searched, stop = frame is None, frame or stop
         if stop is None:
             return
         yield content, stop
@@ -71,8 +71,8 @@ def possible_frames(file: FileIO, begin: int, end: int) -> Iterator[int]:
     """Yield the offsets at which frames with units might begin."""
     for offset in range(begin, end, SEARCH_SIZE):
         block = read_at(file, offset, SEARCH_SIZE + HEAD.size + 3)
-        for found in UNIT_START.finditer(block, HEAD.size):
-            yield offset + found.start() - HEAD.size
+        for match in UNIT_START.finditer(block, HEAD.size):
+            yield offset + match.start() - HEAD.size
 
 
 def write_at(file: IO[bytes], offset: int, data: bytes) -> None:

@@ -35,7 +35,7 @@ REQUIRED_COLUMNS = {"id", "host", "pid", "version"}
 RUN_ID = re.compile(r"\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-[0-9]+)?\.journal$")
 MAX_ID_LENGTH = 36
 MAX_HEAD_BYTES = 4096
-"""More than the head of any journal has."""
+"""An upper bound for the size of a journal's head."""
 
 
 class Journal:
@@ -142,11 +142,11 @@ def opened(path: Path, flags: int) -> FileIO:
         flags |= getattr(os, name, 0)
     descriptor = os.open(path, flags)
     file = FileIO(descriptor, "r+" if flags & os.O_RDWR else "r")
-    found = os.fstat(descriptor)
-    if stat.S_ISREG(found.st_mode) and (sys.platform == "win32" or os.geteuid() in (0, found.st_uid)):
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and (sys.platform == "win32" or os.geteuid() in (0, status.st_uid)):
         return file
     file.close()
-    raise ValueError("it belongs to another user" if stat.S_ISREG(found.st_mode) else "it is not a regular file")
+    raise ValueError("it belongs to another user" if stat.S_ISREG(status.st_mode) else "it is not a regular file")
 
 
 def read_head(file: FileIO, size: int) -> tuple[bytes | None, int] | None:
@@ -160,14 +160,14 @@ def read_head(file: FileIO, size: int) -> tuple[bytes | None, int] | None:
 
 
 def run_of(content: bytes) -> Values | None:
-    """Return the row of a run, without columns that this version does not know; None if it is not valid."""
+    """Return the row of a run, without columns that this version does not know; None if it is invalid."""
     try:
-        found = json.loads(content)
+        values = json.loads(content)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict):
+    if not isinstance(values, dict):
         return None
-    run = {name: value for name, value in found.items() if name in RUN_TYPES}
+    run = {name: value for name, value in values.items() if name in RUN_TYPES}
     types = {name: type(value) for name, value in run.items()}
     is_one = (
         types == {name: RUN_TYPES[name] for name in run} and types.keys() >= REQUIRED_COLUMNS and storable(run) == run

@@ -37,8 +37,8 @@ class Place:
         return sorted(path for path in self._candidates() if f".journal{KEPT_SUFFIX}" in path.name)
 
     def _candidates(self) -> list[Path]:
-        found = self.folder.glob("*.journal*")
-        return [path for path in found if path.name.startswith(f"{self.stem}.")]
+        files = self.folder.glob("*.journal*")
+        return [path for path in files if path.name.startswith(f"{self.stem}.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +72,14 @@ def place(url: URL, home: Path | None) -> Place | None:
 
 def paths(database_url: str, home: Path) -> list[Path]:
     """Return the journals of the store at a URL, written by any proxy."""
-    found = place(make_url(database_url), home)
-    return found.paths() if found else []
+    location = place(make_url(database_url), home)
+    return location.paths() if location else []
 
 
 def kept(database_url: str, home: Path) -> list[Path]:
     """Return the kept journals of the store at a URL, some calls of which could not be stored."""
-    found = place(make_url(database_url), home)
-    return found.kept() if found else []
+    location = place(make_url(database_url), home)
+    return location.kept() if location else []
 
 
 def others(database_url: str, home: Path) -> list[Path]:

@@ -186,8 +186,8 @@ class Overflow:
 
     def close(self) -> None:
         """Close the journals; the next start reads them."""
-        for left in self._left:
-            logger.warning("store: the journal %s waits for the next start", left.journal.path)
+        for journal in self._left:
+            logger.warning("store: the journal %s waits for the next start", journal.journal.path)
         for source in (self._own, *self._left):
             if source is not None:
                 source.journal.close()
@@ -209,7 +209,7 @@ def groups(units: Sequence[Unit]) -> list[list[Unit]]:
 
 def next_portion(journal: Journal, pace: Pace) -> Portion:
     """Return the next units of a journal: at least one frame."""
-    units, unread, end, left = list[Unit](), 0, journal.taken, pace.weight
+    units, unread, end, remaining = list[Unit](), 0, journal.taken, pace.weight
     for count, (content, stop) in enumerate(journal.frames(), start=1):
         begin, end = end, stop
         try:
@@ -217,7 +217,7 @@ def next_portion(journal: Journal, pace: Pace) -> Portion:
         except ValueError:
             unread += stop - begin
         else:
-            left -= units[-1].weight
-        if left <= 0 or count >= pace.calls:
+            remaining -= units[-1].weight
+        if remaining <= 0 or count >= pace.calls:
             break
     return Portion(merged(units), end, unread)

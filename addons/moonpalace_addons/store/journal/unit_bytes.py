@@ -121,10 +121,10 @@ def built(head: Head, plain: bytes, offset: int) -> Unit:
 
 def pairs(times: Times) -> list[tuple[int, int]]:
     """Return times as tuples, which JSON lacks; raises ValueError if they are not valid."""
-    found = [(offset, at) for offset, at in times]
-    if not all(type(number) is int and 0 <= number <= MAX_INT64 for pair in found for number in pair):
+    result = [(offset, at) for offset, at in times]
+    if not all(type(number) is int and 0 <= number <= MAX_INT64 for pair in result for number in pair):
         raise ValueError("times that are not numbers")
-    return found
+    return result
 
 
 def checked(unit: Unit) -> Unit:

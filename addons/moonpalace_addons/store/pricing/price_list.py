@@ -45,7 +45,7 @@ class Steps:
 
 
 def may_know(endpoint: str) -> bool:
-    """Tell whether the package may know an endpoint: it knows public hosts only."""
+    """Return whether the package may have prices for an endpoint; it only knows public hosts."""
     return endpoint.startswith("https://")
 
 
@@ -57,38 +57,40 @@ def prepare(endpoint: str) -> None:
 
 
 def rates(endpoint: str, model: str, tier: str | None, started_at: int, prompt_tokens: int) -> Rates | None:
-    """Return the prices in US dollars of a model, None if they are unknown.
+    """Return the prices of a model in US dollars; None if they are unknown.
 
     `started_at` is in microseconds since the epoch. Some models cost more for calls with a long prompt.
     """
     if not may_know(endpoint):
         return None
-    found = known(endpoint, model, tier, started_at // QUARTER_HOUR)
-    if found is None:
+    prices = known_prices(endpoint, model, tier, started_at // QUARTER_HOUR)
+    if prices is None:
         return None
-    given, output, cached, written, written_1h = (None if price is None else price.at(prompt_tokens) for price in found)
-    return None if given is None else Rates(given, output or 0.0, cached, written, written_1h)
+    input_price, output, cached, written, written_1h = (
+        None if price is None else price.at(prompt_tokens) for price in prices
+    )
+    return None if input_price is None else Rates(input_price, output or 0.0, cached, written, written_1h)
 
 
 @lru_cache(4096)
-def known(endpoint: str, model: str, tier: str | None, quarter: int) -> tuple[Steps | None, ...] | None:
-    """Return the prices of `MEMBERS`, None if the model is unknown, or if calls have a price too."""
+def known_prices(endpoint: str, model: str, tier: str | None, quarter: int) -> tuple[Steps | None, ...] | None:
+    """Return the prices named in `MEMBERS`; None if the model is unknown, or if it also has a price per call."""
     from genai_prices import Usage, calc_price
 
     moment = datetime.fromtimestamp(quarter * QUARTER_HOUR / 1e6, UTC)
     context = {"service_tier": tier} if tier else None
     try:
-        found = calc_price(
+        calculated = calc_price(
             Usage(), model, provider_api_url=endpoint, genai_request_timestamp=moment, price_context=context
         )
     except LookupError:
         return None
-    prices = found.model_price
+    prices = calculated.model_price
     return None if getattr(prices, REQUESTS) is not None else tuple(steps(prices, name) for name in MEMBERS)
 
 
 def steps(prices: ModelPrice, name: str) -> Steps | None:
-    """Return a price of a model, None if it has none."""
+    """Return one of a model's prices; None if it has none."""
     from genai_prices.types import TieredPrices
 
     price: Decimal | TieredPrices | None = getattr(prices, name)

@@ -1,4 +1,4 @@
-"""Work out what calls cost."""
+"""Calculate what calls cost."""
 
 import logging
 from collections.abc import Sequence
@@ -13,27 +13,27 @@ logger = logging.getLogger(__name__)
 NO_COST: Values = dict.fromkeys(
     ("cost", "cost_input", "cost_cached", "cost_output", "cost_currency", "price_input", "price_cached")
 )
-"""The columns of a call whose cost is unknown."""
+"""The values of the cost columns if the cost is unknown."""
 READ = (
     *("endpoint", "endpoint_name", "started_at", "model_answered", "model_requested", "service_tier"),
     *("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens"),
     "reported_cost",
 )
-"""The columns that a cost follows from."""
+"""The columns that a cost is calculated from."""
 
 
 class Pricing:
-    """Costs by the prices that a user has set, else as the API reports them, else by the list of prices."""
+    """Calculate costs: from the prices that a user has set, else as the API reports them, else from the list."""
 
     def __init__(self, rules: Sequence[PriceRule] = ()) -> None:
         self.rules = rules
 
     def prepare(self, row: Values) -> None:
-        """Have prices at hand once a call that has just begun has its answer."""
+        """Load the prices for a call that has just begun, so that they are available when its answer arrives."""
         price_list.prepare(str(row["endpoint"]))
 
     def columns(self, row: Values) -> Values:
-        """Return the columns of a call's cost, given `READ`; a fault of ours costs no more than the cost."""
+        """Return the values of the cost columns, given those of `READ`; a bug of ours only loses the cost."""
         try:
             return self._columns(row)
         except Exception:
@@ -59,22 +59,22 @@ class Pricing:
 
 
 def listed(row: Values, prompt_tokens: int) -> Rates | None:
-    """Return the prices of a call in the list, None if they are unknown."""
+    """Return the prices of a call from the list; None if they are unknown."""
     if not price_list.may_know(str(row["endpoint"])):
         return None
     tier, started_at = cast("str | None", row["service_tier"]), cast(int, row["started_at"])
     rates = (price_list.rates(str(row["endpoint"]), model, tier, started_at, prompt_tokens) for model in models_of(row))
-    return next((found for found in rates if found is not None), None)
+    return next((each for each in rates if each is not None), None)
 
 
 def models_of(row: Values) -> list[str]:
-    """Return the model that answered, and the one asked for."""
+    """Return the model that answered and the model that was requested."""
     named = (row["model_answered"], row["model_requested"])
     return list(dict.fromkeys(str(name) for name in named if name))
 
 
 def tokens_of(row: Values) -> Tokens | None:
-    """Return the tokens of a call, None if those of its prompt are unknown."""
+    """Return the tokens of a call; None if the number of prompt tokens is unknown."""
     if row["prompt_tokens"] is None:
         return None
     names = ("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens")
@@ -82,7 +82,7 @@ def tokens_of(row: Values) -> Tokens | None:
 
 
 def columns_of(cost: Cost) -> Values:
-    """Return the columns of a cost."""
+    """Return a cost as values of columns."""
     return {
         "cost": cost.total,
         "cost_input": cost.input,

@@ -1,4 +1,4 @@
-"""Work out the costs of stored calls again, after a change of prices."""
+"""Calculate the costs of stored calls again after prices have changed."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,11 +11,11 @@ from moonpalace_addons.store.records.id_lists import among
 from moonpalace_addons.store.schema import EXCHANGES
 
 AT_ONCE = 200
-"""Calls of one transaction."""
+"""Calls per transaction."""
 
 
 def price(connection: Connection, pricing: Pricing, ids: Sequence[int]) -> int:
-    """Work out the costs of these calls; return how many have changed."""
+    """Calculate the costs of these calls; return the number of calls whose cost changed."""
     read = [EXCHANGES.c[name] for name in ("id", *READ, *NO_COST)]
     rows = connection.execute(select(*read).where(among(EXCHANGES.c.id, ids, connection.dialect.name))).mappings().all()
     changed = []
@@ -28,7 +28,7 @@ def price(connection: Connection, pricing: Pricing, ids: Sequence[int]) -> int:
 
 
 def reprice(engine: Engine, pricing: Pricing, where: ColumnElement[bool] | None = None) -> Iterator[tuple[int, int]]:
-    """Work out the costs of the calls that match; after each transaction, yield the calls done and those changed."""
+    """Calculate the costs of matching calls; after each transaction, yield the numbers of calls done and changed."""
     last = done = changed = 0
     while True:
         with writing(engine) as connection:

@@ -54,25 +54,25 @@ class Candidates:
         return EXCHANGES.c.id.in_(ids_within(spans(self.without)))
 
 
-def candidates(given: Iterable[words.Term], engine: Engine) -> Candidates:
+def candidates(terms: Iterable[words.Term], engine: Engine) -> Candidates:
     """Return the calls that may contain all these terms."""
     with engine.connect() as connection:
         any_letters = connection.dialect.name == "sqlite" or search_blocks.knows_letters(connection)
-        sought = [places(token) for token in tokens(given, any_letters=any_letters)]
-        without = search_blocks.without(connection, sought) if sought else []
+        bits = [places(token) for token in tokens(terms, any_letters=any_letters)]
+        without = search_blocks.without(connection, bits) if bits else []
         return Candidates(sorted(without), search_blocks.open_block(connection))
 
 
-def share(sought: str, engine: Engine) -> tuple[int, int]:
+def share(phrase: str, engine: Engine) -> tuple[int, int]:
     """Return the number of calls a search reads, and the total number of calls."""
-    where = candidates(words.terms(sought), engine).condition(engine.dialect.name)
+    where = candidates(words.terms(phrase), engine).condition(engine.dialect.name)
     return exchanges.count(engine, where=where), exchanges.count(engine)
 
 
-def tokens(given: Iterable[words.Term], *, any_letters: bool) -> list[str]:
+def tokens(terms: Iterable[words.Term], *, any_letters: bool) -> list[str]:
     """Return the index tokens that every call matching these terms has."""
-    sought = {word for term in given for word in term if is_whole(word, any_letters=any_letters)}
-    return sorted({token for word in sought for token in query_tokens(word)})
+    indexed = {word for term in terms for word in term if is_whole(word, any_letters=any_letters)}
+    return sorted({token for word in indexed for token in query_tokens(word)})
 
 
 def is_whole(word: str, *, any_letters: bool) -> bool:
@@ -86,27 +86,27 @@ def is_whole(word: str, *, any_letters: bool) -> bool:
 
 def spans(blocks: list[int]) -> list[tuple[int, int]]:
     """Return the first and last id of each range of calls outside these blocks."""
-    found, start = list[tuple[int, int]](), 0
+    ranges, start = list[tuple[int, int]](), 0
     for block in blocks:
         if first_id(block) > start:
-            found.append((start, first_id(block) - 1))
+            ranges.append((start, first_id(block) - 1))
         start = first_id(block + 1)
-    return [*found, (start, MAX_INT64)]
+    return [*ranges, (start, MAX_INT64)]
 
 
-def ids_within(given: list[tuple[int, int]]) -> Select[int]:
+def ids_within(ranges: list[tuple[int, int]]) -> Select[int]:
     """Return a query for the ids of the calls in these ranges, on SQLite."""
-    inner, table = EXCHANGES.alias("candidates"), listed(given)
+    inner, table = EXCHANGES.alias("candidates"), listed(ranges)
     first, last = (func.json_extract(table.c.value, f"$[{place}]", type_=BigInteger()) for place in (0, 1))
     return select(inner.c.id).select_from(table.join(inner, inner.c.id.between(first, last)))
 
 
-def listed(given: Sequence[object]) -> TableValuedAlias:
+def listed(values: Sequence[object]) -> TableValuedAlias:
     """Return a list as a table with the column `value`, passed as one parameter, on SQLite."""
-    packed = literal(json.dumps(given), String())
+    packed = literal(json.dumps(values), String())
     return func.json_each(packed).table_valued(column("value", Integer), name="listed", joins_implicitly=True)
 
 
-def array_text(given: list[int]) -> ColumnElement[str]:
+def array_text(numbers: list[int]) -> ColumnElement[str]:
     """Return a list as one parameter in PostgreSQL's array syntax, which it searches by hash."""
-    return literal(f"{{{','.join(map(str, given))}}}", String())
+    return literal(f"{{{','.join(map(str, numbers))}}}", String())

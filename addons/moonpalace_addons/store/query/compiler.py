@@ -83,11 +83,11 @@ class Compiler:
             case Or(operands):
                 return or_(*(self._node(operand) for operand in sorted(operands, key=cost)))
             case Not(operand):
-                found = self._node(operand)
+                condition = self._node(operand)
                 if is_search(operand):
-                    return not_(found)
+                    return not_(condition)
                 # A comparison with NULL is NULL, and so is its negation; here NULL counts as false.
-                return not_(func.coalesce(found, false()))
+                return not_(func.coalesce(condition, false()))
             case Presence():
                 return self._presence(node)
             case Comparison():
@@ -127,10 +127,10 @@ class Compiler:
             position = node.path.position if value is None else value.position
             raise ValueMistakeError("text is searched for words: text ~ 'words'", position)
         try:
-            found = self.search(value.value)
+            condition = self.search(value.value)
         except ValueError as error:
             raise ValueMistakeError(str(error), value.position) from None
-        return found if node.comparator == "~" else not_(found)
+        return condition if node.comparator == "~" else not_(condition)
 
     def _within(
         self, field: Field, node: Comparison | Presence, test: Callable[[Operand], Condition], *, if_absent: bool
@@ -187,7 +187,7 @@ def is_search(node: Node) -> bool:
 
 
 def has_wildcard(path: Path) -> bool:
-    """Return whether a substring prefilter pays on SQLite: only for paths with `*`, as others are cheap to follow."""
+    """Return whether a substring prefilter pays off on SQLite: only for paths with `*`, as others are cheap."""
     return any(isinstance(step, AnyElement) for step in path.steps)
 
 

@@ -29,7 +29,7 @@ def condition(texts: Sequence[str], engine: Engine) -> ColumnElement[bool]:
 
 def check(text: str, dialect: str) -> None:
     """Raise PredicateError if a text is not a valid predicate; this needs no store, only the name of its dialect."""
-    compiler = Compiler(dialect, datetime.now(UTC), lambda sought: searching.exact(words.terms(sought), dialect))
+    compiler = Compiler(dialect, datetime.now(UTC), lambda phrase: searching.exact(words.terms(phrase), dialect))
     compiler.condition(parse(text), text)
 
 

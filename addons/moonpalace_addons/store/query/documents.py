@@ -77,8 +77,8 @@ class JsonOperand:
         return case((first, second), else_=false())
 
     def _mistake(self, value: Value) -> ValueMistakeError:
-        what = "has no lengths of time" if isinstance(value, Span) else "cannot be compared so"
-        return ValueMistakeError(f"JSON {what}: compare {self.name} with a string or a number", value.position)
+        problem = "has no lengths of time" if isinstance(value, Span) else "cannot be compared so"
+        return ValueMistakeError(f"JSON {problem}: compare {self.name} with a string or a number", value.position)
 
 
 def within(
@@ -92,8 +92,8 @@ def within(
 ) -> Condition:
     """Return the condition that `test` holds for the value at a path; with several places, for at least one.
 
-    `if_absent` is the result where the path leads to nothing. If that is false, `required` may give substrings, at
-    least one of which every matching body contains.
+    `if_absent` is the result if the path leads nowhere. If it is false, `required` may name substrings, at least one of
+    which every matching body contains.
     """
 
     def condition(node: Node) -> Condition:
@@ -106,10 +106,10 @@ def within(
         body = scanned(side, dialect, substrings)
         return any_place(body, body.c.body, path, condition)
     source = document(side, substrings)
-    found = follow(PostgresqlNode(source.c.document), path.steps, condition, if_absent=if_absent)
+    value = follow(PostgresqlNode(source.c.document), path.steps, condition, if_absent=if_absent)
     missing = if_absent and not any(isinstance(step, AnyElement) for step in path.steps)
-    whole = case((source.c.document.is_not(None), found), else_=true() if missing else false())
-    return type_coerce(select(whole).select_from(source).correlate(EXCHANGES).scalar_subquery(), Boolean())
+    result = case((source.c.document.is_not(None), value), else_=true() if missing else false())
+    return type_coerce(select(result).select_from(source).correlate(EXCHANGES).scalar_subquery(), Boolean())
 
 
 def document(side: Side, required: Sequence[str]) -> Subquery:

@@ -1,4 +1,4 @@
-"""Tell what may stand at the end of an unfinished predicate, for completion."""
+"""Determine which tokens may follow in an unfinished predicate, for completion."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from lark.exceptions import UnexpectedInput
 from moonpalace_addons.store.query.parser import MAX_LENGTH, BadTokenError, language
 
 WHOLE = re.compile(r"""(?:[^"'`]++|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|`[^`]*+`)*+""", re.DOTALL)
-"""Everything up to a string or a quoted name that is still open."""
+"""All text before a string or a quoted name that is still open."""
 WORD = re.compile(r"(?:[-+\w.*]*|[=!<>~%@&|]*)\Z")
-"""A word or an operator that is being written."""
+"""An unfinished word or operator at the end."""
 MAX_WORD = 200
-"""Characters of such a word: looking for its beginning takes their square."""
+"""Maximum characters of such a word: the time to find its beginning is quadratic in them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The grammar's tokens that may stand at `start`, where the word begins that is being written.
+    """The tokens of the grammar that may begin at `start`, where the unfinished word begins.
 
-    `field` is the path that was named last, which an operator or a value belongs to.
+    `field` is the last path in the text, to which an operator or a value belongs.
     """
 
     tokens: frozenset[str]
@@ -30,7 +30,7 @@ class Expected:
 
 
 def expected(text: str) -> Expected:
-    """Return what may stand at the end of a text; no tokens if it is wrong before."""
+    """Return the tokens that may follow at the end of a text; none if the text before it is invalid."""
     if len(text) > MAX_LENGTH:
         return Expected(frozenset(), len(text))
     start, field = word_start(text), None
@@ -45,9 +45,9 @@ def expected(text: str) -> Expected:
 
 
 def word_start(text: str) -> int:
-    """Return where the word, the operator or the open string begins that a text ends with."""
-    whole = WHOLE.match(text)
-    end = whole.end() if whole else 0
+    """Return the position of the unfinished word, operator or string at the end of a text."""
+    match = WHOLE.match(text)
+    end = match.end() if match else 0
     if end < len(text):
         return end
     first = max(0, len(text) - MAX_WORD)

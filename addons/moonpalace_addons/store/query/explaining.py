@@ -44,8 +44,8 @@ def index_in(steps: list[str]) -> str | None:
     """Return the index that a plan uses to find the calls; None if it scans all of them from the newest."""
     if any(map(scans_all_calls, steps, [*steps[1:], ""])) and not any(map(BY_ID.match, steps)):
         return None
-    found = [name for step in steps for match in INDEX.finditer(step) for name in match.groups() if name]
-    return ", ".join(dict.fromkeys(found)) or ("the ids" if any(BY_ID.search(step) for step in steps) else None)
+    names = [name for step in steps for match in INDEX.finditer(step) for name in match.groups() if name]
+    return ", ".join(dict.fromkeys(names)) or ("the ids" if any(BY_ID.search(step) for step in steps) else None)
 
 
 def scans_all_calls(step: str, following: str) -> bool:

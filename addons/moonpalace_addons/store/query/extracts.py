@@ -55,9 +55,9 @@ EXTRACTS: dict[Place, Extract] = {
 def prefiltered(
     field: Field, node: Comparison, looked_up: Condition, test: Callable[[Operand], Condition], dialect: str
 ) -> Condition:
-    """Return `looked_up`, the condition on the body, preceded by one on an extracted column where there is one.
+    """Return `looked_up`, the condition on the body, preceded by one on an extracted column if there is one.
 
-    A column is NULL if its value could not be read when the call was stored; the body decides then.
+    A column is NULL if its value could not be read when the call was stored; then the body decides.
     """
     extract = EXTRACTS.get((field.name, node.path.steps))
     if extract is None or node.path.measured:
@@ -72,10 +72,10 @@ def prefiltered(
         if extract.exact or extract.ambiguous
         else NumberOperand(column, node.path.field, dialect)
     )
-    known = test(operand) if extract.exact else and_(test(operand), looked_up)
+    condition = test(operand) if extract.exact else and_(test(operand), looked_up)
     if extract.exact and node.comparator not in ("==", "@"):
-        return case((column.is_not(None), known), else_=looked_up)
-    return or_(known, and_(column.is_(None), looked_up))
+        return case((column.is_not(None), condition), else_=looked_up)
+    return or_(condition, and_(column.is_(None), looked_up))
 
 
 def is_decisive(extract: Extract, node: Comparison) -> bool:
@@ -88,8 +88,8 @@ def is_decisive(extract: Extract, node: Comparison) -> bool:
         if node.comparator in ("==", "@"):
             return every_text and not texts & extract.ambiguous
         return node.comparator in ("!=", "!@") and every_text and extract.ambiguous <= texts
-    whole = all(isinstance(value, Number) and isinstance(value.value, int) for value in node.values)
-    return whole and node.comparator in ("==", "@", ">", ">=", "<", "<=")
+    are_ints = all(isinstance(value, Number) and isinstance(value.value, int) for value in node.values)
+    return are_ints and node.comparator in ("==", "@", ">", ">=", "<", "<=")
 
 
 def streamed(node: Comparison, column: Expression, looked_up: Condition) -> Condition:

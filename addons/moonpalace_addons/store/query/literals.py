@@ -64,8 +64,8 @@ def check_characters(text: str, offset: int = 0) -> None:
     """Raise LiteralError for characters that no database can store."""
     for number, character in enumerate(text):
         if character == "\x00" or "\ud800" <= character <= "\udfff":
-            what = "the character NUL" if character == "\x00" else "what is not a character (its bytes are not UTF-8)"
-            raise LiteralError(f"a predicate cannot hold {what}", offset + number)
+            kind = "the character NUL" if character == "\x00" else "what is not a character (its bytes are not UTF-8)"
+            raise LiteralError(f"a predicate cannot hold {kind}", offset + number)
 
 
 def read_number(token: str) -> int | Decimal:

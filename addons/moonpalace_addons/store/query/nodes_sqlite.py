@@ -76,9 +76,9 @@ def any_place(
     """Return the condition that `holds` is true for at least one place that a path leads to in `body`, a column."""
     packed = literal(json.dumps([packed_step(step) for step in path.steps]), String())
     look = func.moonpalace_lengths if path.measured else func.moonpalace_places
-    found = func.json_each(look(cast(body, LargeBinary), packed))
+    matches = func.json_each(look(cast(body, LargeBinary), packed))
     columns = (column("value", Text), column("type", Text))
-    places = found.table_valued(*columns, name="place", joins_implicitly=True)
+    places = matches.table_valued(*columns, name="place", joins_implicitly=True)
     query = select(literal(1)).select_from(source.join(places, true())).where(holds(SqliteNode(places)))
     return exists(query.correlate_except(source, places))
 

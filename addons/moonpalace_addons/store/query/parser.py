@@ -62,7 +62,7 @@ EXPECTED = {
 
 OPEN_LIST = re.compile(r"@\s*([\[(])[^\])]*$")
 LIST_ENDS = {"[": "RSQB", "(": "RPAR"}
-"""The beginning of a list that is still open, and the tokens that close it."""
+"""The beginning of an unclosed list, and the tokens that close it."""
 
 FULL_WIDTH = dict(zip("“”‘’＂＇（）［］｛｝＝！＞＜～％＠＆｜，．：；", "\"\"''\"'()[]{}=!><~%@&|,.:;", strict=True))
 """Full-width characters that Chinese input methods write, with the characters that the language expects."""

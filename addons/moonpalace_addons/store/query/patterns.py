@@ -58,12 +58,12 @@ def compiled(pattern: str) -> Pattern:
     options = re2.Options()
     options.log_errors = False
     try:
-        found: Pattern = re2.compile(pattern.encode(), options)
+        regex: Pattern = re2.compile(pattern.encode(), options)
     except re2.error as error:
         reason = error.args[0] if error.args else b""
         words = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
         raise PatternError(f"this regular expression cannot be used: {words or 'it is not valid'}") from None
-    return found
+    return regex
 
 
 CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": r"\t\n\f\r "}

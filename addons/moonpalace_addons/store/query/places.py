@@ -44,12 +44,12 @@ def lengths(body: bytes | None, packed: str) -> str:
 def raw_places(body: bytes | None, packed: str) -> list[bytes]:
     """Return the values at a path in their original notation."""
     steps, decoder = prepared(packed)
-    found = None if body is None or decoder is None else read_quickly(body, steps, decoder)
-    if found is None and body is not None:
-        found = read_slowly(body, steps)
-    if found is None:
-        found = [] if None in steps else [NOTHING]
-    return list(map(bytes, found))
+    raws = None if body is None or decoder is None else read_quickly(body, steps, decoder)
+    if raws is None and body is not None:
+        raws = read_slowly(body, steps)
+    if raws is None:
+        raws = [] if None in steps else [NOTHING]
+    return list(map(bytes, raws))
 
 
 def read_quickly(body: bytes, steps: tuple[Step, ...], decoder: msgspec.json.Decoder[Any]) -> list[Raw] | None:
@@ -99,7 +99,7 @@ def read_slowly(body: bytes, steps: tuple[Step, ...]) -> list[Raw] | None:
         value = json.loads(body, parse_int=number, parse_float=number, parse_constant=refused)
     except (ValueError, RecursionError):
         return None
-    return [Raw(json.dumps(found).encode()) for found in values_at(value, steps)]
+    return [Raw(json.dumps(each).encode()) for each in values_at(value, steps)]
 
 
 def number(digits: str) -> float:
@@ -152,7 +152,7 @@ def sqlite_safe(written: bytes) -> bytes:
 def depth(written: bytes) -> int:
     """Return the nesting depth of a JSON text."""
     deepest = level = 0
-    for found in BRACKETS.finditer(written):
-        level += bool(found[1]) - bool(found[2])
+    for bracket in BRACKETS.finditer(written):
+        level += bool(bracket[1]) - bool(bracket[2])
         deepest = max(deepest, level)
     return deepest

@@ -51,34 +51,34 @@ class JsonPath(UserDefinedType[str]):
         return "JSONPATH"
 
 
-def condition(sought: str, engine: Engine) -> Condition:
+def condition(phrase: str, engine: Engine) -> Condition:
     """Return the condition that all words occur in a call; raises ValueError if there are none."""
-    given = words.terms(sought)
-    may_have = candidates(given, engine)
-    found = exact(given, engine.dialect.name)
+    terms = words.terms(phrase)
+    may_have = candidates(terms, engine)
+    matches = exact(terms, engine.dialect.name)
     if not may_have.without:
-        return found
+        return matches
     likely = may_have.condition(engine.dialect.name)
     if engine.dialect.name == "sqlite":  # a plain AND lets SQLite find the calls by the list
-        return and_(likely, found)
-    return type_coerce(case((likely, found), else_=false()), Boolean())  # with AND, PostgreSQL may read bodies first
+        return and_(likely, matches)
+    return type_coerce(case((likely, matches), else_=false()), Boolean())  # with AND, PostgreSQL may read bodies first
 
 
-def exact(given: tuple[words.Term, ...], dialect: str) -> Condition:
+def exact(terms: tuple[words.Term, ...], dialect: str) -> Condition:
     """Return the condition that all these terms occur in the bodies of a call."""
-    return sqlite(given) if dialect == "sqlite" else and_(*(postgresql(term) for term in given))
+    return sqlite(terms) if dialect == "sqlite" else and_(*(postgresql(term) for term in terms))
 
 
-def sqlite(given: tuple[words.Term, ...]) -> Condition:
+def sqlite(terms: tuple[words.Term, ...]) -> Condition:
     """Return the condition on SQLite: Python searches the bodies that contain the longest word as a substring."""
     bodies = select(*(searched_text(side, "sqlite").label(side) for side in SIDES)).subquery()
     request, response = bodies.c.request, bodies.c.response
-    packed = literal(json.dumps(given), String())
-    found = func.moonpalace_words(packed, cast(request, LargeBinary), cast(response, LargeBinary)) == 1
-    rare = words.rarest(word for term in given for word in term)
+    packed = literal(json.dumps(terms), String())
+    matches = func.moonpalace_words(packed, cast(request, LargeBinary), cast(response, LargeBinary)) == 1
+    rare = words.rarest(word for term in terms for word in term)
     likely = or_(may_contain(request, rare), may_contain(response, rare))
-    whole = select(case((likely, found), else_=false())).select_from(bodies).correlate(EXCHANGES).scalar_subquery()
-    return type_coerce(whole, Boolean())
+    result = select(case((likely, matches), else_=false())).select_from(bodies).correlate(EXCHANGES).scalar_subquery()
+    return type_coerce(result, Boolean())
 
 
 def may_contain(body: ColumnElement[str], word: str) -> Condition:
@@ -108,9 +108,9 @@ def postgresql_body(text: ColumnElement[str | None], term: words.Term) -> Condit
     members = queried.table_valued(column("value", JSON), name="member", joins_implicitly=True).render_derived()
     string = members.c.value.op("->>", return_type=Text())(literal("value", Text()))
     matching = string.op("~*", is_comparison=True)(bound(words.postgresql_pattern(term)))
-    found = exists(select(literal(1)).select_from(members).where(matching).correlate_except(members))
-    whole = select(case((likely, found), else_=false())).select_from(body).correlate(EXCHANGES).scalar_subquery()
-    return type_coerce(whole, Boolean())
+    matches = exists(select(literal(1)).select_from(members).where(matching).correlate_except(members))
+    result = select(case((likely, matches), else_=false())).select_from(body).correlate(EXCHANGES).scalar_subquery()
+    return type_coerce(result, Boolean())
 
 
 def marks(term: words.Term) -> list[str]:

@@ -66,10 +66,10 @@ class TextSet:
         opposite = OPPOSITES.get(comparator)
         if opposite is not None:
             return not_(func.coalesce(self.compare(opposite, values), false()))
-        given = [value for value in values if not isinstance(value, Null)]
-        found = or_(false(), self.holds(lambda element: compare(element, comparator, given, self.dialect)))
-        found = found if given else or_(false())
-        return or_(found, not_(self.holds())) if len(given) < len(values) else found
+        texts = [value for value in values if not isinstance(value, Null)]
+        condition = or_(false(), self.holds(lambda element: compare(element, comparator, texts, self.dialect)))
+        condition = condition if texts else or_(false())
+        return or_(condition, not_(self.holds())) if len(texts) < len(values) else condition
 
     def holds(self, test: Callable[[Element], Condition] | None = None) -> Condition:
         """Return the condition that the set has an element, or one that passes the test."""

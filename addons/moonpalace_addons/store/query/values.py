@@ -85,10 +85,10 @@ def compare(operand: Operand, comparator: Comparator, values: Sequence[Value], d
 
 def differ(operand: Operand, comparator: Comparator, values: Sequence[Value], dialect: str) -> Condition:
     """Return the condition for `!=`, `!~`, `!%` and `!@`: the operand exists and does not compare as given."""
-    given = [value for value in values if not isinstance(value, Null)]
-    if not given:
+    non_null = [value for value in values if not isinstance(value, Null)]
+    if not non_null:
         return operand.exists
-    return and_(operand.exists, not_(func.coalesce(compare(operand, comparator, given, dialect), false())))
+    return and_(operand.exists, not_(func.coalesce(compare(operand, comparator, non_null, dialect), false())))
 
 
 def equal(operand: Operand, value: Value) -> Condition:

@@ -24,18 +24,18 @@ MAX_WORDS = 50
 
 def terms(words: str) -> tuple[Term, ...]:
     """Return the terms of a search; raises ValueError if there is no word, or too many."""
-    found = [tuple(WORD.findall((quoted or plain).lower())) for quoted, plain in TERM.findall(words)]
-    given = tuple(dict.fromkeys(term for term in found if term))
-    if not given:
+    phrases = [tuple(WORD.findall((quoted or plain).lower())) for quoted, plain in TERM.findall(words)]
+    distinct = tuple(dict.fromkeys(term for term in phrases if term))
+    if not distinct:
         raise ValueError("there is no word to search for")
-    if sum(map(len, given)) > MAX_WORDS:
+    if sum(map(len, distinct)) > MAX_WORDS:
         raise ValueError(f"at most {MAX_WORDS} words can be searched for at once")
-    return given
+    return distinct
 
 
-def rarest(given: Iterable[str]) -> str:
-    """Return the word that is probably rarest: the longest, where an East Asian character counts three."""
-    return max(given, key=lambda word: len(word) * (3 if is_east_asian(word) else 1))
+def rarest(words: Iterable[str]) -> str:
+    """Return the word that is probably the rarest: the longest, where an East Asian character counts three."""
+    return max(words, key=lambda word: len(word) * (3 if is_east_asian(word) else 1))
 
 
 def pattern(term: Term) -> str:
@@ -71,14 +71,14 @@ def postgresql_pattern(term: Term) -> str:
 
 
 @lru_cache(maxsize=16)
-def finders(given: tuple[Term, ...]) -> tuple[re.Pattern[str], ...]:
+def finders(terms: tuple[Term, ...]) -> tuple[re.Pattern[str], ...]:
     """Return a compiled regular expression for each term."""
-    return tuple(re.compile(pattern(term), re.IGNORECASE) for term in given)
+    return tuple(re.compile(pattern(term), re.IGNORECASE) for term in terms)
 
 
-def occur(given: tuple[Term, ...], bodies: Sequence[str | None]) -> bool:
+def occur(terms: tuple[Term, ...], bodies: Sequence[str | None]) -> bool:
     """Return whether every term occurs in a message or an answer of these bodies."""
-    missing = list(finders(given))
+    missing = list(finders(terms))
     for text in (text for body in bodies if body for text in texts(body)):
         missing = [finder for finder in missing if finder.search(text) is None]
         if not missing:

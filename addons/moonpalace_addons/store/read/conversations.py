@@ -12,7 +12,7 @@ from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.wire.faces.table import face_of_path
 
 MAX_LOOKED_AT = 2000
-"""Calls on either side of a call among which those of its conversation are looked for."""
+"""Maximum calls on each side of a call that are searched for those of its conversation."""
 
 
 class Candidate(NamedTuple):
@@ -25,20 +25,23 @@ class Candidate(NamedTuple):
 
 
 def earlier_calls(engine: Engine, exchange: Exchange, *, limit: int) -> list[Exchange]:
-    """Return at most `limit` calls of its face before a call, to the same endpoint with the same key, newest first."""
+    """Return at most `limit` earlier calls of the same face to the same endpoint with the same key, newest first."""
     query = select(*COLUMNS).where(*beside(exchange, later=False), *akin(exchange)).order_by(*NEWEST_FIRST).limit(limit)
     with engine.connect() as connection:
         return [to_exchange(row) for row in connection.execute(query).mappings()]
 
 
 def candidates(engine: Engine, exchange: Exchange, *, later: bool, limit: int) -> list[Candidate]:
-    """Return at most `limit` calls of its session before or after a call, the nearest first; of no session if of none.
+    """Return at most `limit` calls of the call's session before or after it, nearest first.
 
-    They are of its face, to the same endpoint, with the same key, and among the `MAX_LOOKED_AT` nearest of all calls.
+    A call without a session gets others without one. They are of the same face, to the same endpoint, with the same
+    key, and among the `MAX_LOOKED_AT` nearest of all calls.
     """
     order = OLDEST_FIRST if later else NEWEST_FIRST
-    near = select(EXCHANGES.c.id).where(*beside(exchange, later=later)).order_by(*order).limit(MAX_LOOKED_AT).subquery()
-    query = select(*(EXCHANGES.c[name] for name in Candidate._fields)).join(near, near.c.id == EXCHANGES.c.id)
+    nearest = (
+        select(EXCHANGES.c.id).where(*beside(exchange, later=later)).order_by(*order).limit(MAX_LOOKED_AT).subquery()
+    )
+    query = select(*(EXCHANGES.c[name] for name in Candidate._fields)).join(nearest, nearest.c.id == EXCHANGES.c.id)
     query = query.where(*akin(exchange), EXCHANGES.c.session.is_not_distinct_from(exchange.session))
     with engine.connect() as connection:
         return [Candidate(*row) for row in connection.execute(query.order_by(*order).limit(limit))]
@@ -55,10 +58,10 @@ def beside(exchange: Exchange, *, later: bool) -> list[ColumnElement[bool]]:
 
 
 def akin(exchange: Exchange) -> list[ColumnElement[bool]]:
-    """Return the conditions for the calls of its face, to the same endpoint with the same key."""
+    """Return the conditions for calls of the same face to the same endpoint with the same key."""
     endings = face_of_path(exchange.path).paths
     return [
         EXCHANGES.c.endpoint == exchange.endpoint,
         EXCHANGES.c.key_fingerprint.is_not_distinct_from(exchange.key_fingerprint),
-        or_(false(), *(EXCHANGES.c.path.endswith(ending) for ending in endings)),  # a path without a face has none
+        or_(false(), *(EXCHANGES.c.path.endswith(ending) for ending in endings)),  # nothing without a face
     ]

@@ -1,4 +1,4 @@
-"""Add up what calls cost, by what they have in common."""
+"""Sum the cost of calls, grouped by a property."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,20 +14,21 @@ from moonpalace_addons.store.schema import EXCHANGES, TAGS
 type By = Literal["model", "day", "tag", "session", "endpoint"]
 
 QUARTER_HOUR = 900_000_000
-"""Microseconds: time zones differ by multiples of it, so that the days of the local zone are made of such parts."""
+"""Microseconds: all offsets of time zones are multiples of it, so local days can be summed from such parts.
+"""
 SUMS = ("prompt_tokens", "cached_tokens", "completion_tokens")
 AMOUNTS = ("cost_input", "cost_cached", "cost_output", "cost", "cost_saved")
 
 
 @dataclass(slots=True)
 class Spent:
-    """What a group of calls cost in one currency; without a currency, those whose cost is unknown."""
+    """The cost of a group of calls in one currency, or of those whose cost is unknown if there is no currency."""
 
     name: str | None
     currency: str | None
     calls: int = 0
     with_tokens: int = 0
-    """The calls whose answers say how many tokens the prompt has: without it they have no price."""
+    """Calls whose answers report the number of prompt tokens: without it they have no price."""
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
@@ -38,18 +39,18 @@ class Spent:
     cost_saved: float = 0.0
 
     def add(self, other: "Spent") -> None:
-        """Add what other calls cost."""
+        """Add the cost of other calls."""
         for name in ("calls", "with_tokens", *SUMS, *AMOUNTS):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 def spent(engine: Engine, by: By, where: ColumnElement[bool] | None = None) -> list[Spent]:
-    """Return the cost of matching calls, grouped by name and currency; days in order, else the dearest first.
+    """Return the cost of matching calls, grouped by name and currency; days in order, else the most expensive first.
 
     A call with several tags counts under each of them.
     """
     group = GROUPS[by]
-    # No sums of integers: one server that reports 2**63 - 1 tokens would make SQLite refuse.
+    # No sums of integers: a single server that reports 2**63 - 1 tokens would make SQLite fail.
     sums = [func.sum(expression(FIELDS[name]) * 1.0) for name in (*SUMS, *AMOUNTS)]
     counts = func.count(), func.count(EXCHANGES.c.prompt_tokens)
     query = select(group, EXCHANGES.c.cost_currency, *counts, *sums).group_by(group, EXCHANGES.c.cost_currency)
@@ -64,25 +65,25 @@ def spent(engine: Engine, by: By, where: ColumnElement[bool] | None = None) -> l
 
 
 def grouped(rows: Sequence[Row[Any]], by: By) -> list[Spent]:
-    """Return the groups of rows, quarters of an hour put together to days."""
-    found: dict[tuple[str | None, str | None], Spent] = {}
+    """Return the groups of rows; quarters of an hour are combined into days."""
+    groups: dict[tuple[str | None, str | None], Spent] = {}
     for row in rows:
         name, currency, calls, with_tokens, *numbers = tuple(row)
-        shown = day(cast(int, name)) if by == "day" else name
+        label = day(cast(int, name)) if by == "day" else name
         tokens = [int(number or 0) for number in numbers[: len(SUMS)]]
         amounts = [float(number or 0) for number in numbers[len(SUMS) :]]
-        group = found.setdefault((shown, currency), Spent(shown, currency))
-        group.add(Spent(shown, currency, calls, with_tokens, *tokens, *amounts))
-    return list(found.values())
+        group = groups.setdefault((label, currency), Spent(label, currency))
+        group.add(Spent(label, currency, calls, with_tokens, *tokens, *amounts))
+    return list(groups.values())
 
 
 def day(quarter: int) -> str:
-    """Return the local day of a quarter of an hour since the epoch."""
+    """Return the local date of a quarter of an hour since the epoch."""
     return datetime.fromtimestamp(quarter * QUARTER_HOUR / 1e6, UTC).astimezone().date().isoformat()
 
 
 def dearest(group: Spent) -> tuple[bool, str, float, str]:
-    """Return the key that sorts groups by currency and cost, those without a cost last."""
+    """Return the sort key of a group: currency, then descending cost; groups without a cost come last."""
     return group.currency is None, group.currency or "", -group.cost, group.name or ""
 
 

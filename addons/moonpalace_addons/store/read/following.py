@@ -63,9 +63,9 @@ class Follower:
     def earlier(self, limit: int | None) -> list[Exchange]:
         """Return the newest `limit` calls (None: all) that had ended at the start, oldest first; `ended` omits them."""
         open_ids = self._in_flight | self._missing.keys()
-        most = None if limit is None else limit + len(open_ids)
-        found = latest(self._engine, limit=most, where=and_(self._where, EXCHANGES.c.id <= self._top))
-        return [exchange for exchange in found if exchange.id not in open_ids][:limit][::-1]
+        newest = None if limit is None else limit + len(open_ids)
+        exchanges = latest(self._engine, limit=newest, where=and_(self._where, EXCHANGES.c.id <= self._top))
+        return [exchange for exchange in exchanges if exchange.id not in open_ids][:limit][::-1]
 
     def ended(self) -> list[Exchange]:
         """Return the calls that ended since the last poll, in the order in which they ended."""
@@ -73,8 +73,8 @@ class Follower:
             if not self._has_changed():
                 return []
             over = self._poll()
-            found = [exchange for ids in batched(over, IDS_PER_QUERY) for exchange in self._read(ids)]
-        return sorted(found, key=lambda exchange: (end_of(exchange), exchange.id))
+            exchanges = [exchange for ids in batched(over, IDS_PER_QUERY) for exchange in self._read(ids)]
+        return sorted(exchanges, key=lambda exchange: (end_of(exchange), exchange.id))
 
     def _begin(self) -> None:
         with self._connection.begin():
@@ -82,8 +82,8 @@ class Follower:
             self._top = self._connection.execute(select(func.max(EXCHANGES.c.id))).scalar() or 0
             bottom = max(0, self._top - LOOK_BACK)
             # One statement for both: a call that becomes visible between two would be in neither set.
-            wanted = or_(EXCHANGES.c.state == State.IN_FLIGHT, EXCHANGES.c.id > bottom)
-            there = {id_: state for id_, state in self._states(wanted).items() if id_ <= self._top}
+            recent = or_(EXCHANGES.c.state == State.IN_FLIGHT, EXCHANGES.c.id > bottom)
+            there = {id_: state for id_, state in self._states(recent).items() if id_ <= self._top}
             self._in_flight = {id_ for id_, state in there.items() if state == State.IN_FLIGHT}
             self._add_missing(set(range(bottom + 1, self._top + 1)) - there.keys())
 

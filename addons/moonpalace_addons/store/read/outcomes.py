@@ -1,4 +1,4 @@
-"""Say in a few words how a call ended."""
+"""Describe in a few words how a call ended."""
 
 import re
 from http import HTTPStatus
@@ -11,18 +11,18 @@ from moonpalace_addons.wire.foreign import printable
 from moonpalace_addons.wire.status import FIRST_ERROR, status_line
 
 type Style = Literal["plain", "good", "bad", "warning", "quiet"]
-"""How a text looks on a terminal."""
+"""The styles in which a terminal shows an outcome."""
 
 AT_LIMIT = ("length", "max_tokens", "max_output_tokens")
-"""Finish reasons of answers that reached the limit of the request, on any of the API's faces."""
+"""Finish reasons of answers that reached the request's limit, on any of the API's faces."""
 CONTEXT_FULL = ("model_context_window_exceeded", "context_length_exceeded")
 SILENT_UPSTREAM = re.compile(r"nothing came from upstream for the last ([0-9.]+) s")
 FULL_WINDOW = re.compile(r"the context window of \d+ tokens is full")
 NO_REASON = "ended without a finish reason"
 VERSIONED = ("/v1", "/anthropic", "/coding")
-"""How the paths of the API begin."""
+"""The beginnings of the API's paths."""
 NAMED = re.compile(r"/(?:@|%40)([^/?]{1,40})")
-"""A path that names an endpoint; it is stored without the name if there is one of this name."""
+"""A path that names an endpoint; the path is stored without the name if such an endpoint is configured."""
 NO_END = "the stream ended without"
 """The beginning of the warnings for streams without their last event."""
 
@@ -48,18 +48,18 @@ FAILURES = {
     "proxy_stopped": "the proxy was stopped",
     "proxy_died": "the proxy died",
 }
-"""How a call failed, by the kind of its error."""
+"""Descriptions of failures by the kind of the error."""
 
 
 class Outcome(NamedTuple):
-    """How a call ended, in words."""
+    """A description of how a call ended."""
 
     text: str
     style: Style
 
 
 def outcome(call: Exchange) -> Outcome:
-    """Return how a call ended: why it failed or was cut off, else its finish reason or status."""
+    """Return how a call ended: why it failed or was cut off, else its finish reason or its status."""
     if call.state is State.IN_FLIGHT:
         return Outcome("running", "quiet")
     if call.state is not State.COMPLETED:
@@ -72,7 +72,7 @@ def outcome(call: Exchange) -> Outcome:
 
 
 def failure(call: Exchange) -> str:
-    """Return how a call without a whole answer failed, with the silence before it."""
+    """Return how a call without a complete answer failed, including the silence before it."""
     named = FAILURES.get(call.error_kind or "") or words_of(call.error_kind) or words_of(call.state)
     silence = silent_for(call)
     if silence is not None and call.state is State.CLIENT_DISCONNECTED:
@@ -83,12 +83,12 @@ def failure(call: Exchange) -> str:
 
 
 def silent_for(call: Exchange) -> str | None:
-    """Return the seconds for which upstream was silent before the end, None if it was not."""
-    return next((found[1] for text in call.warnings if (found := SILENT_UPSTREAM.search(text))), None)
+    """Return for how many seconds upstream was silent before the end; None if it was not."""
+    return next((match[1] for text in call.warnings if (match := SILENT_UPSTREAM.search(text))), None)
 
 
 def api_error(call: Exchange) -> str:
-    """Return the error of the API: status, kind, and when to try again."""
+    """Describe an error of the API: its status, its kind, and when to try again."""
     if lost := lost_path(call):
         return f"404, {lost}"
     kind = words_of(call.error_kind)
@@ -101,7 +101,7 @@ def api_error(call: Exchange) -> str:
 
 
 def lost_path(call: Exchange) -> str | None:
-    """Return why a path was not found because the client's base_url is wrong, None for any other reason."""
+    """Return why a path was not found if the client's base_url is wrong; None for any other reason."""
     if call.status_code != HTTPStatus.NOT_FOUND:
         return None
     if (name := unknown_endpoint(call)) is not None:
@@ -110,20 +110,20 @@ def lost_path(call: Exchange) -> str | None:
 
 
 def unknown_endpoint(call: Exchange) -> str | None:
-    """Return the name of the endpoint that a path begins with though there is none of this name, or None."""
-    found = NAMED.match(call.path)
-    return found and printable(found[1])
+    """Return the name of the endpoint with which a path begins if no such endpoint is configured; else None."""
+    match = NAMED.match(call.path)
+    return match and printable(match[1])
 
 
 def lacks_version(call: Exchange) -> bool:
-    """Tell whether the API did not find a path that lacks /v1; one of an endpoint with a path of its own need not."""
+    """Return whether the API did not find a path because it lacks /v1; an endpoint with a path need not have it."""
     if call.status_code != HTTPStatus.NOT_FOUND or call.path.startswith(VERSIONED):
         return False
     return not urlsplit(call.endpoint).path.strip("/") and unknown_endpoint(call) is None
 
 
 def cut_by(call: Exchange) -> str | None:
-    """Return the cause that cut off a completed answer, None for a whole one."""
+    """Return what cut off a completed answer; None for a complete one."""
     if call.finish_reason in CONTEXT_FULL or any(map(FULL_WINDOW.search, call.warnings)):
         return "cut by a full context"
     if call.finish_reason in AT_LIMIT:

@@ -1,4 +1,4 @@
-"""Read calls a page at a time, from a call on, in constant time however many there are."""
+"""Read calls page by page, starting at any call, in constant time however many there are."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ PLACE = re.compile(r"(-?[0-9]{1,19})-([0-9]{1,19})")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place of a call in the order of age; `text` and `read` take it to an address and back."""
+    """The position of a call in the order of age; `text` and `read` convert it for the address of a page."""
 
     started_at: int
     row_id: int
 
     @classmethod
     def of(cls, call: Exchange) -> Self:
-        """Return the place of a call."""
+        """Return the position of a call."""
         return cls(microseconds(call.started_at), call.id)
 
     @classmethod
     def read(cls, text: str) -> Self | None:
-        """Return the place that a text names, None for any other text."""
-        found = PLACE.fullmatch(text)
-        numbers = [int(number) for number in found.groups()] if found else []
+        """Return the position that a text stands for; None for any other text."""
+        match = PLACE.fullmatch(text)
+        numbers = [int(number) for number in match.groups()] if match else []
         return cls(*numbers) if numbers and max(map(abs, numbers)) <= MAX_INT64 else None
 
     @property
     def text(self) -> str:
-        """Its text."""
+        """The position as text."""
         return f"{self.started_at}-{self.row_id}"
 
 
@@ -60,15 +60,15 @@ def page(
     after: Place | None = None,
     where: ColumnElement[bool] | None = None,
 ) -> Page:
-    """Return the newest calls that match, of those older than `before` or the next ones newer than `after`.
+    """Return the newest matching calls of those older than `before`, or the next ones newer than `after`.
 
-    Whether there are calls on the side of the given place is not looked up: the caller came from there.
+    Whether there are calls on the side of the given position is not checked: the caller came from there.
     """
-    found = some(engine, limit + 1, before=before, after=after, where=where)
-    more = len(found) > limit
+    calls = some(engine, limit + 1, before=before, after=after, where=where)
+    more = len(calls) > limit
     if after is not None:
-        return Page(found[:limit][::-1], more, has_older=True)
-    return Page(found[:limit], has_newer=before is not None, has_older=more)
+        return Page(calls[:limit][::-1], more, has_older=True)
+    return Page(calls[:limit], has_newer=before is not None, has_older=more)
 
 
 def some(
@@ -79,7 +79,7 @@ def some(
     after: Place | None = None,
     where: ColumnElement[bool] | None = None,
 ) -> list[Exchange]:
-    """Return at most `limit` calls: the newest first, or those after a place, the oldest first."""
+    """Return at most `limit` calls: the newest first, or those after a position, oldest first."""
     query = select(*COLUMNS).limit(limit).order_by(*(NEWEST_FIRST if after is None else OLDEST_FIRST))
     if where is not None:
         query = query.where(where)

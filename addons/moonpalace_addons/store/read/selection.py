@@ -18,7 +18,7 @@ IDENTIFIERS = (
     EXCHANGES.c.client_request_id,
     EXCHANGES.c.uuid,
 )
-"""The columns that name a call."""
+"""The columns of identifiers that users may give for a call."""
 
 
 def chosen_ids(
@@ -28,9 +28,9 @@ def chosen_ids(
     last: int | None = None,
     of_programs: bool = False,
 ) -> list[int]:
-    """Return the ids of the calls for which the condition holds, oldest first; only the newest `last` if given.
+    """Return the ids of matching calls, oldest first; only the newest `last` if given.
 
-    `of_programs` leaves out the calls that MoonPalace made for itself.
+    `of_programs` excludes the calls that MoonPalace made itself.
     """
     query = select(EXCHANGES.c.id).order_by(*NEWEST_FIRST)
     if of_programs:
@@ -48,8 +48,8 @@ def in_order(engine: Engine, ids: Sequence[int]) -> Iterator[Exchange]:
     for some in chunks(ids):
         with engine.connect() as connection:
             rows = connection.execute(select(*COLUMNS).where(EXCHANGES.c.id.in_(some))).mappings()
-            found = {exchange.id: exchange for exchange in map(to_exchange, rows)}
-        yield from (found[exchange_id] for exchange_id in some if exchange_id in found)
+            exchanges = {exchange.id: exchange for exchange in map(to_exchange, rows)}
+        yield from (exchanges[exchange_id] for exchange_id in some if exchange_id in exchanges)
 
 
 def ids_between(engine: Engine, first: int, last: int) -> list[int]:
@@ -60,40 +60,40 @@ def ids_between(engine: Engine, first: int, last: int) -> list[int]:
 
 
 def called(engine: Engine, name: str) -> list[int]:
-    """Return the ids of the calls with this identifier, newest first; for a uuid that of its call alone."""
+    """Return the ids of the calls with this identifier, newest first; a uuid only matches its own call."""
     own = with_identifier(engine, [EXCHANGES.c.uuid == name])
     return [row_id for row_id, _ in own or with_identifier(engine, [column == name for column in IDENTIFIERS])]
 
 
 def identified(engine: Engine, beginning: str, end: str = "", *, limit: int = 50) -> dict[int, list[str]]:
-    """Return the newest calls with an identifier that begins and ends so: these identifiers by the id of the call."""
-    wanted = [
+    """Return the newest calls with an identifier that begins and ends like this, as identifiers by call id."""
+    conditions = [
         and_(column.startswith(beginning, autoescape=True), column.endswith(end, autoescape=True))
         for column in IDENTIFIERS
     ]
-    rows = with_identifier(engine, wanted, limit)
+    rows = with_identifier(engine, conditions, limit)
     return {row_id: [each for each in names if each and suits(each, beginning, end)] for row_id, names in rows}
 
 
 def with_identifier(
-    engine: Engine, wanted: Sequence[ColumnElement[bool]], limit: int | None = None
+    engine: Engine, conditions: Sequence[ColumnElement[bool]], limit: int | None = None
 ) -> list[tuple[int, list[str | None]]]:
-    """Return the ids and identifiers of the calls for which a condition holds, newest first."""
-    query = select(EXCHANGES.c.id, *IDENTIFIERS).where(or_(*wanted)).order_by(*NEWEST_FIRST).limit(limit)
+    """Return the ids and identifiers of matching calls, newest first."""
+    query = select(EXCHANGES.c.id, *IDENTIFIERS).where(or_(*conditions)).order_by(*NEWEST_FIRST).limit(limit)
     with engine.connect() as connection:
         try:
             return [(row_id, names) for row_id, *names in connection.execute(query)]
         except (UnicodeEncodeError, DataError):
-            return []  # no column can hold such a text
+            return []  # no column can contain such a text
 
 
 def suits(identifier: str, beginning: str, end: str) -> bool:
-    """Return whether an identifier begins and ends so; case is ignored, as LIKE does on SQLite."""
+    """Return whether an identifier begins and ends like this, ignoring case as LIKE does on SQLite."""
     return identifier.lower().startswith(beginning.lower()) and identifier.lower().endswith(end.lower())
 
 
 def ids_beginning(engine: Engine, beginning: str, *, limit: int = 50) -> list[tuple[int, str]]:
-    """Return the newest ids with this prefix of digits, each with the call's method and path."""
+    """Return the newest ids that begin with these digits, each with the call's method and path."""
     query = select(EXCHANGES.c.id, EXCHANGES.c.method, EXCHANGES.c.path).order_by(*NEWEST_FIRST).limit(limit)
     if beginning:
         query = query.where(cast(EXCHANGES.c.id, Text).startswith(beginning, autoescape=True))
@@ -112,7 +112,7 @@ def names_beginning(engine: Engine, column: str, beginning: str, *, limit: int =
 
 
 def values_seen(engine: Engine, field: Field, *, among: int = 2000, limit: int = 200) -> list[tuple[object, int]]:
-    """Return the values of a field among the newest calls, with their numbers of calls, the most frequent first."""
+    """Return the values of a field among the newest calls with their numbers of calls, most frequent first."""
     newest = select(expression(field).label("value")).select_from(EXCHANGES).order_by(*NEWEST_FIRST).limit(among)
     value, calls = newest.subquery().c.value, func.count().label("calls")
     query = select(value, calls).where(value.is_not(None)).group_by(value).order_by(calls.desc(), value).limit(limit)

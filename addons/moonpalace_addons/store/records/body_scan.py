@@ -18,10 +18,10 @@ def scanned(side: Side, dialect_name: str, marks: Sequence[str] = ()) -> Subquer
     """
     # OFFSET keeps PostgreSQL from inlining the expression at each use.
     text = quick_text(side) if dialect_name == "sqlite" else body_text(side, dialect_name)
-    whole = select(text.label("body")).offset(None if dialect_name == "sqlite" else 0).subquery()
+    scan = select(text.label("body")).offset(None if dialect_name == "sqlite" else 0).subquery()
     if not marks:
-        return whole
-    return select(case((or_(*(holds(whole.c.body, mark) for mark in marks)), whole.c.body)).label("body")).subquery()
+        return scan
+    return select(case((or_(*(holds(scan.c.body, mark) for mark in marks)), scan.c.body)).label("body")).subquery()
 
 
 def quick_text(side: Side) -> ColumnElement[str | None]:
@@ -48,9 +48,9 @@ def searched_text(side: Side, dialect_name: str) -> ColumnElement[str | None]:
     text = quick_text(side) if dialect_name == "sqlite" else body_text(side, dialect_name)
     if side == "request":
         return text
-    whole = select(text.label("body")).correlate(EXCHANGES).offset(None if dialect_name == "sqlite" else 0).subquery()
+    scan = select(text.label("body")).correlate(EXCHANGES).offset(None if dialect_name == "sqlite" else 0).subquery()
     texts = select(EVENT_STREAMS.c.texts).where(EVENT_STREAMS.c.exchange_id == EXCHANGES.c.id)
-    joined = func.coalesce(texts.correlate(EXCHANGES).scalar_subquery(), whole.c.body)
+    joined = func.coalesce(texts.correlate(EXCHANGES).scalar_subquery(), scan.c.body)
     # Merged streams and nearly all other answers are JSON objects, which have no texts: the first byte is enough.
-    found = case((func.substr(whole.c.body, 1, 1) == "{", whole.c.body), else_=joined)
-    return select(found).select_from(whole).correlate(EXCHANGES).scalar_subquery()
+    result = case((func.substr(scan.c.body, 1, 1) == "{", scan.c.body), else_=joined)
+    return select(result).select_from(scan).correlate(EXCHANGES).scalar_subquery()

@@ -58,5 +58,5 @@ def body_text(side: Side, dialect_name: str) -> ColumnElement[str | None]:
         .subquery()
     )
     text = (func.group_concat if is_sqlite else func.string_agg)(ordered.c.piece, "")
-    whole = case((func.count() == func.count(ordered.c.piece), text))
-    return select(whole).select_from(ordered).correlate(EXCHANGES).scalar_subquery()
+    result = case((func.count() == func.count(ordered.c.piece), text))
+    return select(result).select_from(ordered).correlate(EXCHANGES).scalar_subquery()

@@ -97,53 +97,53 @@ def alive(engine: Engine, endpoint: str, key_fingerprint: str, now: int) -> list
         return [to_cache(row) for row in connection.execute(query).mappings()]
 
 
-def claim(engine: Engine, wanted: Claim) -> int | None:
+def claim(engine: Engine, new_claim: Claim) -> int | None:
     """Record that a cache is being created and return its row number; None if one exists or is being created.
 
     An expired row is taken over: its cache was dropped by the API, or its creator died.
     """
     try:
         with writing(engine) as connection:
-            return _take_over(connection, wanted) or _insert(connection, wanted)
+            return _take_over(connection, new_claim) or _insert(connection, new_claim)
     except IntegrityError:  # claimed by another proxy
         return None
 
 
-def _take_over(connection: Connection, wanted: Claim) -> int | None:
+def _take_over(connection: Connection, new_claim: Claim) -> int | None:
     place = (
-        CONTEXT_CACHES.c.endpoint == wanted.endpoint,
-        CONTEXT_CACHES.c.key_fingerprint == wanted.key_fingerprint,
-        CONTEXT_CACHES.c.prefix_hash == wanted.prefix_hash,
+        CONTEXT_CACHES.c.endpoint == new_claim.endpoint,
+        CONTEXT_CACHES.c.key_fingerprint == new_claim.key_fingerprint,
+        CONTEXT_CACHES.c.prefix_hash == new_claim.prefix_hash,
     )
-    statement = update(CONTEXT_CACHES).where(*place, CONTEXT_CACHES.c.expires_at <= wanted.now)
-    if connection.execute(statement.values(_claimed(wanted))).rowcount == 0:
+    statement = update(CONTEXT_CACHES).where(*place, CONTEXT_CACHES.c.expires_at <= new_claim.now)
+    if connection.execute(statement.values(_claimed(new_claim))).rowcount == 0:
         return None
     number: int = connection.execute(select(CONTEXT_CACHES.c.id).where(*place)).scalar_one()
     return number
 
 
-def _insert(connection: Connection, wanted: Claim) -> int:
+def _insert(connection: Connection, new_claim: Claim) -> int:
     place: Values = {
-        "endpoint": wanted.endpoint,
-        "key_fingerprint": wanted.key_fingerprint,
-        "prefix_hash": wanted.prefix_hash,
+        "endpoint": new_claim.endpoint,
+        "key_fingerprint": new_claim.key_fingerprint,
+        "prefix_hash": new_claim.prefix_hash,
     }
-    inserted = connection.execute(insert(CONTEXT_CACHES).values(place | _claimed(wanted)))
+    inserted = connection.execute(insert(CONTEXT_CACHES).values(place | _claimed(new_claim)))
     return cast("tuple[int]", inserted.inserted_primary_key)[0]
 
 
-def _claimed(wanted: Claim) -> Values:
+def _claimed(new_claim: Claim) -> Values:
     return {
-        "prefix_messages": wanted.prefix_messages,
-        "prefix_bytes": wanted.prefix_bytes,
-        "model": wanted.model,
+        "prefix_messages": new_claim.prefix_messages,
+        "prefix_bytes": new_claim.prefix_bytes,
+        "model": new_claim.model,
         "cache_id": None,
         "state": "creating",
         "tokens": None,
         "uses": 0,
-        "created_at": wanted.now,
-        "used_at": wanted.now,
-        "expires_at": wanted.until,
+        "created_at": new_claim.now,
+        "used_at": new_claim.now,
+        "expires_at": new_claim.until,
     }
 
 
@@ -176,13 +176,13 @@ def pop_unused(engine: Engine, before: int) -> list[ContextCache]:
     """Delete the caches that were last used before a time; return them."""
     query = select(*COLUMNS).where(CONTEXT_CACHES.c.used_at < before)
     with engine.connect() as connection:
-        found = [to_cache(row) for row in connection.execute(query).mappings()]
+        caches = [to_cache(row) for row in connection.execute(query).mappings()]
     with writing(engine) as connection:
         # A cache used again meanwhile, or deleted by another proxy, is left out.
         still = CONTEXT_CACHES.c.used_at < before
         statement = delete(CONTEXT_CACHES).where(still)
         return [
-            cache for cache in found if connection.execute(statement.where(CONTEXT_CACHES.c.id == cache.id)).rowcount
+            cache for cache in caches if connection.execute(statement.where(CONTEXT_CACHES.c.id == cache.id)).rowcount
         ]
 
 

@@ -1,7 +1,7 @@
-"""Reports of calls: those to be sent, those that were, and which process may send them.
+"""Reports of calls: pending and sent ones, and which process may send them.
 
-A report is claimed by one conditional update before a byte of it is sent, and settled by another afterwards. One that
-stays claimed was being sent by a process that is gone: whether it arrived is then in doubt.
+A report is claimed by a conditional update before its first byte is sent, and settled by another one afterwards. A
+report that stays claimed was being sent by a process that died: whether it arrived is in doubt.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,19 +19,22 @@ from moonpalace_addons.store.schema import DELIVERIES
 
 SECOND = 1_000_000
 CLAIM_TIMEOUT = 180 * SECOND
-"""Microseconds after which a claimed report counts as left by a dead process: longer than any attempt takes."""
+"""Microseconds after which a claimed report is considered abandoned by a dead process; longer than any attempt takes.
+"""
 DAY = 86_400 * SECOND
 MAX_PAUSE = 8 * DAY
-"""Microseconds: longer than a rule gathers calls, and than a receiver is waited for."""
+"""Microseconds; longer than any rule gathers calls and any receiver asks to wait."""
 KEPT_TIME = 7 * DAY
-"""Microseconds for which a settled report is still known when its call has been deleted, so that a rule's limit counts
-it. It cannot go out twice: nobody can report a call that is gone, and its id does not come again."""
+"""Microseconds for which a settled report is kept after its call was deleted, so that a rule's limit counts it.
+
+It cannot be sent twice: nobody can report a deleted call, and ids are not reused.
+"""
 
 TABLE = DELIVERIES.c
 
 
 class DeliveryState(StrEnum):
-    """Where a report is: `SENDING` from before its first byte until the receiver's answer is stored."""
+    """The state of a report; it is `SENDING` from before its first byte until the receiver's answer is stored."""
 
     PENDING = "pending"
     SENDING = "sending"
@@ -42,17 +45,17 @@ class DeliveryState(StrEnum):
 
 WAITING = (DeliveryState.PENDING, DeliveryState.SENDING)
 TO_SEND = (DeliveryState.PENDING, DeliveryState.REFUSED)
-"""The states in which a report was certainly not delivered."""
+"""The states of a report that was certainly not delivered."""
 OTHERS = "others"
-"""The likeness of a report that stands for calls of several kinds, of which it is not known how many there are."""
+"""The likeness of a report about calls of several kinds whose number is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A report of a call; moments are microseconds since the epoch, by the database's clock.
+    """A report of a call; times are microseconds since the epoch by the database's clock.
 
-    It stands for `calls` calls of `kinds` kinds (or more, if its likeness is `OTHERS`), of which `exchange_id`, the
-    newest, is shown; that call may have been deleted.
+    It covers `calls` calls of `kinds` kinds (or more, if its likeness is `OTHERS`), of which `exchange_id`, the newest,
+    is shown; that call may have been deleted.
     """
 
     id: int
@@ -81,7 +84,7 @@ COLUMNS = [TABLE[each.name] for each in fields(Delivery)]
 def read(
     connection: Connection, *conditions: ColumnElement[bool], limit: int | None = None, lock: bool = False
 ) -> list[Delivery]:
-    """Return the reports for which the conditions hold, oldest first; the newest `limit` of them.
+    """Return the reports that meet the conditions, oldest first; the newest `limit` of them.
 
     With `lock` nobody can claim them before the end of the transaction.
     """
@@ -102,14 +105,14 @@ def of_call(connection: Connection, exchange_id: int) -> list[Delivery]:
 
 
 def latest(connection: Connection, exchange_id: int, destination: str) -> Delivery | None:
-    """Return the last report of a call to a destination that was sent, is being sent, or may have been."""
-    gone = TABLE.state.not_in(TO_SEND)
-    found = read(connection, TABLE.exchange_id == exchange_id, TABLE.destination == destination, gone, limit=1)
-    return found[0] if found else None
+    """Return the latest report of a call to a destination that was sent, is being sent, or may have arrived."""
+    attempted = TABLE.state.not_in(TO_SEND)
+    sent = read(connection, TABLE.exchange_id == exchange_id, TABLE.destination == destination, attempted, limit=1)
+    return sent[0] if sent else None
 
 
 def wanted(engine: Engine, exchange_id: int, started_at: int, destination: str, *, again: bool) -> Delivery:
-    """Return the report of a call to a destination, which is recorded unless it is there; `again` records another."""
+    """Return the report of a call to a destination; record it if it is new, or another one with `again`."""
     with writing(engine) as connection:
         if not again and (earlier := latest(connection, exchange_id, destination)) is not None:
             return earlier
@@ -121,7 +124,7 @@ def wanted(engine: Engine, exchange_id: int, started_at: int, destination: str, 
 
 
 def add(connection: Connection, values: dict[str, object], *, delay: int = 0) -> None:
-    """Record a report that is to be sent in `delay` seconds; nothing changes if its slot is taken."""
+    """Record a report that is due in `delay` seconds; do nothing if its slot is taken."""
     now = database_now()
     row = {"marker": uuid4().hex, "calls": 1, "kinds": 1, "state": DeliveryState.PENDING, "attempts": 0}
     row |= {"created_at": now, "changed_at": now, "due_at": now + delay * SECOND}
@@ -130,38 +133,38 @@ def add(connection: Connection, values: dict[str, object], *, delay: int = 0) ->
 
 
 def untried(rule: str) -> ColumnElement[bool]:
-    """Return the condition for reports of a rule that wait for their first attempt, and take in further calls."""
+    """Return the condition for reports of a rule that wait for their first attempt and may cover more calls."""
     return (TABLE.rule == rule) & (TABLE.state == DeliveryState.PENDING) & (TABLE.attempts == 0)
 
 
 def gathered(connection: Connection, rule: str) -> set[str]:
-    """Return the likenesses for which a rule has a report that takes in further calls."""
+    """Return the likenesses for which a rule has a report that may cover more calls."""
     return set(connection.execute(select(TABLE.likeness).where(untried(rule))).scalars())
 
 
 def join(connection: Connection, rule: str, likeness: str, values: Mapping[str, object], *, delay: int) -> None:
-    """Count calls in the rule's report of their kind that waits for its first attempt; record one if there is none."""
+    """Add calls to the rule's report of their kind that waits for its first attempt; record one if there is none."""
     waits = select(TABLE.id).where(untried(rule), TABLE.likeness == likeness).limit(1)
-    found = connection.execute(waits.with_for_update()).scalar()
-    if found is None:
+    number = connection.execute(waits.with_for_update()).scalar()
+    if number is None:
         add(connection, {**values, "rule": rule, "likeness": likeness}, delay=delay)
         return
     newer = {name: values[name] for name in ("exchange_id", "last_at")}
-    kinds = values.get("kinds", 1)  # they may be those that are counted already
+    kinds = values.get("kinds", 1)  # these may be the same kinds that are already counted
     more = {"calls": TABLE.calls + values["calls"], "kinds": case((TABLE.kinds < kinds, kinds), else_=TABLE.kinds)}
-    connection.execute(update(DELIVERIES).where(TABLE.id == found).values(more | newer))
+    connection.execute(update(DELIVERIES).where(TABLE.id == number).values(more | newer))
 
 
 def redirect(connection: Connection, rule: str, destination: str) -> None:
-    """Have a rule's reports that were not tried yet go where the rule sends them now."""
+    """Send a rule's reports that have not been tried yet to the rule's current destination."""
     statement = update(DELIVERIES).where(untried(rule), TABLE.destination != destination)
     connection.execute(statement.values(destination=destination))
 
 
 def merge(connection: Connection, others: Sequence[Delivery]) -> None:
-    """Have the first of these reports, none of which was tried, stand for the others as well.
+    """Merge reports, none of which was tried, into the first one.
 
-    Kinds among `OTHERS`, and those of an earlier merge, may be those of the other reports again.
+    The kinds in `OTHERS`, and those of an earlier merge, may overlap with those of the other reports.
     """
     first, *rest = others
     own = sum(each.likeness != OTHERS for each in others)
@@ -174,7 +177,7 @@ def merge(connection: Connection, others: Sequence[Delivery]) -> None:
 
 
 def due(connection: Connection, rule: str) -> list[Delivery]:
-    """Return the reports of a rule that are to be sent now."""
+    """Return the reports of a rule that are due."""
     return read(connection, TABLE.rule == rule, is_due(), lock=True)
 
 
@@ -185,7 +188,7 @@ def tried_today(connection: Connection, rule: str) -> int:
 
 
 def claim(engine: Engine, delivery: Delivery) -> Delivery | None:
-    """Claim a report that is about to be sent as it was read; return it, None if another process was first.
+    """Claim a report, unchanged since it was read, before it is sent; return it, or None if another process was first.
 
     A report that a user sends again may have been refused before.
     """
@@ -209,9 +212,9 @@ def settle(
     reason: str | None = None,
     delay: float = 0,
 ) -> bool:
-    """Record what became of a report since it was read; `delay` is when to look at it again, in seconds.
+    """Record the outcome of a report since it was read; `delay` is the time in seconds until it is looked at again.
 
-    Return False, and change nothing, if somebody else has recorded something since.
+    Return False, and change nothing, if another process has changed it.
     """
     same = (TABLE.id == delivery.id, TABLE.state == delivery.state, TABLE.attempts == delivery.attempts)
     now = database_now()
@@ -222,23 +225,23 @@ def settle(
 
 
 def left(connection: Connection, rule: str) -> list[Delivery]:
-    """Return the reports of a rule that a dead process was sending, and those in doubt to be asked about again."""
+    """Return the reports of a rule that a dead process was sending, and doubtful ones that are due to be checked."""
     return read(connection, TABLE.rule == rule, is_left())
 
 
 def is_left() -> ColumnElement[bool]:
-    """Return the condition for reports that a dead process was sending, and those in doubt to be asked about again."""
+    """Return the condition for reports that a dead process was sending, and doubtful ones due to be checked."""
     silent = (TABLE.state == DeliveryState.SENDING) & ~is_near(TABLE.changed_at, CLAIM_TIMEOUT)
     return silent | ((TABLE.state == DeliveryState.IN_DOUBT) & is_over(TABLE.due_at))
 
 
 def is_due() -> ColumnElement[bool]:
-    """Return the condition for reports that are to be sent now."""
+    """Return the condition for due reports."""
     return (TABLE.state == DeliveryState.PENDING) & is_over(TABLE.due_at)
 
 
 def is_near(moment: ColumnElement[int], distance: int) -> ColumnElement[bool]:
-    """Return the condition that a moment is at most so long ago; one that far in the future is of a wrong clock."""
+    """Return the condition that a time is at most this long ago, or as far ahead because of a wrong clock."""
     return moment.between(database_now() - distance, database_now() + distance)
 
 
@@ -248,46 +251,46 @@ def is_over(moment: ColumnElement[int]) -> ColumnElement[bool]:
 
 
 def any_open(connection: Connection) -> bool:
-    """Tell whether there is a report of a rule that is to be sent now, or asked about."""
+    """Return whether any report of a rule is due to be sent or checked."""
     query = select(TABLE.id).where(TABLE.rule.is_not(None), is_due() | is_left())
     return connection.execute(query.limit(1)).first() is not None
 
 
 def is_abandoned(connection: Connection, delivery: Delivery) -> bool:
-    """Tell whether a report is claimed by a dead process."""
+    """Return whether a report is claimed by a dead process."""
     return delivery.state is DeliveryState.SENDING and abs(age(connection, delivery)) * SECOND > CLAIM_TIMEOUT
 
 
 def age(connection: Connection, delivery: Delivery) -> float:
-    """Return how long ago a report changed, in seconds."""
+    """Return the seconds since a report changed."""
     now: int = connection.execute(select(database_now())).scalar_one()
     return (now - delivery.changed_at) / SECOND
 
 
 def failed(connection: Connection, *, limit: int) -> list[Delivery]:
-    """Return the newest reports in doubt, and those of rules that were refused in the last week."""
+    """Return the newest doubtful reports, and those of rules that were refused in the last week."""
     recent = (TABLE.state == DeliveryState.REFUSED) & (TABLE.changed_at > database_now() - KEPT_TIME)
     recent &= TABLE.rule.is_not(None)
     return read(connection, (TABLE.state == DeliveryState.IN_DOUBT) | recent, limit=limit)
 
 
 def counts(connection: Connection) -> dict[str, int]:
-    """Return how many reports there are in each state."""
+    """Return the number of reports in each state."""
     return {row[0]: row[1] for row in connection.execute(select(TABLE.state, func.count()).group_by(TABLE.state))}
 
 
 def outlived(connection: Connection) -> list[int]:
-    """Return the numbers of the settled reports whose calls were deleted, and that changed long ago."""
+    """Return the numbers of settled reports that changed long ago and whose calls were deleted."""
     return list(connection.execute(select(TABLE.id).where(is_outlived())).scalars())
 
 
 def is_outlived() -> ColumnElement[bool]:
-    """Return the condition for them."""
+    """Return the condition for settled reports that changed long ago and whose calls were deleted."""
     is_settled = TABLE.state.not_in(WAITING) & (TABLE.changed_at < database_now() - KEPT_TIME)
     return TABLE.exchange_id.is_(None) & is_settled
 
 
 def forget(connection: Connection, numbers: Sequence[int]) -> int:
-    """Delete those of these reports that have outlived their calls; return their number."""
+    """Delete those of these reports that have outlived their calls; return the number deleted."""
     chosen = among(TABLE.id, numbers, connection.dialect.name)
     return connection.execute(DELIVERIES.delete().where(chosen, is_outlived())).rowcount

@@ -83,10 +83,10 @@ def texts_in(column: object) -> tuple[str, ...]:
     """Return the texts of a JSON array of strings; raises ValueError for anything else."""
     if not column or column == "[]":  # the common case
         return ()
-    found = json.loads(cast(str, column))
-    if not (isinstance(found, list) and all(isinstance(each, str) for each in found)):
+    texts = json.loads(cast(str, column))
+    if not (isinstance(texts, list) and all(isinstance(each, str) for each in texts)):
         raise ValueError("not a list of texts")
-    return tuple(found)
+    return tuple(texts)
 
 
 def moment(column: object) -> datetime:
@@ -165,9 +165,9 @@ def find(
     request_id: str | None = None,
 ) -> list[Exchange]:
     """Return the calls with all the given identifiers, newest first."""
-    given = {EXCHANGES.c.id: id, EXCHANGES.c.chatcmpl_id: chatcmpl, EXCHANGES.c.msh_request_id: request_id}
+    identifiers = {EXCHANGES.c.id: id, EXCHANGES.c.chatcmpl_id: chatcmpl, EXCHANGES.c.msh_request_id: request_id}
     query = select(*COLUMNS).order_by(*NEWEST_FIRST)
-    for column, value in given.items():
+    for column, value in identifiers.items():
         if value is not None:
             query = query.where(column == value)
     with engine.connect() as connection:
@@ -181,7 +181,7 @@ LAST_ID = text(
     "SELECT max((SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'exchanges'),"
     " (SELECT coalesce(max(id), 0) FROM exchanges))"
 )
-"""The greatest id that a row ever had in SQLite, from which ids continue."""
+"""The greatest id that any row has had on SQLite; new ids continue from it."""
 
 
 def insert_exchanges(connection: Connection, rows: Sequence[Values]) -> dict[str, int]:
@@ -195,14 +195,14 @@ def insert_exchanges(connection: Connection, rows: Sequence[Values]) -> dict[str
         # It imports PostgreSQL's dialect, which takes 0.04 s and is not needed for reading.
         from moonpalace_addons.store.records import shared_pieces
 
-        kept = shared_pieces.keep(connection, {str(row["uuid"]): row for row in rows})
-        rows = [row | kept[str(row["uuid"])] for row in rows]
+        columns = shared_pieces.keep(connection, {str(row["uuid"]): row for row in rows})
+        rows = [row | columns[str(row["uuid"])] for row in rows]
     if connection.dialect.name == "sqlite":
         return insert_numbered(connection, rows)
-    given = recordset(EXCHANGES, list(rows[0]))
-    statement = insert(EXCHANGES).from_select(list(rows[0]), select(given))
-    found = connection.execute(statement.returning(EXCHANGES.c.uuid, EXCHANGES.c.id), json_rows(rows))
-    return {row.uuid: row.id for row in found}
+    inserted = recordset(EXCHANGES, list(rows[0]))
+    statement = insert(EXCHANGES).from_select(list(rows[0]), select(inserted))
+    returned = connection.execute(statement.returning(EXCHANGES.c.uuid, EXCHANGES.c.id), json_rows(rows))
+    return {row.uuid: row.id for row in returned}
 
 
 def insert_numbered(connection: Connection, rows: Sequence[Values]) -> dict[str, int]:
@@ -225,9 +225,9 @@ def update_exchanges(connection: Connection, rows: Sequence[Values]) -> None:
         rows = [row | UNSHARED for row in rows]
     columns = [name for name in rows[0] if name != "id"]
     if connection.dialect.name == "postgresql":
-        given = recordset(EXCHANGES, list(rows[0]))
-        changed = update(EXCHANGES).where(EXCHANGES.c.id == given.c.id)
-        connection.execute(changed.values({name: given.c[name] for name in columns}), json_rows(rows))
+        inserted = recordset(EXCHANGES, list(rows[0]))
+        changed = update(EXCHANGES).where(EXCHANGES.c.id == inserted.c.id)
+        connection.execute(changed.values({name: inserted.c[name] for name in columns}), json_rows(rows))
         return
     renamed = [{"row_id": row["id"]} | {f"new_{name}": row[name] for name in columns} for row in rows]
     connection.execute(update_of(tuple(columns)), renamed)

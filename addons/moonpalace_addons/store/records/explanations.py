@@ -13,7 +13,7 @@ from moonpalace_addons.store.schema import EXCHANGES, EXPLANATIONS
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The text that a model gave about `calls` calls, in a call of its own with the uuid `call_uuid`.
+    """The text that a model gave about `calls` calls; `call_uuid` is the uuid of the call in which it answered.
 
     `question` is the user's, None for "what went wrong?".
     """
@@ -32,7 +32,7 @@ FIELDS = [EXPLANATIONS.c[name] for name in Explanation.__slots__]
 
 
 def keep(connection: Connection, ids: Sequence[int], explanation: Explanation) -> None:
-    """Keep an explanation with those of its calls that still exist."""
+    """Store an explanation for those of its calls that still exist."""
     values = asdict(explanation) | {"created_at": microseconds(explanation.created_at)}
     for some in chunks(ids):
         there = connection.execute(select(EXCHANGES.c.id).where(EXCHANGES.c.id.in_(some))).scalars().all()
@@ -48,7 +48,7 @@ def of_call(engine: Engine, row_id: int) -> list[Explanation]:
 
 
 def of_exactly(engine: Engine, ids: Sequence[int], question: str | None, language: str) -> Explanation | None:
-    """Return the newest explanation of these calls and no others that answers a question in a language."""
+    """Return the newest explanation of exactly these calls that answers a question in a language."""
     alike = (
         EXPLANATIONS.c.calls == len(ids),
         EXPLANATIONS.c.language == language,
@@ -57,14 +57,14 @@ def of_exactly(engine: Engine, ids: Sequence[int], question: str | None, languag
     first = select(*FIELDS).where(EXPLANATIONS.c.exchange_id == ids[0], *alike)
     with engine.connect() as connection:
         for row in connection.execute(first.order_by(EXPLANATIONS.c.created_at.desc())):
-            found = to_explanation(row)
-            if all_of(connection, found.call_uuid, ids):
-                return found
+            explanation = to_explanation(row)
+            if all_of(connection, explanation.call_uuid, ids):
+                return explanation
     return None
 
 
 def of_some(engine: Engine, ids: Sequence[int], limit: int = 20) -> list[Explanation]:
-    """Return the newest explanations of several calls together, at least one of them among these, oldest first."""
+    """Return the newest explanations of several calls together that include at least one of these, oldest first."""
     query = select(*FIELDS).where(EXPLANATIONS.c.exchange_id.in_(ids), EXPLANATIONS.c.calls > 1).distinct()
     with engine.connect() as connection:
         rows = list(connection.execute(query.order_by(EXPLANATIONS.c.created_at.desc()).limit(limit)))
@@ -72,7 +72,7 @@ def of_some(engine: Engine, ids: Sequence[int], limit: int = 20) -> list[Explana
 
 
 def all_of(connection: Connection, call_uuid: str, ids: Sequence[int]) -> bool:
-    """Tell whether an explanation is kept with all these calls."""
+    """Return whether an explanation is stored for all these calls."""
     mine = EXPLANATIONS.c.call_uuid == call_uuid
     counts = (
         connection.execute(select(func.count()).where(mine, EXPLANATIONS.c.exchange_id.in_(some))).scalar_one()
@@ -82,10 +82,10 @@ def all_of(connection: Connection, call_uuid: str, ids: Sequence[int]) -> bool:
 
 
 def has_been_asked(engine: Engine, endpoint: str, model: str) -> bool:
-    """Tell whether a model at an endpoint has explained anything that is still in the store."""
-    asked = (EXPLANATIONS.c.endpoint == endpoint, EXPLANATIONS.c.model == model)
+    """Return whether the store has any explanation by a model at an endpoint."""
+    conditions = (EXPLANATIONS.c.endpoint == endpoint, EXPLANATIONS.c.model == model)
     with engine.connect() as connection:
-        return connection.execute(select(EXPLANATIONS.c.exchange_id).where(*asked).limit(1)).first() is not None
+        return connection.execute(select(EXPLANATIONS.c.exchange_id).where(*conditions).limit(1)).first() is not None
 
 
 def to_explanation(row: Sequence[object]) -> Explanation:

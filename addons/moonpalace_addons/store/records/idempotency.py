@@ -25,11 +25,11 @@ class Row:
 
 def rows_of(connection: Connection, uuids: Sequence[str]) -> dict[str, Row]:
     """Return the existing rows of these calls by uuid."""
-    found = dict[str, Row]()
+    rows = dict[str, Row]()
     for some in batched(uuids, BATCH_SIZE):
         query = select(EXCHANGES.c.uuid, EXCHANGES.c.id, EXCHANGES.c.state).where(EXCHANGES.c.uuid.in_(some))
-        found |= {row.uuid: Row(row.id, State(row.state)) for row in connection.execute(query)}
-    return found
+        rows |= {row.uuid: Row(row.id, State(row.state)) for row in connection.execute(query)}
+    return rows
 
 
 def delete_segments_from(connection: Connection, begins: Sequence[tuple[int, int]]) -> None:

@@ -24,7 +24,7 @@ class Change:
     untag: tuple[str, ...] = ()
 
 
-def change(engine: Engine, ids: Sequence[int], wanted: Change) -> int:
+def change(engine: Engine, ids: Sequence[int], changes: Change) -> int:
     """Label the calls; return the number of those that exist.
 
     A tag that is both added and removed is removed. Every few hundred calls are a transaction of their own, so that a
@@ -33,20 +33,20 @@ def change(engine: Engine, ids: Sequence[int], wanted: Change) -> int:
     labelled = 0
     for some in chunks(ids):
         with writing(engine) as connection:
-            labelled += change_batch(connection, some, wanted)
+            labelled += change_batch(connection, some, changes)
     return labelled
 
 
-def change_batch(connection: Connection, ids: Sequence[int], wanted: Change) -> int:
+def change_batch(connection: Connection, ids: Sequence[int], changes: Change) -> int:
     """Label a batch of calls."""
-    given = {"category": wanted.category, "note": wanted.note}
-    values: Values = {name: value or None for name, value in given.items() if value is not None}
+    labels = {"category": changes.category, "note": changes.note}
+    values: Values = {name: value or None for name, value in labels.items() if value is not None}
     if values:
         connection.execute(update(EXCHANGES).where(EXCHANGES.c.id.in_(ids)).values(values))
-    for tag in wanted.tag:
+    for tag in changes.tag:
         add_tag(connection, ids, tag)
-    if wanted.untag:
-        connection.execute(delete(TAGS).where(TAGS.c.exchange_id.in_(ids), TAGS.c.tag.in_(wanted.untag)))
+    if changes.untag:
+        connection.execute(delete(TAGS).where(TAGS.c.exchange_id.in_(ids), TAGS.c.tag.in_(changes.untag)))
     count = select(func.count()).select_from(EXCHANGES).where(EXCHANGES.c.id.in_(ids))
     return connection.execute(count).scalar_one()
 
@@ -60,13 +60,13 @@ def add_tag(connection: Connection, ids: Sequence[int], tag: str) -> None:
 
 def tags_of(engine: Engine, ids: Sequence[int]) -> Mapping[int, tuple[str, ...]]:
     """Return the tags of these calls, sorted; calls without tags are left out."""
-    found: dict[int, list[str]] = {}
+    tags_by_id: dict[int, list[str]] = {}
     with engine.connect() as connection:
         for some in chunks(ids):
             query = select(TAGS.c.exchange_id, TAGS.c.tag).where(TAGS.c.exchange_id.in_(some))
             for exchange_id, tag in connection.execute(query):
-                found.setdefault(exchange_id, []).append(tag)
-    return {exchange_id: tuple(sorted(tags)) for exchange_id, tags in found.items()}
+                tags_by_id.setdefault(exchange_id, []).append(tag)
+    return {exchange_id: tuple(sorted(tags)) for exchange_id, tags in tags_by_id.items()}
 
 
 def all_tags(engine: Engine, *, beginning: str = "", limit: int = 1000) -> list[tuple[str, int]]:

@@ -80,8 +80,8 @@ def find(connection: Connection, hashes: Iterable[bytes]) -> dict[bytes, int]:
             ids[key] = part_id
             if token is not None:
                 noted.append(part_id)
-    for few in batched(noted, BATCH_SIZE):
-        connection.execute(delete(UNUSED_PARTS).where(UNUSED_PARTS.c.id.in_(few)))
+    for batch in batched(noted, BATCH_SIZE):
+        connection.execute(delete(UNUSED_PARTS).where(UNUSED_PARTS.c.id.in_(batch)))
     return ids
 
 
@@ -114,8 +114,8 @@ def add_numbered(connection: Connection, data: Mapping[bytes, Buffer]) -> dict[b
 def add(connection: Connection, data: Mapping[bytes, Buffer]) -> dict[bytes, int]:
     """Add pieces that others may be adding too, in the order of their hashes to avoid deadlocks."""
     rows = [row(key, bytes(data[key])) for key in sorted(data)]
-    returned = connection.execute(addition(), {f"{each.name}s": [found[each.name] for found in rows] for each in ADDED})
-    ids: dict[bytes, int] = {found.hash: found.id for found in returned}
+    returned = connection.execute(addition(), {f"{each.name}s": [piece[each.name] for piece in rows] for each in ADDED})
+    ids: dict[bytes, int] = {piece.hash: piece.id for piece in returned}
     return ids | find(connection, data.keys() - ids.keys())
 
 
@@ -126,10 +126,10 @@ def row(key: bytes, piece: Buffer) -> Values:
 
 def joined(connection: Connection, exchange_id: int, side: Side) -> bytes | None:
     """Return a body, None if the call has none; raises StoreError if a piece of it is missing."""
-    found = connection.execute(pieces_of(side, connection.dialect.name), {"owner": exchange_id}).scalars().all()
-    if None in found:
+    pieces = connection.execute(pieces_of(side, connection.dialect.name), {"owner": exchange_id}).scalars().all()
+    if None in pieces:
         raise StoreError(f"the store is damaged: a piece of the {side} body of call {exchange_id} is missing")
-    return b"".join(found) if found else None
+    return b"".join(pieces) if pieces else None
 
 
 @cache

@@ -1,7 +1,7 @@
-"""How far each rule that reports calls has looked, so that it sees every call once, when that is over.
+"""The progress of each rule that reports calls, so that it sees every call exactly once, after its end.
 
-Calls end in another order than they begin, and on PostgreSQL rows may become visible in another order than their ids.
-Calls that are not over, or not there, when their ids are passed are therefore noted and looked at again.
+Calls do not end in the order in which they begin, and on PostgreSQL rows may not become visible in the order of their
+ids. Ids of unfinished or missing calls are therefore noted and checked again.
 """
 
 import json
@@ -18,21 +18,21 @@ from moonpalace_addons.store.schema import EXCHANGES, REPORT_RULES
 from moonpalace_addons.store.state import State
 
 MAX_SPAN = 2_000
-"""Ids that are looked at in one step: few enough that a predicate on bodies ends before the store's time limit."""
+"""Ids per step: few enough for a predicate on bodies to finish within the store's time limit."""
 MISSING_TIMEOUT = 60.0
-"""Seconds after which an id without a row counts as that of no call."""
+"""Seconds after which an id without a row is considered unused."""
 GOING, OTHER, WANTED = 0, 1, 2
-"""The stages of a call: not over, over, and one that is over and fulfils the condition."""
+"""The stages of a call: unfinished, ended, and ended with the condition met."""
 
 TABLE = REPORT_RULES.c
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a rule has looked.
+    """The progress of a rule.
 
-    `unfinished` are ids up to `looked_to` of calls that were not over or not there, with the moment when that was first
-    seen, in seconds since the epoch. `turn` changes with each step.
+    `unfinished` has the ids up to `looked_to` of calls that were unfinished or missing, with the time of the first
+    check in seconds since the epoch. `turn` changes with each step.
     """
 
     turn: int
@@ -42,7 +42,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The calls that a rule has found, oldest first, and how far it has looked with them."""
+    """The matching calls of one step, oldest first, and the rule's progress after it."""
 
     found: tuple[int, ...]
     before: Progress
@@ -50,7 +50,7 @@ class Step:
 
 
 def progress(connection: Connection, name: str) -> Progress | None:
-    """Return the position up to which a rule has looked, None if it is new."""
+    """Return the progress of a rule; None if it is new."""
     row = connection.execute(select(TABLE.turn, TABLE.looked_to, TABLE.unfinished).where(TABLE.name == name)).first()
     if row is None:
         return None
@@ -58,7 +58,7 @@ def progress(connection: Connection, name: str) -> Progress | None:
 
 
 def begin(connection: Connection, name: str, since: int) -> None:
-    """Record a new rule: it sees calls that began since then, in microseconds since the epoch, and those in flight."""
+    """Record a new rule: it sees calls in flight, and calls since `since`, in microseconds since the epoch."""
     earlier = select(func.coalesce(func.max(EXCHANGES.c.id), 0)).where(EXCHANGES.c.started_at < since)
     newest: int = connection.execute(earlier).scalar_one()
     going = dict.fromkeys(in_flight(connection, newest), time.time())
@@ -68,14 +68,15 @@ def begin(connection: Connection, name: str, since: int) -> None:
 
 
 def has_more(connection: Connection, before: Progress) -> bool:
-    """Tell whether there are calls to look at; a look may find that none of them has ended."""
+    """Return whether there are calls to check; possibly none of them has ended."""
     return bool(before.unfinished) or last_id(connection) > before.looked_to
 
 
 def step(connection: Connection, before: Progress, condition: ColumnElement[bool]) -> Step | None:
-    """Return the calls that have ended since and fulfil the condition; None if there is nothing new to look at."""
+    """Return the calls that have ended since and meet the condition; None if there is nothing new to check."""
     newest = max(before.looked_to, min(last_id(connection), before.looked_to + MAX_SPAN))
-    absent = missing(connection, before.looked_to, newest)  # first: one that comes meanwhile is looked at again
+    # Before the next query, so that a row that appears meanwhile is checked again.
+    absent = missing(connection, before.looked_to, newest)
     stages = looked_at(connection, before, newest, condition)
     unfinished = still_open([*before.unfinished, *absent], before, stages)
     after = Progress(before.turn + 1, newest, unfinished)
@@ -95,9 +96,10 @@ def missing(connection: Connection, last: int, newest: int) -> list[int]:
 
 
 def looked_at(connection: Connection, before: Progress, newest: int, condition: ColumnElement[bool]) -> dict[int, int]:
-    """Return the stages of the calls that are new, except `OTHER`, and of those that were not over before.
+    """Return the stages of new calls, except `OTHER`, and of calls that were unfinished before.
 
-    Each row is read once, by its id: an index on a column of the condition would lead through all calls that ever were.
+    Each row is read once, by its id: with an index on a column of the condition, the database would read all calls ever
+    made.
     """
     stage = case((EXCHANGES.c.state == State.IN_FLIGHT, GOING), (condition, WANTED), else_=OTHER)
     query, new = select(EXCHANGES.c.id, stage), and_(EXCHANGES.c.id > before.looked_to, EXCHANGES.c.id <= newest)
@@ -108,16 +110,16 @@ def looked_at(connection: Connection, before: Progress, newest: int, condition: 
 
 
 def still_open(expected: Iterable[int], before: Progress, stages: Mapping[int, int]) -> dict[int, float]:
-    """Return which of these calls, and of those that are going on, have to be looked at again."""
+    """Return those of the expected ids and of the unfinished calls that have to be checked again."""
     now = time.time()
     open_calls = (call for call in chain(expected, stages) if stages.get(call, GOING) == GOING)
-    # Not later than now, so that a clock that was set back does not keep an id for as long.
+    # At most the current time, so that after a clock was set back an id is not kept for that long.
     since = {call: min(now, before.unfinished.get(call, now)) for call in open_calls}
     return {call: seen for call, seen in since.items() if call in stages or now - seen < MISSING_TIMEOUT}
 
 
 def advance(connection: Connection, name: str, done: Step) -> bool:
-    """Record a step; return False if another process has made one since it was begun."""
+    """Record a step; return False if another process has recorded one since it began."""
     values = {
         "turn": done.after.turn,
         "looked_to": done.after.looked_to,
@@ -128,17 +130,17 @@ def advance(connection: Connection, name: str, done: Step) -> bool:
 
 
 def lock(connection: Connection, name: str) -> None:
-    """Have other processes wait that do the same with this rule, until the end of the transaction."""
+    """Lock a rule against the same step in other processes, until the end of the transaction."""
     connection.execute(update(REPORT_RULES).where(TABLE.name == name).values(name=name))
 
 
 def last_id(connection: Connection) -> int:
-    """Return the largest id of a call."""
+    """Return the greatest id of a call."""
     newest: int = connection.execute(select(func.coalesce(func.max(EXCHANGES.c.id), 0))).scalar_one()
     return newest
 
 
 def in_flight(connection: Connection, newest: int) -> list[int]:
-    """Return the calls up to an id that are not over."""
+    """Return the unfinished calls up to an id."""
     query = select(EXCHANGES.c.id).where(EXCHANGES.c.state == State.IN_FLIGHT, EXCHANGES.c.id <= newest)
     return list(connection.execute(query).scalars())

@@ -70,6 +70,6 @@ def request_headers() -> ColumnElement[str]:
     NULL if the piece is missing.
     """
     with_bytes = func.replace(AsText(PARTS.c.data), BYTES_MARK, cast(EXCHANGES.c.request_bytes, Text))
-    whole = func.replace(with_bytes, ID_MARK, func.coalesce(EXCHANGES.c.client_request_id, ""))
-    kept = select(whole).where(PARTS.c.id == EXCHANGES.c.request_headers_part).correlate(EXCHANGES).scalar_subquery()
-    return func.coalesce(EXCHANGES.c.request_headers, kept, type_=Text()).label("request_headers")
+    text = func.replace(with_bytes, ID_MARK, func.coalesce(EXCHANGES.c.client_request_id, ""))
+    shared = select(text).where(PARTS.c.id == EXCHANGES.c.request_headers_part).correlate(EXCHANGES).scalar_subquery()
+    return func.coalesce(EXCHANGES.c.request_headers, shared, type_=Text()).label("request_headers")

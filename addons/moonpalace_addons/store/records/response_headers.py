@@ -46,7 +46,7 @@ def shared_form(row: Values) -> Form | None:
     headers = row.get("response_headers")
     if not isinstance(headers, str) or len(headers) < MIN_LENGTH or any(character in headers for character in RESERVED):
         return None
-    date = found[1] if (found := DATE.search(f"\n{headers}")) else None
+    date = match[1] if (match := DATE.search(f"\n{headers}")) else None
     values = row | {"response_date": date}
 
     def marked(field: re.Match[str]) -> str:
@@ -62,8 +62,8 @@ def response_headers() -> ColumnElement[str]:
 
     NULL if there was no answer or the piece is missing.
     """
-    whole: ColumnElement[str] = AsText(PARTS.c.data)
+    text: ColumnElement[str] = AsText(PARTS.c.data)
     for name, mark in MARKS.items():
-        whole = func.replace(whole, mark, func.coalesce(cast(EXCHANGES.c[name], Text), ""), type_=Text())
-    kept = select(whole).where(PARTS.c.id == EXCHANGES.c.response_headers_part).correlate(EXCHANGES).scalar_subquery()
-    return func.coalesce(EXCHANGES.c.response_headers, kept, type_=Text()).label("response_headers")
+        text = func.replace(text, mark, func.coalesce(cast(EXCHANGES.c[name], Text), ""), type_=Text())
+    shared = select(text).where(PARTS.c.id == EXCHANGES.c.response_headers_part).correlate(EXCHANGES).scalar_subquery()
+    return func.coalesce(EXCHANGES.c.response_headers, shared, type_=Text()).label("response_headers")

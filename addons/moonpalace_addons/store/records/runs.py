@@ -40,16 +40,16 @@ def begin_run(connection: Connection, run: Values) -> None:
     connection.execute(insert(RUNS).values(values))
 
 
-def touch_run(connection: Connection, run_id: str, told: Values | None = None, *, ended: bool = False) -> None:
-    """Record the heartbeat of a proxy, or its end, and what it has told besides."""
-    values = {"heartbeat_at": database_now()} | ({"ended_at": database_now()} if ended else {}) | (told or {})
+def touch_run(connection: Connection, run_id: str, state: Values | None = None, *, ended: bool = False) -> None:
+    """Record a proxy's heartbeat, or its end, and other columns of its row."""
+    values = {"heartbeat_at": database_now()} | ({"ended_at": database_now()} if ended else {}) | (state or {})
     connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(values))
 
 
 def open_runs(connection: Connection) -> list[OpenRun]:
     """Return the runs that left calls in flight."""
-    left = select(EXCHANGES.c.run_id).where(EXCHANGES.c.state == State.IN_FLIGHT)
-    return runs_where(connection, RUNS.c.id.in_(left))
+    run_ids = select(EXCHANGES.c.run_id).where(EXCHANGES.c.state == State.IN_FLIGHT)
+    return runs_where(connection, RUNS.c.id.in_(run_ids))
 
 
 def live_runs(connection: Connection, silent: int) -> list[OpenRun]:
@@ -59,8 +59,8 @@ def live_runs(connection: Connection, silent: int) -> list[OpenRun]:
 
 def runs_where(connection: Connection, condition: ColumnElement[bool]) -> list[OpenRun]:
     """Return the runs that meet a condition."""
-    heard = case((RUNS.c.heartbeat_at > database_started(), RUNS.c.heartbeat_at), else_=database_started())
-    columns = (RUNS.c.id, RUNS.c.host, RUNS.c.pid, RUNS.c.ended_at.is_not(None), database_now() - heard)
+    last_seen = case((RUNS.c.heartbeat_at > database_started(), RUNS.c.heartbeat_at), else_=database_started())
+    columns = (RUNS.c.id, RUNS.c.host, RUNS.c.pid, RUNS.c.ended_at.is_not(None), database_now() - last_seen)
     return [OpenRun(*row) for row in connection.execute(select(*columns).where(condition))]
 
 
@@ -73,9 +73,9 @@ def claim_run(connection: Connection, run_id: str) -> bool:
 def unfinished(connection: Connection, run_id: str) -> list[Unfinished]:
     """Return the calls that a run left in flight."""
     query = select(*COLUMNS).where(EXCHANGES.c.run_id == run_id, EXCHANGES.c.state == State.IN_FLIGHT)
-    found = []
+    calls = []
     for row in connection.execute(query).mappings().all():
         received, chunks = received_so_far(connection, row["id"])
         request = parts.joined(connection, row["id"], "request") or b""
-        found.append(Unfinished(to_exchange(row), request, received, chunks))
-    return found
+        calls.append(Unfinished(to_exchange(row), request, received, chunks))
+    return calls

@@ -41,8 +41,8 @@ def keep(
     for uuid in request_forms:
         columns[uuid] |= {"request_headers": None, "request_headers_part": next(ids)[0]}
     for uuid, answer in response_forms.items():
-        found: Values = {"response_headers_part": next(ids)[0], "response_date": answer.date}
-        columns[uuid] |= {"response_headers": None} | found
+        response_columns: Values = {"response_headers_part": next(ids)[0], "response_date": answer.date}
+        columns[uuid] |= {"response_headers": None} | response_columns
     for uuid, side, _ in bodies:
         columns.setdefault(uuid, {})[f"{side}_parts"] = parts.as_column(next(ids))
     return columns

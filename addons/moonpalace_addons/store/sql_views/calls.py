@@ -26,8 +26,8 @@ TYPES: Mapping[Kind, str] = {"whole": "BIGINT", "decimal": "FLOAT", "truth": "BO
 
 def calls(dialect: str) -> str:
     """Return the query that is the view."""
-    shown = (f"{expression(column, dialect)} AS {column.name}" for column in COLUMNS[CALLS])
-    return f"SELECT {',\n    '.join(shown)}\nFROM exchanges"
+    expressions = (f"{expression(column, dialect)} AS {column.name}" for column in COLUMNS[CALLS])
+    return f"SELECT {',\n    '.join(expressions)}\nFROM exchanges"
 
 
 def expression(column: Column, dialect: str) -> str:

@@ -18,7 +18,7 @@ START = "requested_at_us"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its name, its meaning in one line, and the field of the catalogue that it shows, if it is one."""
+    """A column: its name, its meaning in one line, and the field of the catalogue that it shows, if any."""
 
     name: str
     meaning: str
@@ -26,20 +26,20 @@ class Column:
 
 
 def call_columns() -> Sequence[Column]:
-    """Return a column for each field, without second names of the same one."""
-    found, sources = list[Column](), set[str]()
+    """Return a column for each field, without aliases."""
+    columns, sources = list[Column](), set[str]()
     for field in CATALOGUE:
         if field.kind not in SHOWN or field.source in sources:
             continue
         sources.add(field.source)
         if field.kind == "moment":
-            found.append(Column(field.name, "start of the request, in UTC", field))
-            found.append(Column(START, "the same in microseconds since 1970, which an index serves", field))
+            columns.append(Column(field.name, "start of the request, in UTC", field))
+            columns.append(Column(START, "the same in microseconds since 1970, which an index serves", field))
         elif field.unit:
-            found.append(Column(f"{field.name}_ms", f"{field.meaning}, in milliseconds", field))
+            columns.append(Column(f"{field.name}_ms", f"{field.meaning}, in milliseconds", field))
         else:
-            found.append(Column(field.name, MEANINGS.get(field.name, field.meaning), field))
-    return found
+            columns.append(Column(field.name, MEANINGS.get(field.name, field.meaning), field))
+    return columns
 
 
 MEANINGS = {

@@ -1,6 +1,6 @@
-"""The SQL of the view `events`: the moments of a call, one row for each.
+"""The SQL of the view `events`: one row for each event in the life of a call.
 
-The events of streams are compressed, which plain SQL cannot read, and to store them once more would cost the writer.
+The events of streams are compressed, which plain SQL cannot read; storing them again would cost the writer time.
 """
 
 from moonpalace_addons.store.sql_views.calls import MOMENTS, milliseconds
@@ -12,7 +12,7 @@ DURATIONS = (
     ("first_visible_token", "time_to_first_visible_token", "NULL"),
     ("end", "latency", "state"),
 )
-"""The kinds of events, the nanoseconds after which each happens, and its detail."""
+"""The kinds of events: nanoseconds after the request, and a detail."""
 
 QUERY = """SELECT id AS call_id, {place} AS position, '{kind}' AS kind, {at} AS at, {at_ms} AS at_ms,
     CAST({detail} AS TEXT) AS detail FROM exchanges WHERE {after} IS NOT NULL"""

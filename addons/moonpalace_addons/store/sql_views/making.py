@@ -1,7 +1,7 @@
-"""Make the views anew whenever the schema changes, so that they follow the catalogue of fields.
+"""Recreate the views whenever the schema changes, so that they follow the catalogue of fields.
 
-What a user has made is left alone: a table or view of his own under one of the names, and on PostgreSQL one of our
-views on which his depend.
+A user's own table or view under one of the names is left alone; so is, on PostgreSQL, a view of ours on which a user's
+view depends.
 """
 
 import logging
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 QUERIES: Mapping[str, Callable[[str], str]] = {CALLS: calls, MESSAGES: messages, EVENTS: events}
 MARK = "made by MoonPalace"
-"""What tells our views from those of users: a comment in the definition, on PostgreSQL one on the view."""
+"""The mark of our views: a comment in the definition, on PostgreSQL a comment on the view."""
 OURS = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'view' AND sql LIKE :mark",
     "postgresql": """SELECT relname FROM pg_class WHERE relkind = 'v' AND pg_table_is_visible(oid)
@@ -28,7 +28,7 @@ OURS = {
 
 
 def drop_views(connection: Connection) -> None:
-    """Drop our views, as far as nothing depends on them."""
+    """Drop our views, except those on which something depends."""
     ours = set(connection.execute(text(OURS[connection.dialect.name]), {"mark": f"%{MARK}%"}).scalars())
     for name in ours.intersection(QUERIES):
         try:
@@ -40,23 +40,23 @@ def drop_views(connection: Connection) -> None:
 
 def make_views(connection: Connection) -> None:
     """Make the views whose names are free."""
-    found = inspect(connection)
-    taken = {*found.get_table_names(), *found.get_view_names()}
+    inspector = inspect(connection)
+    existing = {*inspector.get_table_names(), *inspector.get_view_names()}
     dialect = connection.dialect.name
     for name, query in QUERIES.items():
-        if name in taken:
+        if name in existing:
             continue
         try:
             with connection.begin_nested():
                 connection.exec_driver_sql(f"CREATE VIEW {name} AS -- {MARK}\n{query(dialect)}")
                 if dialect == "postgresql":
                     describe(connection, name)
-        except DBAPIError as error:  # an index of the user has the name, or he may not make views
+        except DBAPIError as error:  # a user's index has the name, or the user may not create views
             logger.warning("store: the view %s for other programs could not be made: %s", name, error.orig)
 
 
 def describe(connection: Connection, name: str) -> None:
-    """Write the meaning of each column into the database, where its tools show it."""
+    """Store the meaning of each column in the database, where its tools show it."""
     comments = [f"COMMENT ON VIEW {name} IS '{MARK}'"]
     for column in COLUMNS[name]:
         meaning = column.meaning.replace("'", "''")

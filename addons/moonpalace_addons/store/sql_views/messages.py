@@ -18,7 +18,7 @@ ROLES = {
             ELSE 'system' END""",
     "response": "CASE t.key WHEN 'error' THEN 'error' ELSE 'assistant' END",
 }
-"""The roles of messages that name none."""
+"""The default roles of messages."""
 POSITIONS = {
     "request": "CASE WHEN t.key IN ('system', 'instructions') THEN 0 ELSE {number} END",
     "response": "{number}",

@@ -1,4 +1,4 @@
-"""The connection to the receiver, which notes in a few words what came of the last request."""
+"""The connection to the receiver, which records the outcome of the last request in a few words."""
 
 import gzip
 import zlib
@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from moonpalace_addons.wire.status import FIRST_REDIRECT, status_line
 
 MAX_ANSWER = 65_536
-"""Bytes of an answer that are read."""
+"""Maximum bytes of an answer that are read."""
 LATER = frozenset(
     {
         HTTPStatus.REQUEST_TIMEOUT,
@@ -24,7 +24,7 @@ LATER = frozenset(
         HTTPStatus.GATEWAY_TIMEOUT,
     }
 )
-"""Statuses after which the same request may succeed."""
+"""Statuses after which the same request may succeed later."""
 
 
 CODINGS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
@@ -32,7 +32,7 @@ CODINGS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why calls were not taken; `is_final` means that they never will be, `count` how many of them, None for all."""
+    """Why calls were not accepted; `is_final` means that they never will be, `count` is their number, None for all."""
 
     words: str
     is_final: bool = False
@@ -40,7 +40,7 @@ class Failure:
 
 
 class Connection(requests.Session):
-    """A session for the SDK's exporters; what it sends is `body`, if that is set, instead of what they encode."""
+    """A session for the SDK's exporters; it sends `body`, if that is set, instead of the data that they encode."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,36 +48,36 @@ class Connection(requests.Session):
         self.body: bytes | None = None
         self._answer = b""
 
-    def request(self, *args: Any, **given: Any) -> requests.Response:
-        """Send a request, and read no more than the beginning of its answer."""
+    def request(self, *args: Any, **options: Any) -> requests.Response:
+        """Send a request, and read only the beginning of its answer."""
         self._answer = b""
         if self.body is not None:
-            coding = str((given.get("headers") or {}).get("Content-Encoding", ""))
-            given["data"] = CODINGS.get(coding, bytes)(self.body)
+            coding = str((options.get("headers") or {}).get("Content-Encoding", ""))
+            options["data"] = CODINGS.get(coding, bytes)(self.body)
         try:
-            response = super().request(*args, **{**given, "stream": True})
+            response = super().request(*args, **{**options, "stream": True})
             self._answer = response.raw.read(MAX_ANSWER)
             response.close()
         except Exception as error:
             self.failure = Failure(reason(error))
             raise
         code = response.status_code
-        is_taken = code < FIRST_REDIRECT  # the SDK takes a redirection, which it does not follow, for a success
+        is_taken = code < FIRST_REDIRECT  # the SDK treats a redirection, which it does not follow, as a success
         self.failure = None if is_taken else Failure(f"answers {status_line(code)}", code not in LATER)
         return response
 
     def rejected(self) -> Failure | None:
-        """Return how many spans the receiver has rejected although it took the request, None if none."""
+        """Return the number of spans that the receiver rejected though it accepted the request; None for none."""
         try:
-            said = ExportTraceServiceResponse.FromString(self._answer).partial_success
+            answer = ExportTraceServiceResponse.FromString(self._answer).partial_success
         except DecodeError:
             return None
-        count = said.rejected_spans
+        count = answer.rejected_spans
         return Failure("rejects some of the calls", is_final=True, count=count) if count > 0 else None
 
 
 def reason(error: Exception) -> str:
-    """Return why a request failed, without the words of libraries, which may contain all of the URL."""
+    """Return why a request failed, without the messages of libraries, which may contain the whole URL."""
     if isinstance(error, requests.Timeout):
         return "does not answer in time"
     if isinstance(error, requests.exceptions.SSLError):
@@ -95,13 +95,13 @@ def reason(error: Exception) -> str:
 
 
 def origins(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and those that led to it, as urllib3 nests them."""
-    seen, left = set[int](), [error]
-    while left:
-        found = left.pop()
-        if id(found) in seen:
+    """Yield an error and its causes, as urllib3 nests them."""
+    seen, pending = set[int](), [error]
+    while pending:
+        current = pending.pop()
+        if id(current) in seen:
             continue
-        seen.add(id(found))
-        yield found
-        inner = (found.__cause__, found.__context__, getattr(found, "reason", None), *found.args)
-        left += [each for each in inner if isinstance(each, BaseException)]
+        seen.add(id(current))
+        yield current
+        inner = (current.__cause__, current.__context__, getattr(current, "reason", None), *current.args)
+        pending += [each for each in inner if isinstance(each, BaseException)]

@@ -18,11 +18,11 @@ from moonpalace_addons.store.telemetry.spans import Attribute, Attributes, CallS
 MASK = 2**64 - 1
 CLIENT = b"\x30\x03"
 HAS_REMOTE, IS_REMOTE = 0x100, 0x200
-"""Flags: it is known whether the parent is of another process, and it is."""
+"""Flags: it is known whether the parent is in another process, and it is."""
 
 
 def request(resource: Attributes, scope: tuple[str, str], spans: Iterable[bytes]) -> bytes:
-    """Return a request with these spans, of a process and an instrumentation with a name and a version."""
+    """Return a request with these spans; resource and scope describe the process and the instrumentation."""
     name, version = (part.encode() for part in scope)
     scoped = member(1, member(1, name) + member(2, version)) + b"".join([member(2, span) for span in spans])
     process = b"".join([attribute(1, *pair) for pair in resource.items()])
@@ -57,7 +57,7 @@ def common_attributes(common: Common) -> bytes:
 
 
 def attribute(field: int, name: str, value: Attribute) -> bytes:
-    """Return an attribute as a member of a span or a resource."""
+    """Return an attribute as a field of a span or a resource."""
     if type(value) is str:
         data = value.encode()
         return head_of_text(field, name, len(data)) + data
@@ -67,14 +67,14 @@ def attribute(field: int, name: str, value: Attribute) -> bytes:
 
 @lru_cache(4096)
 def head(field: int, name: str, size: int) -> bytes:
-    """Return what precedes the value of an attribute, of `size` bytes."""
+    """Return the bytes that precede the value of an attribute, which has `size` bytes."""
     inner = member(1, name.encode()) + tag(2) + varint(size)
     return tag(field) + varint(len(inner) + size) + inner
 
 
 @lru_cache(4096)
 def head_of_text(field: int, name: str, size: int) -> bytes:
-    """Return what precedes the bytes of an attribute's text."""
+    """Return the bytes that precede the UTF-8 of an attribute's text."""
     lead = tag(1) + varint(size)
     return head(field, name, len(lead) + size) + lead
 
@@ -91,25 +91,25 @@ def any_value(value: Attribute) -> bytes:
 
 
 def member(field: int, data: bytes) -> bytes:
-    """Return a member that has a length."""
+    """Return a length-delimited field."""
     return tag(field) + varint(len(data)) + data
 
 
 @cache
 def tag(field: int) -> bytes:
-    """Return what precedes a member that has a length."""
+    """Return the tag of a length-delimited field."""
     return varint(field << 3 | 2)
 
 
 def varint(number: int) -> bytes:
-    """Return a number in as few bytes as it needs, seven bits in each."""
+    """Return a number as a varint: seven bits in each byte."""
     if number < 0x80:
         return bytes((number,))
-    if number < 0x4000:  # as most counts of tokens
+    if number < 0x4000:  # true for most token counts
         return bytes((number & 0x7F | 0x80, number >> 7))
-    found = bytearray()
+    result = bytearray()
     while number >= 0x80:
-        found.append(number & 0x7F | 0x80)
+        result.append(number & 0x7F | 0x80)
         number >>= 7
-    found.append(number)
-    return bytes(found)
+    result.append(number)
+    return bytes(result)

@@ -1,4 +1,4 @@
-"""How the export of a proxy stands, as the row of its run has it and `mpal doctor` shows it."""
+"""The state of a proxy's export, as stored in the row of its run and shown by `mpal doctor`."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class ExportState:
-    """Numbers of calls since the start; moments are in microseconds since the epoch.
+    """Numbers of calls since the start; times are in microseconds since the epoch.
 
-    `left_out_since` is the beginning of the oldest call that was left out, `problem` the last reason why calls were not
-    exported, from `problem_at` on, until it `is_over`.
+    `left_out_since` is when the oldest call that was left out began, `problem` the last reason why calls were not
+    exported; it began at `problem_at`, and `is_over` once calls are exported again.
     """
 
     place: str
@@ -23,13 +23,13 @@ class ExportState:
 
 
 def written(state: ExportState) -> str:
-    """Return a state as the row has it."""
+    """Return a state as text for the row."""
     return json.dumps(asdict(state))
 
 
 def read(text: str | None) -> ExportState | None:
-    """Return the state that a row has, None for a proxy that exports nothing."""
+    """Return the state from a row's text; None for a proxy that exports nothing."""
     try:
         return None if text is None else ExportState(**json.loads(text))
-    except (TypeError, ValueError):  # of a release that counts something else
+    except (TypeError, ValueError):  # written by a release with other fields
         return None

@@ -19,12 +19,12 @@ from sqlalchemy import Engine
 from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.records.exchanges import microseconds
 from moonpalace_addons.store.records.values import Values
-from moonpalace_addons.store.telemetry import asked
-from moonpalace_addons.store.telemetry.asked import Asked
+from moonpalace_addons.store.telemetry import parameters
 from moonpalace_addons.store.telemetry.export_state import ExportState, written
 from moonpalace_addons.store.telemetry.left_out import LeftOut
 from moonpalace_addons.store.telemetry.measures import Measures
 from moonpalace_addons.store.telemetry.operations import operation
+from moonpalace_addons.store.telemetry.parameters import Parameters
 from moonpalace_addons.store.telemetry.stored import stored_span
 from moonpalace_addons.wire.otlp_environment import SIGNALS, shown, url_of, wants
 
@@ -35,34 +35,34 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GATHER_TIME = 1.0
-"""Seconds from a call to its export, in which others join it, until they fill a batch."""
+"""Seconds between a call and its export, during which others join it, unless a batch fills up sooner."""
 MAX_BATCH = 200
-"""Calls in one request to the receiver."""
+"""Maximum calls per request to the receiver."""
 MAX_TALKING = 10
-"""The same, with the messages of the calls."""
+"""Maximum calls per request if their messages are sent too."""
 MAX_WAITING = 8_000_000
-"""Approximate bytes of the calls that wait."""
+"""Maximum approximate bytes of waiting calls."""
 CALL_WEIGHT = 4_000
 """Approximate bytes of a call besides its headers."""
 RETRY_MIN_DELAY = 1.0
 RETRY_MAX_DELAY = 30.0
 METRICS_INTERVAL = 60.0
 FLUSH_TIME = 3.0
-"""Seconds that the end of the proxy waits for calls that are not exported yet."""
+"""Seconds that the proxy waits at its end for calls that are not exported yet."""
 PAUSE_FACTOR = 1
 """Length of a pause as a multiple of the work before it, as the work delays the thread that stores calls."""
 
 
 class Waiting(NamedTuple):
-    """A call that waits, what its request asked for if that is known, and its approximate size."""
+    """A waiting call, the parameters of its request if they are known, and its approximate size."""
 
     call: Exchange
-    asked: Asked | None
+    parameters: Parameters | None
     weight: int
 
 
 class Exporter:
-    """Export the calls that it is given, as spans and metrics; `instance` is the ID of the run."""
+    """Export calls as spans and metrics; `instance` is the ID of the run."""
 
     def __init__(self, engine: Engine, instance: str, *, content: bool = False) -> None:
         self._engine = engine
@@ -89,7 +89,7 @@ class Exporter:
         self._thread.start()
 
     def add(self, call: Exchange, fields: Mapping[str, object] | None) -> None:
-        """Queue a stored call, with the members of its request if they are known; returns at once."""
+        """Queue a stored call, with the members of its request if they are known; return immediately."""
         if operation(call) is None:
             return
         if self._is_broken:
@@ -100,14 +100,14 @@ class Exporter:
             self._left_out.begin("takes fewer calls than there are", [call])
             return
         self._added += weight
-        self._waiting.append(Waiting(call, None if fields is None else asked.of_fields(fields), weight))
+        self._waiting.append(Waiting(call, None if fields is None else parameters.of_fields(fields), weight))
         if not self._wake.is_set():
             self._wake.set()
         if len(self._waiting) >= MAX_BATCH and not self._full.is_set():
             self._full.set()
 
     def status(self) -> Values:
-        """Return the state of the export, for the row of the run; it never raises."""
+        """Return the state of the export for the row of the run; never raise."""
         try:
             return {"export": written(self._state())}
         except Exception:
@@ -131,7 +131,7 @@ class Exporter:
         )
 
     def stop(self) -> None:
-        """Export what waits if the receiver takes it within `FLUSH_TIME` seconds, and stop; nothing is raised."""
+        """Export the waiting calls if the receiver accepts them within `FLUSH_TIME` seconds, and stop; never raise."""
         self._guarded(self._stop)
 
     def _stop(self) -> None:
@@ -157,7 +157,7 @@ class Exporter:
             self._guarded(self._send_metrics)
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Run `work`; a fault ends the export."""
+        """Run `work`; an exception ends the export."""
         try:
             work()
         except Exception:
@@ -174,7 +174,7 @@ class Exporter:
         self._sender = Sender(self._instance)
 
     def _export(self) -> None:
-        """Export all that waits, until a request fails that is to be repeated later."""
+        """Export the waiting calls until a request fails that is to be repeated later."""
         while self._batch or self._waiting:
             began = time.thread_time()
             if not self._batch:
@@ -190,21 +190,21 @@ class Exporter:
             self._send_metrics()
 
     def _take(self) -> None:
-        """Make spans of the next calls, and measure them."""
+        """Make spans of the next calls, and add them to the metrics."""
         self._batch = list(islice(self._waiting, MAX_TALKING if self._content else MAX_BATCH))
         self._spans = [span for waiting in self._batch if (span := self._span(waiting)) is not None]
         for _ in self._batch:
             self._waiting.popleft()
 
     def _span(self, waiting: Waiting) -> bytes | None:
-        """Return the span of a call, None if it has none; a fault costs its span, and is logged once."""
+        """Return the span of a call; None if it has none. An exception loses only this span, and is logged once."""
         call, members, _ = waiting
         try:
-            found = stored_span(self._engine, call, members, content=self._content)
-            if found is None or self._sender is None:
+            attributes = stored_span(self._engine, call, members, content=self._content)
+            if attributes is None or self._sender is None:
                 return None
-            self._measures.add(call, found.common)
-            return self._sender.span(found)
+            self._measures.add(call, attributes.common)
+            return self._sender.span(attributes)
         except Exception:
             if not self._has_faults:
                 logger.exception("otel: call %d is not exported because of a fault in MoonPalace", call.id)
@@ -218,7 +218,7 @@ class Exporter:
         return self._sender.send_spans(self._spans)
 
     def _settle(self, failure: "Failure | None") -> None:
-        """Forget the batch; note how many of its calls were refused for good."""
+        """Remove the batch from the queue; note how many of its calls were rejected for good."""
         refused = 0 if failure is None else len(self._spans) if failure.count is None else failure.count
         self._sent += max(0, len(self._spans) - refused) if self._has_spans else 0
         if failure is not None:

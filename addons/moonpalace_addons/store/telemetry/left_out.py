@@ -1,4 +1,4 @@
-"""Tell the log when calls begin not to be exported, and once it is over how many were left out."""
+"""Log when calls are no longer exported and, once they are again, how many were left out."""
 
 import logging
 import threading
@@ -12,12 +12,12 @@ logger = logging.getLogger(__name__)
 
 
 class LeftOut:
-    """The calls that a receiver, named `place`, did not get; thread-safe."""
+    """The calls that were not exported to a receiver named `place`; thread-safe."""
 
     def __init__(self, place: str) -> None:
         self.place = place
         self.problem: str | None = None
-        """Why calls are not exported at present."""
+        """Why calls are not exported now; empty if they are."""
         self.last: tuple[str, int] | None = None
         """The last such reason, and when it began, in microseconds since the epoch."""
         self.total = 0
@@ -28,7 +28,7 @@ class LeftOut:
         self._lock = threading.Lock()
 
     def begin(self, problem: str, calls: Iterable[Exchange] = ()) -> None:
-        """Note calls that are left out, and why; only the first problem is logged."""
+        """Note that calls are left out, and why; only the first problem is logged."""
         self.add(calls)
         if self.note(problem):
             logger.warning("otel: %s %s; calls are stored, and exported once that is over", self.place, problem)
@@ -51,7 +51,7 @@ class LeftOut:
                 self.oldest = min(self.oldest or call.started_at, call.started_at)
 
     def end(self) -> None:
-        """Log that calls are exported again, if they were not."""
+        """Log that calls are exported again, unless they were already."""
         with self._lock:
             if self.problem is None:
                 return
@@ -66,7 +66,7 @@ class LeftOut:
             logger.warning("otel: the proxy ends before all calls are exported; %s", words)
 
     def _taken(self) -> str:
-        """Return how many calls were left out and which command sends them, and begin at 0."""
+        """Describe how many calls were left out and which command sends them; reset the count."""
         count, first = self._count, self._first
         self._count, self._first = 0, None
         if first is None:

@@ -1,6 +1,6 @@
-"""The metrics of calls, added up since the start.
+"""The metrics of calls, summed since the start.
 
-A call costs a few microseconds here; the instruments of OpenTelemetry, which serve many threads, cost a hundred.
+A call costs a few microseconds here; OpenTelemetry's instruments, which support many threads, cost a hundred.
 """
 
 import math
@@ -15,17 +15,17 @@ from moonpalace_addons.store.telemetry.operations import EMBEDDINGS
 from moonpalace_addons.store.telemetry.spans import Attribute, Attributes, Common
 
 VALUES = attrgetter(*(FIELDS[metric.field].source for metric in METRICS))
-"""Gets what is measured of a call, in the order of the metrics."""
+"""Returns the measurements of a call, in the order of the metrics."""
 MAX_SERIES = 1000
-"""Combinations of attributes that are told apart; clients choose the names of models."""
+"""Maximum combinations of attributes that are distinguished; clients choose the names of models."""
 
 type Labels = tuple[Attribute | None, ...]
-"""The values of `LABELS` that a call has, and why it failed behind them."""
+"""A call's values of `LABELS`, followed by the reason of its failure."""
 
 OVERFLOW: Labels = ()
-"""Stands for all further ones."""
+"""The value that replaces all further ones."""
 OVERFLOW_ATTRIBUTES: Attributes = {"otel.metric.overflow": True}
-"""The attribute that they have, by OpenTelemetry's specification."""
+"""The attribute of the replaced ones, by OpenTelemetry's specification."""
 NAMES = (*LABELS, ERROR_TYPE)
 
 
@@ -59,19 +59,19 @@ class Measures:
     """All metrics; not thread-safe."""
 
     _series: dict[Labels, list[Series]] = field(default_factory=dict)
-    """For each combination of attributes the series of all metrics, of which some may be empty."""
+    """For each combination of attributes, the series of all metrics, some of which may be empty."""
     _known: dict[Common, list[Series | None]] = field(default_factory=dict)
 
     def add(self, call: Exchange, common: Common) -> None:
-        """Add a call, with what its span has in common with others."""
+        """Add a call; `common` is the part that its span shares with others."""
         for value, series in zip(VALUES(call), self._of(common), strict=True):
             if value is not None and value >= 0 and series is not None:
                 series.add(value)
 
     def _of(self, common: Common) -> list[Series | None]:
-        """Return the series that a call is part of, None for a metric that it is not part of."""
-        if (found := self._known.get(common)) is not None:
-            return found
+        """Return the series that a call belongs to; None for metrics that do not measure it."""
+        if (series := self._known.get(common)) is not None:
+            return series
         if len(self._known) >= MAX_SERIES:
             self._known.clear()
         attributes = common.attributes
@@ -79,12 +79,12 @@ class Measures:
         own, error = self._with(labels), attributes.get(ERROR_TYPE)
         failed = own if error is None else self._with((*labels, error))
         is_inference = attributes.get("gen_ai.operation.name") != EMBEDDINGS
-        found = [
+        series = [
             (failed if metric.has_errors else own)[number] if is_inference or not metric.is_of_inference else None
             for number, metric in enumerate(METRICS)
         ]
-        self._known[common] = found
-        return found
+        self._known[common] = series
+        return series
 
     def _with(self, labels: Labels) -> list[Series]:
         if labels not in self._series and len(self._series) >= MAX_SERIES:
@@ -95,18 +95,18 @@ class Measures:
         """Yield the measurements of each metric, with their attributes."""
         for number, metric in enumerate(METRICS):
             extra = {} if metric.extra is None else dict([metric.extra])
-            for labels, kept in self._series.items():
-                if kept[number].count:
-                    yield metric, {**named(labels), **extra}, kept[number]
+            for labels, series_list in self._series.items():
+                if series_list[number].count:
+                    yield metric, {**named(labels), **extra}, series_list[number]
 
     def clear(self) -> None:
-        """Begin at nothing."""
+        """Reset all metrics."""
         self._series.clear()
         self._known.clear()
 
 
 def named(labels: Labels) -> Attributes:
-    """Return the attributes that labels stand for."""
+    """Return the attributes for the values of labels."""
     if labels == OVERFLOW:
         return OVERFLOW_ATTRIBUTES
     return {name: value for name, value in zip(NAMES, labels, strict=False) if value is not None}

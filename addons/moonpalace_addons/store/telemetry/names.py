@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from moonpalace_addons.store.fields import FIELDS, Exchange, cost_saved
-from moonpalace_addons.store.telemetry import asked, operations
-from moonpalace_addons.store.telemetry.asked import Asked
+from moonpalace_addons.store.telemetry import operations, parameters
 from moonpalace_addons.store.telemetry.operations import Traits
+from moonpalace_addons.store.telemetry.parameters import Parameters
 
 CONVENTIONS = "open-telemetry/semantic-conventions-genai v0.1.0"
 SCOPE = "moonpalace"
@@ -25,23 +25,23 @@ type Kind = Literal["text", "texts", "whole", "decimal", "truth"]
 class Attribute:
     """An attribute of a span: its name, its meaning, and its value.
 
-    The value is that of `field` in the catalogue of fields, which is stored; or a member of the request, `asked`, or
-    what follows from its members; or `value` of the call; or `common`, what follows from the traits that it has in
-    common with others. `also` are earlier names, and names that some receivers read.
+    The value comes from one of: `field` of the catalogue of fields, which is stored; `parameter`, a member of the
+    request or a function of its members; `value`, a function of the call; or `common`, a function of the traits that
+    the call shares with others. `also` are earlier names, and names that some receivers read.
     """
 
     name: str
     meaning: str
     kind: Kind = "text"
     field: str = ""
-    asked: str | Callable[[Asked], object] = ""
+    parameter: str | Callable[[Parameters], object] = ""
     value: Callable[[Exchange], object] | None = None
     common: Callable[[Traits], object] | None = None
     also: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names that have the value."""
+        """All names that get the value."""
         return (self.name, *self.also)
 
     @property
@@ -49,9 +49,9 @@ class Attribute:
         """The attribute of `Exchange` that has the value of the field."""
         return FIELDS[self.field].source
 
-    def of_request(self, members: Asked) -> object:
-        """Return what a request asks for, None if it does not say."""
-        return members.get(self.asked) if isinstance(self.asked, str) else self.asked(members)
+    def of_request(self, members: Parameters) -> object:
+        """Return the value from the members of a request; None if the request does not have it."""
+        return members.get(self.parameter) if isinstance(self.parameter, str) else self.parameter(members)
 
 
 ATTRIBUTES: Sequence[Attribute] = (
@@ -105,42 +105,44 @@ ATTRIBUTES: Sequence[Attribute] = (
         value=lambda call: call.cost if call.cost_currency == "USD" else None,
         also=("llm.cost.total",),
     ),
-    Attribute("gen_ai.request.temperature", "temperature of the request", "decimal", asked="temperature"),
-    Attribute("gen_ai.request.top_p", "top_p of the request", "decimal", asked="top_p"),
-    Attribute("gen_ai.request.top_k", "top_k of the request", "whole", asked="top_k"),
+    Attribute("gen_ai.request.temperature", "temperature of the request", "decimal", parameter="temperature"),
+    Attribute("gen_ai.request.top_p", "top_p of the request", "decimal", parameter="top_p"),
+    Attribute("gen_ai.request.top_k", "top_k of the request", "whole", parameter="top_k"),
     Attribute(
         "gen_ai.request.max_tokens",
         "max_completion_tokens, max_output_tokens or max_tokens of the request",
         "whole",
-        asked=lambda members: asked.first(members, "max_completion_tokens", "max_output_tokens", "max_tokens"),
+        parameter=lambda members: parameters.first(members, "max_completion_tokens", "max_output_tokens", "max_tokens"),
     ),
     Attribute(
-        "gen_ai.request.frequency_penalty", "frequency_penalty of the request", "decimal", asked="frequency_penalty"
+        "gen_ai.request.frequency_penalty", "frequency_penalty of the request", "decimal", parameter="frequency_penalty"
     ),
     Attribute(
-        "gen_ai.request.presence_penalty", "presence_penalty of the request", "decimal", asked="presence_penalty"
+        "gen_ai.request.presence_penalty", "presence_penalty of the request", "decimal", parameter="presence_penalty"
     ),
-    Attribute("gen_ai.request.seed", "seed of the request", "whole", asked="seed"),
-    Attribute("gen_ai.request.choice.count", "n of the request, if not 1", "whole", asked=asked.choices),
+    Attribute("gen_ai.request.seed", "seed of the request", "whole", parameter="seed"),
+    Attribute("gen_ai.request.choice.count", "n of the request, if not 1", "whole", parameter=parameters.choices),
     Attribute(
         "gen_ai.request.stop_sequences",
         "stop or stop_sequences of the request",
         "texts",
-        asked=asked.stops,
+        parameter=parameters.stops,
     ),
     Attribute(
         "gen_ai.request.reasoning.level",
         "reasoning_effort of the request, or the effort in its reasoning",
-        asked=asked.reasoning_level,
+        parameter=parameters.reasoning_level,
     ),
     Attribute(
         "gen_ai.request.previous_response.id",
         "previous_response_id of the request",
-        asked="previous_response_id",
+        parameter="previous_response_id",
     ),
-    Attribute("gen_ai.output.type", "json or text, if the request says so", asked=asked.output_type),
-    Attribute("gen_ai.embeddings.dimension.count", "dimensions of the request", "whole", asked="dimensions"),
-    Attribute("gen_ai.request.encoding_formats", "encoding_format of the request", "texts", asked=asked.formats),
+    Attribute("gen_ai.output.type", "json or text, if the request says so", parameter=parameters.output_type),
+    Attribute("gen_ai.embeddings.dimension.count", "dimensions of the request", "whole", parameter="dimensions"),
+    Attribute(
+        "gen_ai.request.encoding_formats", "encoding_format of the request", "texts", parameter=parameters.formats
+    ),
     Attribute(
         "server.address",
         "host of the API, not that of the proxy",
@@ -181,27 +183,27 @@ CONTENT: Mapping[str, str] = {
     OUTPUT_MESSAGES: "messages of the response, as JSON",
     ERROR_MESSAGE: "message of the error",
 }
-"""The attributes that are sent with `--otel-content` only."""
+"""The attributes that are only sent with `--otel-content`."""
 
 LABELS = (
     *("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.response.model"),
     *("server.address", "server.port"),
 )
-"""The attributes of a span that metrics have too."""
+"""The attributes of a span that metrics have, too."""
 ERROR_TYPE = "error.type"
-"""The attribute that metrics of durations have besides."""
+"""The additional attribute of metrics of durations."""
 
 TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
 SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
-"""The boundaries of the buckets that the conventions give."""
+"""The bucket boundaries from the conventions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric: a histogram with the boundaries `bounds`, or a sum without any.
+    """A metric: a histogram with the boundaries `bounds`, or a sum if there are none.
 
-    What is measured is `field` of the catalogue of fields, divided by `scale`. `extra` is an attribute that it has
-    besides `LABELS`, and its value. A metric of inference leaves embeddings out.
+    The measurement is `field` of the catalogue of fields, divided by `scale`. `extra` is an attribute besides `LABELS`,
+    with its value. A metric of inference excludes embeddings.
     """
 
     name: str
@@ -214,17 +216,17 @@ class Metric:
 
     @property
     def is_of_inference(self) -> bool:
-        """Tell whether it is defined for what models write only."""
+        """Return whether it is only defined for generated output."""
         return self.name.startswith("gen_ai.client.inference.")
 
     @property
     def has_errors(self) -> bool:
-        """Tell whether failed calls have an attribute that says so."""
+        """Return whether failed calls have an attribute for the error."""
         return self.unit == "s"
 
 
 def by_type(field: str, kind: str) -> Metric:
-    """Return a part of the metric of tokens that the conventions had up to 1.41."""
+    """Return a part of the token metric that the conventions had up to version 1.41."""
     meaning = "tokens of a call, by gen_ai.token.type: input or output"
     return Metric("gen_ai.client.token.usage", meaning, field, bounds=TOKENS, extra=("gen_ai.token.type", kind))
 
@@ -235,7 +237,7 @@ def each(name: str, meaning: str, field: str) -> Metric:
 
 
 def total(name: str, meaning: str, field: str) -> Metric:
-    """Return the sum of tokens; the API does not say what their modality is."""
+    """Return the sum of tokens, without their modality, which the API does not report."""
     extra = ("gen_ai.token.modality", "unknown")
     return Metric(f"gen_ai.client.inference.usage.{name}", meaning, field, extra=extra)
 

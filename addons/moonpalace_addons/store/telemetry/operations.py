@@ -1,4 +1,4 @@
-"""Which calls are operations of a model, at whose API, and how they ended, in the words of the conventions."""
+"""Determine which calls are operations of a model, of which provider, and how they ended, in the conventions' terms."""
 
 from http import HTTPStatus
 from operator import attrgetter
@@ -11,7 +11,7 @@ from moonpalace_addons.wire.faces.table import UNKNOWN, face_of_path
 from moonpalace_addons.wire.status import FIRST_ERROR
 
 OPERATIONS = {"completions": "text_completion", "embeddings": "embeddings"}
-"""The operation of a face; of all others it is `chat`."""
+"""The operations of faces; for all others it is `chat`."""
 CHAT, EMBEDDINGS = "chat", "embeddings"
 PORTS = {"http": 80, "https": 443}
 PROVIDERS = (
@@ -21,9 +21,9 @@ PROVIDERS = (
     *(("cohere.com", "cohere"), ("perplexity.ai", "perplexity")),
     *(("generativelanguage.googleapis.com", "gcp.gemini"), ("aiplatform.googleapis.com", "gcp.vertex_ai")),
 )
-"""The names that the conventions give to providers, by the ends of their hosts."""
+"""The conventions' names of providers, by the ends of their host names."""
 OF_MODELS = (("kimi", "moonshot_ai"), ("moonshot", "moonshot_ai"))
-"""Providers by the beginning of a model's name, for hosts of other names."""
+"""Providers by the beginning of a model's name, for other host names."""
 ERROR = "error"
 """The finish reason of an answer that ended before the model gave one."""
 
@@ -45,7 +45,7 @@ def place_of(endpoint: str) -> Place:
 
 
 def operation(call: Exchange) -> str | None:
-    """Return the operation that a call asked a model for; None for other calls, such as a list of models."""
+    """Return the operation of a model that a call requested; None for other calls, such as a list of models."""
     face = face_of_path(call.path)
     if call.completion_tokens is None and (face is UNKNOWN or call.method != "POST"):
         return None
@@ -53,7 +53,7 @@ def operation(call: Exchange) -> str | None:
 
 
 class Traits(NamedTuple):
-    """What a call has in common with many others, in the names of `Exchange`, and its operation."""
+    """The properties that a call shares with many others, named as in `Exchange`, and its operation."""
 
     operation: str
     endpoint: str
@@ -72,7 +72,7 @@ _TRAITS = attrgetter(*Traits._fields[1:])
 
 
 def traits_of(call: Exchange) -> Traits | None:
-    """Return the traits of a call, None if it has no operation."""
+    """Return the traits of a call; None if it has no operation."""
     named = operation(call)
     return None if named is None else Traits(named, *_TRAITS(call))
 
@@ -87,7 +87,7 @@ def provider(call: Traits) -> str:
 
 
 ERROR_OTHER = "_OTHER"
-"""What the conventions say where nothing is known."""
+"""The conventions' value if nothing is known."""
 
 
 def _provider_at(host: str) -> str | None:
@@ -95,7 +95,7 @@ def _provider_at(host: str) -> str | None:
 
 
 def error_type(call: Traits) -> str | None:
-    """Return why a call failed: the kind of its error, else its status or its state; None if it did not."""
+    """Return why a call failed: the kind of its error, else its status or its state; None if it succeeded."""
     failed = (call.status_code or 0) >= FIRST_ERROR
     if call.state is State.REPEAT_INTERRUPTED or not (failed or call.holds_error or call.state is not State.COMPLETED):
         return None
@@ -103,7 +103,7 @@ def error_type(call: Traits) -> str | None:
 
 
 def finish_reasons(call: Traits) -> tuple[str, ...]:
-    """Return why the model stopped: its reason, `error` for an answer that ended before it, nothing without one."""
+    """Return the model's finish reason, `error` for an answer that ended before it, and nothing without an answer."""
     is_cut = call.state not in (State.COMPLETED, State.REPEAT_INTERRUPTED)
     begun = call.status_code is not None and call.status_code < HTTPStatus.BAD_REQUEST
     if begun and call.operation != EMBEDDINGS and (is_cut or call.holds_error or not call.finish_reason):

@@ -29,7 +29,7 @@ def metrics_data(
 def as_metric(
     measured: list[Measured], times: tuple[int, int], temporality: export.AggregationTemporality
 ) -> export.Metric:
-    """Return the metric that these series are of: a histogram if it has buckets, else a sum that only grows."""
+    """Return the metric of these series: a histogram if it has buckets, else a monotonic sum."""
     metric, _, _ = measured[0]
     data: export.Histogram | export.Sum
     if metric.bounds:

@@ -1,6 +1,6 @@
 """Send spans and metrics with the exporters of OpenTelemetry's SDK.
 
-What OpenTelemetry itself logs is not shown: it logs every attempt, and the exporter's headers if they are malformed.
+OpenTelemetry's own log is not shown: it logs every attempt, and the exporter's headers if they are malformed.
 """
 
 import logging
@@ -35,15 +35,15 @@ from moonpalace_addons.version import __version__
 from moonpalace_addons.wire.otlp_environment import is_delta, url_of
 
 UNKNOWN = Failure("cannot be used", is_final=True)
-"""Where no request was made."""
+"""The status if no request was made."""
 NOTHING = ReadableSpan("", SpanContext(1, 1, is_remote=False))
-"""What the SDK's exporter is given to send: `Connection` sends what we have encoded instead."""
+"""A placeholder for the SDK's exporter: `Connection` sends our encoded data instead."""
 
 
 class Sender:
-    """The SDK's exporters, configured by OpenTelemetry's variables; `instance` tells processes apart.
+    """The SDK's exporters, configured by OpenTelemetry's variables; `instance` distinguishes processes.
 
-    `timeout` is the number of seconds for a request with all of its attempts, if not that of the variables.
+    `timeout` is the number of seconds for a request including all attempts; by default that of the variables.
     """
 
     def __init__(self, instance: str, timeout: float | None = None) -> None:
@@ -65,7 +65,7 @@ class Sender:
         self._began = time.time_ns()
 
     def send_spans(self, spans: Sequence[bytes]) -> Failure | None:
-        """Send spans, with several attempts within OTEL_EXPORTER_OTLP_TIMEOUT; return why they were not taken."""
+        """Send spans, with several attempts within OTEL_EXPORTER_OTLP_TIMEOUT; return why they were not accepted."""
         self._connection.failure = None
         self._connection.body = encoding.request(self._process, (SCOPE, __version__), spans)
         try:
@@ -95,7 +95,7 @@ class Sender:
         self._metrics.shutdown()
 
     def span(self, call: CallSpan) -> bytes | None:
-        """Return the span of a call as it is sent, None if OTEL_TRACES_SAMPLER leaves it out."""
+        """Return the span of a call as it is sent; None if OTEL_TRACES_SAMPLER excludes it."""
         return encoding.span(call) if self._is_sampled(call) else None
 
     def _is_sampled(self, call: CallSpan) -> bool:
@@ -110,6 +110,6 @@ class Sender:
 
 
 def silence() -> None:
-    """Keep what OpenTelemetry and its HTTP client log out of our log."""
+    """Keep the log of OpenTelemetry and its HTTP client out of ours."""
     for name in ("opentelemetry", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

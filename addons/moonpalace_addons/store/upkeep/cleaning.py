@@ -40,8 +40,8 @@ class Cleaned:
 
 def preview(engine: Engine, rule: Rule, max_size: int | None) -> Cleaned:
     """Return what `clean` would delete; the size after it is unknown and given as the present size."""
-    found = retention.expired(engine, rule)
-    calls, labelled = set(found.calls), found.labelled
+    expired = retention.expired(engine, rule)
+    calls, labelled = set(expired.calls), expired.labelled
     size = space.size(engine)
     if max_size is not None and size > max_size:
         further = retention.oldest(engine, size - max_size, include_labelled=rule.include_labelled)
@@ -70,19 +70,19 @@ def clean_up(
 ) -> Cleaned:
     """Run `clean` on an engine with a large page cache."""
     before = space.size(engine)
-    found = retention.expired(engine, rule)
-    deleted, labelled = delete(engine, found.calls, rule, stop, done), found.labelled
+    calls = retention.expired(engine, rule)
+    deleted, labelled = delete(engine, calls.calls, rule, stop, done), calls.labelled
     forget_reports(engine, stop)
     sweep(engine, stop)
     for _ in range(MAX_ROUNDS if max_size is not None else 0):
         excess = space.size(engine) - (max_size or 0)
         if excess <= 0 or stop.is_set():
             break
-        found = retention.oldest(engine, excess, include_labelled=rule.include_labelled)
-        labelled = max(labelled, found.labelled)
-        if not found.calls:
+        calls = retention.oldest(engine, excess, include_labelled=rule.include_labelled)
+        labelled = max(labelled, calls.labelled)
+        if not calls.calls:
             break
-        deleted += delete(engine, found.calls, rule, stop, done)
+        deleted += delete(engine, calls.calls, rule, stop, done)
         sweep(engine, stop)
     free_space(engine, stop)
     return Cleaned(deleted, labelled, before, space.size(engine))
@@ -126,12 +126,12 @@ def free_space(engine: Engine, stop: threading.Event) -> None:
     """Return free pages of an SQLite file to the file system, and truncate its log."""
     if engine.dialect.name != "sqlite":
         return
-    pace, left, before = Pace(MIN_PAGES, MIN_PAGES, MAX_PAGES), space.shrink(engine, 1), 0
-    while left and left != before and not stop.is_set():
+    pace, remaining, before = Pace(MIN_PAGES, MIN_PAGES, MAX_PAGES), space.shrink(engine, 1), 0
+    while remaining and remaining != before and not stop.is_set():
         with engine.connect() as connection:
             shared = recovery.is_in_use(connection)
         began, pages = time.monotonic(), pace.amount(shared=shared)
-        before, left = left, space.shrink(engine, pages)
+        before, remaining = remaining, space.shrink(engine, pages)
         stop.wait(pace.note(pages, time.monotonic() - began, shared=shared))
     for _ in range(TRUNCATE_ATTEMPTS):
         if space.truncate_log(engine) or stop.wait(TRUNCATE_INTERVAL):

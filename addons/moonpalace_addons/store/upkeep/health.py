@@ -23,7 +23,7 @@ from moonpalace_addons.version import __version__
 MIN_FREE_DISK = 200_000_000
 """Free bytes below which the disk is reported: a long session with images may write as much within an hour."""
 MAX_REPORTS = 10
-"""Reports of calls that are named."""
+"""Maximum reports of calls that are listed."""
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -55,7 +55,7 @@ class Report:
     kept: list[Path] = field(default_factory=list)
     backups: list[Path] = field(default_factory=list)
     export: str = ""
-    """Where calls are exported to, and what came of a request to it; empty if they are not exported."""
+    """The receiver to which calls are exported, and the outcome of a request to it; empty if they are not exported."""
     reports: dict[str, int] = field(default_factory=dict)
     waiting: list[Delivery] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -80,7 +80,7 @@ def examine(engine: Engine, url: str, home: Path) -> Report:
 
 
 def inspect_database(connection: Connection, report: Report) -> None:
-    """Fill in what the database reports, and the damage that it finds."""
+    """Fill in the database's own report, and the damage that it finds."""
     report.schema = health_rows.revision(connection)
     report.journal_mode = health_rows.journal_mode(connection)
     report.size = health_rows.database_size(connection)
@@ -128,30 +128,30 @@ def database_problems(report: Report) -> Pairs:
 
 
 def export_problems(report: Report) -> list[tuple[str, str]]:
-    """Return why living proxies do not export calls at present."""
-    found = []
+    """Return why running proxies do not export calls now."""
+    problems = []
     for run in live_proxies(report):
         state = run.export
         if state is not None and state.problem is not None and not state.is_over:
-            what = f"process {run.open_run.pid} does not export calls: {state.place} {state.problem}"
+            problem = f"process {run.open_run.pid} does not export calls: {state.place} {state.problem}"
             advice = "calls are stored, and exported once that is over"
             if state.left_out_since is not None:
                 first = datetime.fromtimestamp(state.left_out_since / 1e6, UTC).astimezone()
                 advice = f"once that is over, this sends what was left out: mpal otel --since '{first:%F %T}'"
-            found.append((what, advice))
-    return found
+            problems.append((problem, advice))
+    return problems
 
 
 def journal_problems(report: Report, url: str, home: Path) -> Pairs:
     """Yield journals with calls that are not stored yet or could not be stored, and files that are not journals."""
-    for found in report.journals:
-        size = f"{found.size / 1e6:,.1f} MB of calls wait in {found.path}"
-        if found.problem:
+    for journal in report.journals:
+        size = f"{journal.size / 1e6:,.1f} MB of calls wait in {journal.path}"
+        if journal.problem:
             yield (
-                f"{found.path} has the name of a journal but cannot be read: {found.problem}",
+                f"{journal.path} has the name of a journal but cannot be read: {journal.problem}",
                 "the proxy ignores it; find out what it is, and move it away",
             )
-        elif found.in_use:
+        elif journal.in_use:
             yield (
                 f"{size}, because the store does not accept them",
                 "the proxy's log has the reason; it stores them once the store accepts them again",
@@ -168,7 +168,7 @@ def journal_problems(report: Report, url: str, home: Path) -> Pairs:
 
 
 def report_problems(failed: Sequence[Delivery]) -> Pairs:
-    """Yield the reports that were refused, or may have arrived or not."""
+    """Yield the reports that were refused, or that may have arrived."""
     for each in failed:
         is_doubted = each.state is DeliveryState.IN_DOUBT
         what = "may have arrived, or not" if is_doubted else "was refused"
@@ -177,7 +177,7 @@ def report_problems(failed: Sequence[Delivery]) -> Pairs:
 
 
 def inspect_files(file: Path, report: Report) -> None:
-    """Fill in what the file system reports."""
+    """Fill in data from the file system."""
     log = companion(file, "-wal")
     report.log_size = log.stat().st_size if log.exists() else 0
     report.free_disk = shutil.disk_usage(file.parent).free
@@ -192,7 +192,12 @@ def companion(file: Path, ending: str) -> Path:
 def permission_problems(file: Path, home: Path, report: Report) -> Pairs:
     """Yield files that other users can access, and the folder if it is our own."""
     own = [companion(file, ending) for ending in ("", "-wal", "-shm", "-journal")]
-    for path in [*own, *(found.path for found in report.journals if not found.problem), *report.kept, *report.backups]:
+    for path in [
+        *own,
+        *(journal.path for journal in report.journals if not journal.problem),
+        *report.kept,
+        *report.backups,
+    ]:
         if path.exists() and (mode := path.stat().st_mode) & OTHERS:
             yield f"{path} can be used by others (mode {stat.S_IMODE(mode):04o})", f"chmod 600 {path}"
     if file.parent.resolve() == home.resolve() and (mode := home.stat().st_mode) & OTHERS:

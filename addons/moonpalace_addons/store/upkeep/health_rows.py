@@ -16,7 +16,7 @@ from moonpalace_addons.store.upkeep.unused import HEADERS, used_ids
 
 SIDES: tuple[Side, ...] = ("request", "response")
 MAX_LISTED = 10
-"""Damaged calls and rows that are listed."""
+"""Maximum damaged calls and rows that are listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Run:
 
 def revision(connection: Connection) -> str:
     """Return the revision of the schema."""
-    found: str = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
-    return found
+    number: str = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+    return number
 
 
 def journal_mode(connection: Connection) -> str | None:
@@ -60,10 +60,10 @@ def table_sizes(connection: Connection) -> dict[str, int]:
     else:
         query = "SELECT m.tbl_name, sum(s.pgsize) FROM dbstat s JOIN sqlite_master m ON m.name = s.name GROUP BY 1"
         try:
-            found = {str(name): int(size) for name, size in connection.execute(text(query))}
+            measured = {str(name): int(size) for name, size in connection.execute(text(query))}
         except DBAPIError:
             return {}  # an SQLite built without dbstat
-        sizes = {name: found.get(name, 0) for name in names}
+        sizes = {name: measured.get(name, 0) for name in names}
     return dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -80,10 +80,10 @@ def broken(connection: Connection) -> list[str]:
     if connection.dialect.name != "sqlite":
         return []
     lines = [str(line) for (line,) in connection.execute(text(f"PRAGMA quick_check({MAX_LISTED})"))]
-    found = [] if lines == ["ok"] else lines
+    damage = [] if lines == ["ok"] else lines
     for row in connection.execute(text("PRAGMA foreign_key_check")).fetchmany(MAX_LISTED):
-        found.append(f"row {row[1]} of {row[0]} refers to a row of {row[2]} that does not exist")
-    return found
+        damage.append(f"row {row[1]} of {row[0]} refers to a row of {row[2]} that does not exist")
+    return damage
 
 
 def damaged_calls(connection: Connection) -> list[int]:

@@ -87,12 +87,12 @@ def put(connection: Connection, block: int, words: bytes) -> None:
     connection.execute(insert(SEARCH_BLOCKS), {"block": block, "words": words})
 
 
-def without(connection: Connection, sought: Sequence[BitPositions]) -> list[int]:
+def without(connection: Connection, positions: Sequence[BitPositions]) -> list[int]:
     """Return the indexed blocks without a call that has all the tokens with bits at these places."""
     if connection.dialect.name == "sqlite":
         rows = connection.execute(select(SEARCH_BLOCKS.c.block, SEARCH_BLOCKS.c.words))
-        return [block for block, words in rows if not may_contain(words, block, sought)]
-    bits = (bit_is_set(each, number) for each in sought for number in range(each.count))
+        return [block for block, words in rows if not may_contain(words, block, positions)]
+    bits = (bit_is_set(each, number) for each in positions for number in range(each.count))
     return list(connection.execute(select(SEARCH_BLOCKS.c.block).where(not_(and_(true(), *bits)))).scalars())
 
 

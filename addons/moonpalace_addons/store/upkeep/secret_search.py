@@ -78,12 +78,12 @@ def search_journal(path: Path, progress: Progress = lambda _: None) -> Iterator[
 
 def found_in(text: Text) -> Iterator[tuple[str, str]]:
     """Yield the kind and the masked form of each secret in a text."""
-    found = findings(text)
-    for finding in found:
+    secrets = findings(text)
+    for finding in secrets:
         yield finding.kind, masked(text.data[finding.start : finding.end].decode("utf-8", "replace"))
     if text.table in TEXT_TABLES:
-        told = text.data.decode("utf-8", "replace")
-        yield from (("password", masked(told[start:end])) for start, end, _ in personal.passwords(told))
+        decoded = text.data.decode("utf-8", "replace")
+        yield from (("password", masked(decoded[start:end])) for start, end, _ in personal.passwords(decoded))
     if text.table != "exchanges":
         return
     content = text.data.decode("utf-8", "replace")
@@ -91,9 +91,9 @@ def found_in(text: Text) -> Iterator[tuple[str, str]]:
         for name, value in header_pairs(content):
             if masking.mask_value(name, value) != value and (is_secret(name) or not patterns.find(value)):
                 yield f"header {name.strip()}", "…"
-    elif text.column == "query" and not found and masking.mask_query(content) != content:
+    elif text.column == "query" and not secrets and masking.mask_query(content) != content:
         yield "query parameter named like a credential", "…"
-    elif text.column == "path" and not found and masking.mask_path(content) != content:
+    elif text.column == "path" and not secrets and masking.mask_path(content) != content:
         yield "key in a path", "…"
 
 

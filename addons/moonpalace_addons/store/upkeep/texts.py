@@ -45,9 +45,9 @@ def texts(connection: Connection) -> Iterator[Text]:
     yield from columns_of(connection, CONTEXT_CACHES, "id", BATCH_SIZE)
     yield from runs(connection)
     yield from columns_of(connection, PARTS, "id", LARGE_BATCH_SIZE)
-    for found in columns_of(connection, EVENT_STREAMS, "exchange_id", LARGE_BATCH_SIZE):
-        data = zstandard.decompress(found.data) if found.column == "data" else found.data
-        yield Text(found.table, found.column, found.row, data)
+    for columns in columns_of(connection, EVENT_STREAMS, "exchange_id", LARGE_BATCH_SIZE):
+        data = zstandard.decompress(columns.data) if columns.column == "data" else columns.data
+        yield Text(columns.table, columns.column, columns.row, data)
     yield from segments(connection)
 
 
@@ -107,14 +107,14 @@ def calls_with(connection: Connection, part_ids: Iterable[int]) -> dict[int, lis
 
     Pieces that no call uses are left out.
     """
-    found: dict[int, list[tuple[int, str]]] = {}
+    stored: dict[int, list[tuple[int, str]]] = {}
     for some, side in product(batched(part_ids, BATCH_SIZE), SIDES):
         headers = EXCHANGES.c[f"{side}_headers_part"]
         for part_id, exchange_id in connection.execute(select(headers, EXCHANGES.c.id).where(headers.in_(some))):
-            found.setdefault(part_id, []).append((exchange_id, f"{side}_headers"))
+            stored.setdefault(part_id, []).append((exchange_id, f"{side}_headers"))
         listed = pieces(side, connection.dialect.name)
         source = EXCHANGES.join(listed.source, true())
         query = select(listed.part_id, EXCHANGES.c.id).select_from(source).where(listed.part_id.in_(some)).distinct()
         for part_id, exchange_id in connection.execute(query.order_by(EXCHANGES.c.id)):
-            found.setdefault(int(part_id), []).append((exchange_id, f"{side} body"))
-    return found
+            stored.setdefault(int(part_id), []).append((exchange_id, f"{side} body"))
+    return stored

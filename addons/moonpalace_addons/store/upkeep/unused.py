@@ -112,8 +112,8 @@ def forget(connection: Connection, parts: Sequence[int], tokens: Collection[int]
 
 def delete_pieces(connection: Connection, parts: Sequence[int], tokens: Collection[int]) -> int:
     """Delete the pieces whose notes have these tokens; return their number. Needs an exclusive transaction."""
-    found = select(UNUSED_PARTS.c.id).where(noted(connection, parts, tokens))
-    connection.execute(delete(PARTS).where(PARTS.c.id.in_(found)))
+    matching = select(UNUSED_PARTS.c.id).where(noted(connection, parts, tokens))
+    connection.execute(delete(PARTS).where(PARTS.c.id.in_(matching)))
     return forget(connection, parts, tokens)
 
 

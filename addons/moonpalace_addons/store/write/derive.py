@@ -11,7 +11,7 @@ from moonpalace_addons.store.read.header_text import header_pairs
 from moonpalace_addons.store.records.exchanges import COLUMNS
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
-from moonpalace_addons.store.telemetry.asked import MEMBERS
+from moonpalace_addons.store.telemetry.parameters import MEMBERS
 from moonpalace_addons.store.write import gate
 from moonpalace_addons.store.write.answers import Reading, Received, read
 from moonpalace_addons.store.write.units import Unit

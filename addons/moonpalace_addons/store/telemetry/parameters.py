@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from moonpalace_addons.wire.json_value import mapping
 
-type Asked = Mapping[str, object]
+type Parameters = Mapping[str, object]
 """Members of a request's body, as far as they are in `MEMBERS`."""
 
 MEMBERS = frozenset(
@@ -22,7 +22,7 @@ MAX_STOPS = 16
 MAX_WHOLE = 2**63 - 1
 
 
-def of_fields(fields: Mapping[str, object]) -> Asked:
+def of_fields(fields: Mapping[str, object]) -> Parameters:
     """Return what is said of a request; nothing of it is large."""
     return {name: kept for name in MEMBERS & fields.keys() if (kept := small(fields[name])) is not None}
 
@@ -43,37 +43,37 @@ def small(value: object) -> object:
     return inner | ({"format": {"type": kind}} if isinstance(kind, str) and len(kind) <= MAX_TEXT else {}) or None
 
 
-def first(asked: Asked, *names: str) -> object:
+def first(parameters: Parameters, *names: str) -> object:
     """Return the first of these members that is there."""
-    return next((asked[name] for name in names if name in asked), None)
+    return next((parameters[name] for name in names if name in parameters), None)
 
 
-def choices(asked: Asked) -> object:
-    """Return how many answers were asked for, if that is not one."""
-    count = asked.get("n")
+def choices(parameters: Parameters) -> object:
+    """Return how many answers were parameters for, if that is not one."""
+    count = parameters.get("n")
     return None if count == 1 else count
 
 
-def stops(asked: Asked) -> object:
+def stops(parameters: Parameters) -> object:
     """Return the texts at which the model stops."""
-    found = first(asked, "stop", "stop_sequences")
+    found = first(parameters, "stop", "stop_sequences")
     return [found] if isinstance(found, str) else found
 
 
-def reasoning_level(asked: Asked) -> object:
-    """Return how much the model is asked to think."""
-    named = (mapping(asked.get(name)).get("effort") for name in ("reasoning", "output_config"))
-    return first(asked, "reasoning_effort") or next(filter(None, named), None)
+def reasoning_level(parameters: Parameters) -> object:
+    """Return how much the model is parameters to think."""
+    named = (mapping(parameters.get(name)).get("effort") for name in ("reasoning", "output_config"))
+    return first(parameters, "reasoning_effort") or next(filter(None, named), None)
 
 
-def output_type(asked: Asked) -> object:
-    """Return the kind of output that was asked for: json, or text where the request says so."""
-    form = mapping(asked.get("response_format")) or mapping(mapping(asked.get("text")).get("format"))
+def output_type(parameters: Parameters) -> object:
+    """Return the kind of output that was parameters for: json, or text where the request says so."""
+    form = mapping(parameters.get("response_format")) or mapping(mapping(parameters.get("text")).get("format"))
     kind = form.get("type")
     return "json" if kind in ("json_object", "json_schema") else kind if kind == "text" else None
 
 
-def formats(asked: Asked) -> object:
-    """Return the encodings of embeddings that were asked for."""
-    named = asked.get("encoding_format")
+def formats(parameters: Parameters) -> object:
+    """Return the encodings of embeddings that were parameters for."""
+    named = parameters.get("encoding_format")
     return [named] if isinstance(named, str) else None
