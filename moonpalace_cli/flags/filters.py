@@ -184,7 +184,7 @@ class Filter:
     @property
     def name(self) -> str:
         """Its name as a parameter."""
-        return self.names[-1].lstrip("-")
+        return self.names[-1].lstrip("-").replace("-", "_")
 
     def option[F: Callable[..., object]](self) -> Callable[[F], F]:
         """Return click's decorator; the command's parameter has the predicates as its value."""

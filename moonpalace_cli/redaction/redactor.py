@@ -29,7 +29,7 @@ from moonpalace_addons.store.read.header_text import header_lines
 from moonpalace_addons.wire.secrets import patterns, personal
 from moonpalace_addons.wire.secrets.masking import is_masked
 from moonpalace_addons.wire.secrets.names import is_secret, is_secret_member
-from moonpalace_cli.redaction.call_strings import rewrite, rewrite_exchange, rewrite_text
+from moonpalace_cli.redaction.call_strings import PLACES, rewrite, rewrite_exchange, rewrite_text
 from moonpalace_cli.redaction.masked import credentials_of, masked, masked_row, masked_text, secrets_of
 from moonpalace_cli.redaction.names import (
     ACCOUNT_HEADERS,
@@ -93,8 +93,7 @@ class Redactor:
 
     def redact_name(self, kind: str, name: str) -> str:
         """Return a name that calls have in common, such as their session, redacted."""
-        member = ("prompt_cache_key",) if kind == "session" else ()
-        return rewrite_text(name, Place(kind, member), Pseudonyms(self._key, {}, self._matches))
+        return rewrite_text(name, PLACES.get(kind, Place(kind)), Pseudonyms(self._key, {}, self._matches))
 
     def _pseudonyms(self, exchange: Exchange, request: bytes | None, hidden: tuple[bytes, ...]) -> Pseudonyms:
         # A secret may contain what has another kind, such as an e-mail address: as a whole it is a secret.

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, select
 
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.exchange import Exchange
-from moonpalace_addons.store.fields import CATALOGUE, FIELDS, find, names_of
+from moonpalace_addons.store.fields import CATALOGUE, FIELDS, OTHERS, find, names_of
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.exchanges import NAMES
 from moonpalace_addons.store.records.expressions import expression
@@ -52,6 +52,11 @@ def test_each_field_has_a_source() -> None:
         if field.kind not in ("json", "words"):
             assert bool(field.sql) != (field.source in EXCHANGES.c), field.name
             assert bool(field.sql) == bool(field.value) or field.name == "tags", field.name
+
+
+def test_no_entry_is_left_out() -> None:
+    """A field that follows another one follows one that there is."""
+    assert set(OTHERS) <= set(CATALOGUE)
 
 
 def test_sql_and_python_agree(engine: Engine, run_id: str) -> None:

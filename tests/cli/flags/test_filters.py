@@ -12,7 +12,7 @@ import pytest
 
 from moonpalace_addons.store.query.parser import parse
 from moonpalace_addons.store.tasks import State
-from moonpalace_cli.flags.filters import FILTERS, Filters, filter_flags
+from moonpalace_cli.flags.filters import FILTERS, Filter, Filters, filter_flags
 from moonpalace_cli.main import COMMANDS, cli
 from tests.exchanges import STARTED
 
@@ -109,6 +109,18 @@ def test_one_decorator_gives_a_command_all_filters(capsys: pytest.CaptureFixture
     given = [[each.names[-1], *([values.get(each.names[-1], r"it's\_%*")] if each.metavar else [])] for each in FILTERS]
     command.main([word for words in given for word in words], standalone_mode=False)
     assert int(capsys.readouterr().out) == len(FILTERS)
+
+
+def test_a_name_of_two_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """A filter may have a hyphen in its name, which no parameter has."""
+
+    @click.command()
+    @Filter(("--two-words",), iter, "", "TEXT", multiple=True).option()
+    def command(filter_two_words: tuple[str, ...]) -> None:
+        click.echo(filter_two_words[0])
+
+    command.main(["--two-words", "id == 1"], standalone_mode=False)
+    assert capsys.readouterr().out == "id == 1\n"
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
