@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from moonpalace_cli.deferred_imports import uncollected
+from tests.compiled_modules import compiled_once, turn_to_import
 from tests.compiled_statements import share_compiled_statements
 from tests.forks import Forks
 from tests.postgres_server import Databases, EmptyStore, PostgresServer, databases, shared_cluster
@@ -23,13 +24,14 @@ def pytest_configure(config: pytest.Config) -> None:
     share_compiled_statements()
     ended = ExitStack()
     ended.enter_context(shared_cluster())
+    ended.enter_context(compiled_once())
     config.add_cleanup(ended.close)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Collect tests without looking for garbage, and never look for it among them later."""
-    with uncollected():
+    with turn_to_import(), uncollected():
         found = yield
         gc.freeze()
     return found
