@@ -4,11 +4,16 @@ import json
 import tracemalloc
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from moonpalace_addons.store.write import answers as store_reading
-from moonpalace_addons.store.write.answers import Received, read
+from moonpalace_addons.store.write.answers import Received, Said, read, read_events
+from moonpalace_addons.wire import sse
+from moonpalace_addons.wire.chat.event_data import DataReader, make_decoder
 from moonpalace_addons.wire.json_value import dump_json
 from moonpalace_addons.wire.websocket_events import CLIENT, as_event
+from tests.wire.chat.test_stream_editor_runs import streams
 
 KEY = b"sk-0123456789"
 
@@ -228,6 +233,25 @@ def test_a_stream_without_end_is_read_in_part(
     whole = read(received(event * 10 + b"data: [DONE]\n\n", "text/event-stream"), ())
     assert whole.is_all
     assert whole.is_done
+
+
+@given(streams(), st.sampled_from([7, 100, 65_536]))
+def test_runs_of_events_say_what_their_events_say(stream: bytes, size: int) -> None:
+    """Events that are read together, as nearly all are, say the same as events that are read one by one."""
+    decoder, reader, alone = make_decoder(), DataReader(), Said()
+    for event in (*decoder.feed(stream), *decoder.close()):
+        alone.add(event, reader.read(event))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store_reading, "SLICE_SIZE", size)
+        assert read_events(make_decoder(), stream) == alone
+
+
+def test_events_are_read_in_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the events of a text only the first one is read by itself, and the mark of the end."""
+    alone = list[sse.Event]()
+    monkeypatch.setattr(Said, "add", lambda _, event, __: alone.append(event))
+    said = read_events(make_decoder(), events(*[delta("word ")] * 500, "[DONE]"))
+    assert (len(said.values), len(alone)) == (499, 2)
 
 
 @pytest.mark.parametrize(

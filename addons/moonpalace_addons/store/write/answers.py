@@ -3,17 +3,19 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from typing import NamedTuple
 
 from moonpalace_addons.store.write import gate
 from moonpalace_addons.wire import sse
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.event_data import DONE_DATA, Data, DataReader, Value, in_runs, make_decoder
-from moonpalace_addons.wire.chat.text_matcher import TextDelta
+from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextRun
 from moonpalace_addons.wire.faces.face import Face
 from moonpalace_addons.wire.faces.table import UNKNOWN, face_of
 from moonpalace_addons.wire.forms import BOM, MAX_HEAD, Form, form_of
 from moonpalace_addons.wire.json_value import MAX_PARSED_SIZE, dump_json, parse_bounded
+from moonpalace_addons.wire.sse import BLANK_LINE
 from moonpalace_addons.wire.websocket_events import is_transcript
 
 MAX_EVENTS = 250_000
@@ -175,6 +177,14 @@ class Said:
             if self.keep or error is not None:
                 self.values.append((event.end, value))
 
+    def add_run(self, run: TextRun, data: bytes, start: int) -> None:
+        """Add what the events of a run say; `data` are their bytes, which begin at `start` in the body."""
+        self.is_cut = False
+        if self.keep:
+            lengths = [len(event) + len(BLANK_LINE) for event in data.split(BLANK_LINE)[:-1]]
+            deltas = [TextDelta(run.choice, run.channel, text) for text in run.texts]
+            self.values += zip(accumulate([start + lengths[0], *lengths[1:]]), deltas, strict=True)
+
     def until(self, cut_at: int | None) -> Iterator[Value]:
         """Yield the values with their errors, up to an offset in the body if it is given."""
         for number, (end, value) in enumerate(self.values):
@@ -184,14 +194,19 @@ class Said:
 
 def read_events(decoder: sse.Decoder, body: bytes, *, keep: bool = True) -> Said:
     """Return what the events of a stream say, within the limits; without `keep`, only which errors they report."""
-    reader, room, count, said = DataReader(), MAX_VALUES, 0, Said(keep=keep)
+    reader, room, count, said, position = DataReader(), MAX_VALUES, 0, Said(keep=keep), 0
     for start in range(0, len(body), SLICE_SIZE):
-        for event in decoder.feed(body[start : start + SLICE_SIZE]):
-            data = reader.read(event)
-            said.add(event, data)
-            count += 1
-            if keep and not isinstance(data.values[0][0], TextDelta):
-                room -= len(event.data) + VALUE_COST * (event.data.count("{") + event.data.count("["))
+        for part, run in reader.parts(decoder, body[start : start + SLICE_SIZE]):
+            if run is not None:
+                said.add_run(run, part, position)
+                count += len(run.texts)
+            for event in decoder.feed(part) if run is None else ():
+                data = reader.read(event)
+                said.add(event, data)
+                count += 1
+                if keep and not isinstance(data.values[0][0], TextDelta):
+                    room -= len(event.data) + VALUE_COST * (event.data.count("{") + event.data.count("["))
+            position += len(part)
         if count > MAX_EVENTS or room < 0:
             said.is_all = said.is_cut = False
             return said

@@ -16,7 +16,7 @@ from moonpalace_addons.wire.chat.merging import DONE, parse_data
 from moonpalace_addons.wire.chat.text_matcher import OnlyText, TextDelta, TextEventMatcher, TextRun
 from moonpalace_addons.wire.faces.table import only_text
 from moonpalace_addons.wire.json_value import parse
-from moonpalace_addons.wire.sse import DEFAULT_EVENT_LIMIT, Decoder, Event
+from moonpalace_addons.wire.sse import BLANK_LINE, DEFAULT_EVENT_LIMIT, Decoder, Event
 
 _DONE_LINE = DONE.encode()
 _NOTHING = ("", "null", DONE)
@@ -70,6 +70,20 @@ class DataReader:
         if run is not None:
             decoder.skip(run.size)
         return run
+
+    def parts(self, decoder: Decoder, data: bytes) -> Iterator[tuple[bytes, TextRun | None]]:
+        """Yield the data in parts: with its texts a run of events, which the decoder skips, or what to feed it."""
+        rest, least = data, 0
+        while rest:
+            run = self.read_run(decoder, rest)
+            if run is not None:
+                size = run.size
+            else:  # one event, doubled each time: perhaps only a few do not match
+                end = rest.find(BLANK_LINE, least)
+                size = end + len(BLANK_LINE) if end >= 0 else len(rest)
+                least = 2 * size
+            yield rest[:size], run
+            rest = rest[size:]
 
     def read(self, event: Event) -> Data:
         """Return the data of an event; a value that matches an earlier one is a `TextDelta`."""

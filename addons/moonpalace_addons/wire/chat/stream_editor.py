@@ -118,18 +118,11 @@ class StreamEditor:
 
     def _take_in(self, data: bytes) -> bool:
         """Read the bytes, whole runs of events at once where possible; return False if the stream is over."""
-        rest, least = data, 0
-        while rest:
-            run = self._reader.read_run(self._decoder, rest)
-            if run is not None:
-                size, goes_on = run.size, self._feed_run(run, rest, self._passed + len(data) - len(rest))
-            else:  # one event, doubled each time: perhaps only a few do not match
-                end = rest.find(BLANK_LINE, least)
-                size = end + len(BLANK_LINE) if end >= 0 else len(rest)
-                goes_on, least = self._feed_events(rest[:size]), 2 * size
-            if not goes_on:
+        start = self._passed
+        for part, run in self._reader.parts(self._decoder, data):
+            if not (self._feed_events(part) if run is None else self._feed_run(run, part, start)):
                 return False
-            rest = rest[size:]
+            start += len(part)
         return True
 
     def _feed_run(self, run: TextRun, data: bytes, start: int) -> bool:

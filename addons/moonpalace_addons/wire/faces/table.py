@@ -46,7 +46,7 @@ def error_body(message: str, kind: str, path: str = "") -> bytes:
 
 def only_text(value: object) -> OnlyText | None:
     """Return the single text that an event of any face adds (see `Face.only_text`)."""
-    return next(filter(None, (face.only_text(value) for face in FACES)), None)
+    return next(filter(None, (face.only_text(value) for face in reversed(FACES))), None)  # most are chat completions
 
 
 def face_of(path: str, values: Iterable[object]) -> Face:

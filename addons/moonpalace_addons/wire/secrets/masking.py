@@ -61,10 +61,12 @@ def credentials(headers: Iterable[tuple[str, str]], path: str = "", query: str =
 
 def mask_known(text: str, secrets: Sequence[bytes]) -> str:
     """Replace the credentials and parts of them by as many `*` as they have characters."""
-    for word in (secret.decode("utf-8", "surrogateescape") for secret in secrets if not secret.isascii()):
-        text = text.replace(word, "*" * len(word))
     if not secrets:
         return text
+    for secret in secrets:
+        if not secret.isascii():
+            word = secret.decode("utf-8", "surrogateescape")
+            text = text.replace(word, "*" * len(word))
     data, found = _as_bytes(text), known(tuple(secrets))
     return _overwritten(text, found.spans(data)) if found.touches(data) else text
 
