@@ -116,15 +116,20 @@ class Adapter:
 
     def together(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
         """Do the same for pieces that arrived together; an empty sequence is the end."""
-        return [] if self.ended else self._taken(self.tap.together(pieces))
+        if self.ended:
+            return []
+        data = b"".join(pieces)
+        self.tap.together([data] if data else [])
+        return self._taken(data)
 
     def catch_up(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
         """Do the same for pieces that are already captured."""
-        return self._taken(pieces) if any(pieces) else []
+        data = b"".join(pieces)
+        return self._taken(data) if data else []
 
-    def _taken(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
+    def _taken(self, data: bytes) -> Sequence[bytes]:
         try:
-            output = self._take(b"".join(pieces))
+            output = self._take(data)
         except Exception:
             logger.exception("an answer cannot be passed on because of a fault in MoonPalace")
             output = self.break_off(NOT_PASSED_ON)

@@ -58,7 +58,7 @@ class StreamEditor:
         self._ends: dict[int, bool] = {}
         self._passed = 0  # bytes of the stream before `_pending`
         self._pending = b""
-        self._output = bytearray()
+        self._output = b""
         self._progress = plan.face.make_progress()
 
     @property
@@ -161,14 +161,13 @@ class StreamEditor:
 
     def take(self) -> bytes:
         """Return the output for the client so far."""
-        output = bytes(self._output)
-        self._output.clear()
+        output, self._output = self._output, b""
         return output
 
     def rest(self) -> bytes:
         """Return all bytes that were not taken, unedited, for the case that editing failed."""
         held = self._sieve.held if self._sieve is not None else b""
-        return bytes(self._output) + bytes(held) + self._pending
+        return self._output + bytes(held) + self._pending
 
     def _sniff(self, sniffer: Sniffer, data: bytes) -> None:
         """Detect the form of the body; until it is known, treat it as an event stream."""
