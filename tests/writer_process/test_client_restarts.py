@@ -125,8 +125,7 @@ def test_it_does_not_read(opening: Opening, rows: Rows) -> None:
         assert spooled > 0
         assert in_memory < 10_000_000
     assert client.stop()
-    stored = rows()
-    assert [row.uuid for row in stored] == [call.uuid for call in calls]
+    assert sorted(row.uuid for row in rows()) == sorted(call.uuid for call in calls)  # a slow store may get some later
 
 
 @pytest.mark.parametrize("at_the_end", [False, True])
