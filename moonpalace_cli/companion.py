@@ -1,4 +1,4 @@
-"""What a process beside the proxy's does: take its message, end when the proxy does, and send lines for its log.
+"""A process beside the proxy's: read its message, end when the proxy does, and send lines for its log.
 
 `moonpalace_addons/writer_process/companion.py` is the other end.
 """
@@ -27,18 +27,18 @@ OPENING_INTERVAL = 5.0
 
 
 def take[T](kind: type[T], nice: int) -> T | None:
-    """Begin: lower the priority, and return the message, None if there is none of the kind."""
+    """Start: lower the priority, and return the message from the proxy; None if there is none of this kind."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the proxy decides when to stop
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(nice)
-    given = next(messages.read(sys.stdin.buffer), None)
-    return given if isinstance(given, kind) else None
+    message = next(messages.read(sys.stdin.buffer), None)
+    return message if isinstance(message, kind) else None
 
 
 def at_the_end(act: Callable[[], object]) -> None:
-    """Call `act`, on another thread, when the proxy has closed standard input or is gone."""
+    """Call `act` on another thread when the proxy has closed standard input or is gone."""
 
     def wait() -> None:
         while os.read(sys.stdin.fileno(), 1024):
@@ -49,20 +49,23 @@ def at_the_end(act: Callable[[], object]) -> None:
 
 
 def write(level: int, text: str) -> None:
-    """Write a line for the proxy's log; whoever read them may be gone."""
+    """Write a line for the proxy's log; its reader may be gone."""
     with contextlib.suppress(OSError):
         sys.stdout.write(json.dumps([level, text]) + "\n")
         sys.stdout.flush()
 
 
 def opened(database: str, stopping: threading.Event, waiting: str) -> Engine | None:
-    """Return the store, once it can be opened; None if the proxy ends before that. `waiting` says who waits."""
-    said = ""
+    """Return the store once it can be opened; None if the proxy ends before that.
+
+    `waiting` names the process in the log.
+    """
+    problem = ""
     while not stopping.is_set():
         try:
             return open_store(database)
         except StoreError as error:
-            if said != (said := str(error)):
-                write(logging.WARNING, f"{waiting} for the store: {said}")
+            if problem != (problem := str(error)):
+                write(logging.WARNING, f"{waiting} for the store: {problem}")
         stopping.wait(OPENING_INTERVAL)
     return None

@@ -15,11 +15,11 @@ def listening(host: str, port: int) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     try:
         for family, *_rest, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
-            wanted = (address[0], sockets[0].getsockname()[1] if sockets else port)
-            sockets.append(socket.create_server(wanted, family=family, backlog=BACKLOG))
+            target = (address[0], sockets[0].getsockname()[1] if sockets else port)
+            sockets.append(socket.create_server(target, family=family, backlog=BACKLOG))
             sockets[-1].setblocking(False)
     except BaseException:
-        for found in sockets:
-            found.close()
+        for opened in sockets:
+            opened.close()
         raise
     return sockets

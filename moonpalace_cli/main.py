@@ -124,12 +124,13 @@ class CommandGroup(SuggestingGroup):
 @click.pass_context
 def cli(context: click.Context, endpoint: str | None, database: str | None, traceback: bool) -> None:
     """Debug the Kimi (Moonshot AI) API: a proxy that stores every call, and commands to search and export them."""
-    given = {"setting_endpoint": endpoint, "setting_database": database}
-    known = {name: value for name, value in given.items() if value is not None}
-    if known:
-        # As if it were given to the command: `setting_flags` uses it as a default, and the command's own flag wins.
+    options = {"setting_endpoint": endpoint, "setting_database": database}
+    defaults = {name: value for name, value in options.items() if value is not None}
+    if defaults:
+        # As if it were given to the command: `setting_flags` uses it as a default, and the command's own flag takes
+        # precedence.
         names = (*COMMANDS, *(alias[0] for alias in ALIASES.values()))
-        context.default_map = {name: known | dict.fromkeys(SUBCOMMANDS, known) for name in names}
+        context.default_map = {name: defaults | dict.fromkeys(SUBCOMMANDS, defaults) for name in names}
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

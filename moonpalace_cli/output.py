@@ -13,7 +13,7 @@ from moonpalace_addons.wire.escaping import escaped
 from moonpalace_addons.wire.json_text import JSON_ESCAPES
 
 OURS = re.compile(r"(\x1b\[(?:[0-9;]*m|K|\?25[hl])|\r)")
-"""The sequences that we, and click for us, write to a terminal: colours, and the cursor moves of a progress bar."""
+"""The sequences that we, and click for us, write to a terminal: colours, and the cursor movements of a progress bar."""
 
 WITHOUT_UTF8 = str.maketrans({"→": ">", "…": "~", "·": "-"})
 """Our signs in ASCII."""
@@ -84,8 +84,8 @@ def ellipsis() -> str:
 def visible(text: str) -> str:
     """Return the text with escapes for what standard output cannot show or a terminal would interpret."""
     encoding = sys.stdout.encoding
-    shown = escaped(text.expandtabs(4))
-    return shown if shown.isascii() else signs(shown).encode(encoding, JSON_ESCAPES).decode(encoding)
+    safe = escaped(text.expandtabs(4))
+    return safe if safe.isascii() else signs(safe).encode(encoding, JSON_ESCAPES).decode(encoding)
 
 
 def signs(text: str) -> str:
@@ -101,7 +101,7 @@ def harmless(text: str) -> str:
 
 
 def note(text: str) -> None:
-    """Print a sentence to standard error; on a terminal its lines end between words, which stay whole."""
+    """Print a sentence to standard error; on a terminal it is wrapped between words."""
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns
         text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
@@ -114,8 +114,8 @@ def print_json(text: str, *, end: bool = True) -> None:
     Without `end` no line end is added.
     """
     encoding = sys.stdout.encoding if is_terminal() else "utf-8" if is_utf8() else "ascii"
-    shown = escaped(text) if is_terminal() else text
-    click.echo(shown.encode(encoding, JSON_ESCAPES).decode(encoding), nl=end)
+    safe = escaped(text) if is_terminal() else text
+    click.echo(safe.encode(encoding, JSON_ESCAPES).decode(encoding), nl=end)
 
 
 def print_text(text: str) -> None:

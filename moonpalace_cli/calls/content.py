@@ -25,7 +25,7 @@ class Answer:
     events: Content | None
 
     def shown(self, *, merged: bool) -> Content:
-        """Return the raw events of a stream, or with `merged` its completion if there is one; else the body."""
+        """Return the raw events of a stream, or with `merged` its completion if there is one; otherwise the body."""
         if self.events is None or (merged and self.body is not None):
             return self.body if self.body is not None else ""
         return self.events
@@ -53,7 +53,7 @@ def answer(exchange: Exchange, bodies: Bodies) -> Answer:
 
 
 def holds_events(exchange: Exchange, bodies: Bodies) -> bool:
-    """Tell whether the answer is a stream of events; part of another kind of answer may be kept in the same place."""
+    """Return whether the answer is a stream of events; part of another kind of answer may be stored as such."""
     if bodies.event_stream is None or bodies.response is not None or exchange.is_stream:
         return bodies.event_stream is not None
     return form_of(bodies.event_stream[:MAX_HEAD], exchange.response_content_type, is_over=True) is Form.EVENTS

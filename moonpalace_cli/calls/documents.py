@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def export_document(call: Call) -> dict[str, Json]:
     """Return the documented object: metadata, request, response, error of a failed call, category, tags, note.
 
-    Beside it are the times of a stream's events, and under "exchange" the fields that the rest does not tell.
+    It is followed by the times of a stream's events, and by all other fields under "exchange".
     """
     exchange, tags = call.exchange, call.tags
     labels: dict[str, Json] = {"category": exchange.category} if exchange.category else {}
@@ -39,7 +39,7 @@ def export_document(call: Call) -> dict[str, Json]:
 
 
 def inspect_document(exchange: Exchange, bodies: Bodies) -> dict[str, Json]:
-    """Return the exported object with all stored fields beside it, typed, under "exchange"."""
+    """Return the exported object, and under "exchange" all stored fields with their types."""
     return {
         "metadata": metadata(exchange),
         "exchange": all_fields(exchange),
@@ -54,14 +54,14 @@ def exchange_parts(exchange: Exchange, bodies: Bodies, event_times: Sequence[int
         "header": exchange.request_headers,
         **members("body", read(bodies.request)),
     }
-    given = answer(exchange, bodies)
+    content = answer(exchange, bodies)
     response: dict[str, Json] = {
         "status": status_line(exchange.status_code),
         "header": exchange.response_headers or "",
-        **members("body", given.body),
+        **members("body", content.body),
     }
-    if given.events is not None:
-        response |= members("event_stream", given.events)
+    if content.events is not None:
+        response |= members("event_stream", content.events)
         if event_times:
             response["event_times"] = event_times
     parts: dict[str, Json] = {"request": request, "response": response}

@@ -23,22 +23,22 @@ def local_time(moment: datetime) -> str:
 
 
 def ago(moment: datetime) -> str:
-    """Return how long ago a moment was, in its largest unit."""
+    """Return the time since a moment in its largest unit."""
     passed = max(0, int((datetime.now().astimezone() - moment).total_seconds()))
     unit, name = next((each for each in UNITS if passed >= each[0]), (1, "s"))
     return f"{passed // unit} {name} ago"
 
 
 def has_failed(exchange: Exchange) -> bool:
-    """Tell whether the call failed in a way that its status, if any, does not show.
+    """Return whether the call failed in a way that its status, if any, does not show.
 
-    That is a call without a complete answer, or with an error in its answer; statuses 4xx and 5xx speak for themselves.
+    Such a call has no complete answer, or an error in its answer; statuses 4xx and 5xx need no mark.
     """
     return exchange.state not in (State.COMPLETED, State.IN_FLIGHT) or exchange.holds_error
 
 
 def status(exchange: Exchange) -> str:
-    """Return the status code of a completed call, marked if the answer holds an error; the state of any other."""
+    """Return the status code of a completed call, marked if the answer contains an error; otherwise the state."""
     if exchange.state is not State.COMPLETED:
         return exchange.state.value
     return f"{text_of(exchange.status_code)} error".strip() if exchange.holds_error else text_of(exchange.status_code)
@@ -51,7 +51,7 @@ def metadata(exchange: Exchange) -> dict[str, str]:
 
 
 def field_text(field: Field, exchange: Exchange) -> str:
-    """Return a field as the metadata show it: durations in whole milliseconds."""
+    """Format a field as in the metadata: durations in whole milliseconds."""
     value = field.of(exchange)
     if field.name == "status":
         return status_line(exchange.status_code)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
 BATCH_SIZE = 200
-"""Calls whose rows are read together; bodies are read one by one."""
+"""Calls whose rows are read at once; bodies are read one by one."""
 
 
 @dataclass(frozen=True, slots=True)

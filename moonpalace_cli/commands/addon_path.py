@@ -10,7 +10,7 @@ from moonpalace_addons.errors import MoonPalaceError
 @click.command("addon-path")
 def command() -> None:
     """Print the path of the script that makes mitmproxy record calls: mitmdump -s "$(mpal addon-path)"."""
-    found = find_spec("moonpalace")
-    if found is None or found.origin is None:
+    spec = find_spec("moonpalace")
+    if spec is None or spec.origin is None:
         raise MoonPalaceError("the script moonpalace.py is not there: install MoonPalace again")
-    click.echo(found.origin)
+    click.echo(spec.origin)

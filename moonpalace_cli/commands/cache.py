@@ -56,11 +56,11 @@ def list_caches(form: Form, settings: Settings) -> None:
         from moonpalace_addons.store.records import context_caches
 
         written = shown_time if form == "table" else iso_time
-        found = [record(cache, written) for cache in context_caches.all_caches(engine)]
+        caches = [record(cache, written) for cache in context_caches.all_caches(engine)]
     if form != "table":
-        print_records((json.dumps(cache, ensure_ascii=False) for cache in found), form)
+        print_records((json.dumps(cache, ensure_ascii=False) for cache in caches), form)
         return
-    rows = [[visible("" if cache[name] is None else str(cache[name])) for name in COLUMNS] for cache in found]
+    rows = [[visible("" if cache[name] is None else str(cache[name])) for name in COLUMNS] for cache in caches]
     click.echo(lay_out(COLUMNS, rows, terminal_width(), right=NUMBERS))
 
 
@@ -115,7 +115,7 @@ def clear_caches(expired: bool, as_json: bool, settings: Settings) -> None:
 @selection_flags(default="newest")
 @form_flags
 @setting_flags("database")
-def why(wanted: CallSelection, form: Form, settings: Settings) -> None:
+def why(selected: CallSelection, form: Form, settings: Settings) -> None:
     """Explain why the prompt of a call was cached or not; without an ID, of the newest.
 
     The call is compared with the one that it continues: of the 50 before it with the same key, the one that has the
@@ -131,8 +131,8 @@ def why(wanted: CallSelection, form: Form, settings: Settings) -> None:
     In a Chinese locale the explanation of a single call is in Chinese; other output is always in English.
     """
     with opened(settings.database, needs_calls=True) as engine:
-        ids = wanted.find(engine)
-        if wanted.is_many:
+        ids = selected.find(engine)
+        if selected.is_many:
             rank(engine, ids, form)
             return
         from moonpalace_addons.store.read import selection
@@ -142,18 +142,18 @@ def why(wanted: CallSelection, form: Form, settings: Settings) -> None:
 
 
 def rank(engine: Engine, ids: Sequence[int], form: Form) -> None:
-    """Print the misses among these calls, those that cost most first."""
+    """Print the misses among these calls, most expensive first."""
     from moonpalace_cli.views.context_caches import misses, prefix_report
 
     surveyed = misses.survey(engine, ids)
-    found = misses.ranked(surveyed.misses)
+    costly = misses.ranked(surveyed.misses)
     if form != "table":
-        print_records((json.dumps(prefix_report.document(each), ensure_ascii=False) for each in found), form)
+        print_records((json.dumps(prefix_report.document(each), ensure_ascii=False) for each in costly), form)
         return
-    if not found:
+    if not costly:
         click.echo(f"none of these {len(ids):,} calls missed a cache that it could have used")
     else:
-        click.echo(visible(misses.table(found, terminal_width())))
+        click.echo(visible(misses.table(costly, terminal_width())))
     for line in surveyed.lines():
         click.echo(visible(line))
 
@@ -169,14 +169,14 @@ def explain(engine: Engine, call: Exchange, form: Form) -> None:
     prompts = Prompts(engine)
     if prompts.of(call) is None:
         raise MoonPalaceError(f"the prompt of call {call.id} cannot be read")
-    found = prompts.found(call)
-    if found is None:
+    finding = prompts.found(call)
+    if finding is None:
         print_alone(call, form)
         return
     if form != "table":
-        print_records([json.dumps(prefix_report.document(found), ensure_ascii=False)], form)
+        print_records([json.dumps(prefix_report.document(finding), ensure_ascii=False)], form)
         return
-    for line in prefix_report.lines(found):
+    for line in prefix_report.lines(finding):
         tell(line)
 
 
@@ -184,16 +184,16 @@ def tell(sentence: Phrase) -> None:
     """Print a sentence in the language and the width of the terminal."""
     from moonpalace_cli.explaining.language import terminal_language
 
-    shown, width = visible(sentence.said(terminal_language())), terminal_width()
-    click.echo(shown if width is None else "\n".join(fold(shown, width)))
+    text, width = visible(sentence.in_language(terminal_language())), terminal_width()
+    click.echo(text if width is None else "\n".join(fold(text, width)))
 
 
 def not_comparable(call: Exchange) -> str:
-    """Return why nothing can be said of a call to an endpoint whose caching is unknown."""
-    known = f"; {cached_of(call)}" if call.cached_tokens is not None else ""
+    """Return why nothing is known of a call to an endpoint whose caching is unknown."""
+    cached = f"; {cached_of(call)}" if call.cached_tokens is not None else ""
     return (
         f"why call {call.id} was cached or not cannot be told: it went to {call.path}, and only prompts of chat "
-        f"completions, messages and responses can be compared{known}"
+        f"completions, messages and responses can be compared{cached}"
     )
 
 
@@ -205,8 +205,8 @@ def cached_of(call: Exchange) -> str:
 def print_alone(call: Exchange, form: Form) -> None:
     """Report that a call does not continue another one."""
     if form != "table":
-        found = {"id": call.id, "earlier_id": None, "cached_tokens": call.cached_tokens}
-        print_records([json.dumps(found)], form)
+        values = {"id": call.id, "earlier_id": None, "cached_tokens": call.cached_tokens}
+        print_records([json.dumps(values)], form)
         return
     from moonpalace_cli.views.showing.phrases import phrase
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DAYS_KEPT = 7
 ASKED_FROM = 100
-"""Calls that are deleted without a question."""
+"""Calls that are deleted without confirmation."""
 
 
 def parse_size(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
@@ -113,7 +113,7 @@ def command(
 
 
 def confirmed(count: int) -> bool:
-    """Ask whether to delete so many calls; say so if not."""
+    """Ask whether to delete that many calls; if not, print that nothing was deleted."""
     if click.confirm(f"Delete {count:,} calls?", err=True):
         return True
     click.echo("nothing was deleted", err=True)

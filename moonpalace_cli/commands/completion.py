@@ -17,7 +17,7 @@ def command(context: click.Context, shell: str) -> None:
     zsh:   mpal completion zsh > ~/.zfunc/_mpal      (a folder of $fpath)
     fish:  mpal completion fish > ~/.config/fish/completions/mpal.fish
     """  # noqa: D301 - the backspace keeps click from filling the paragraph
-    found = get_completion_class(shell) if shell in SHELLS else None
-    if found is None:
+    shell_class = get_completion_class(shell) if shell in SHELLS else None
+    if shell_class is None:
         raise click.UsageError(f"no completion for {shell}: only for {', '.join(SHELLS)}", context)
-    click.echo(found(context.find_root().command, {}, "mpal", "_MPAL_COMPLETE").source())
+    click.echo(shell_class(context.find_root().command, {}, "mpal", "_MPAL_COMPLETE").source())

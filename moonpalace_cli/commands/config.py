@@ -87,26 +87,26 @@ def shown(setting: Setting[object], settings: Settings) -> str:
 
 
 def origin_of(setting: Setting[object], settings: Settings, origins: Mapping[str, str]) -> str:
-    """Return where a value comes from: the URL and the key may be those of the first endpoint that has a name."""
+    """Return the origin of a value; the URL and the key may come from the first named endpoint."""
     name = settings.endpoints[0].name
     is_of_endpoint = name is not None and setting.name in ("endpoint", "key") and getattr(settings, setting.field)
     return origins.get(setting.name) or (f"endpoints.{name}" if is_of_endpoint else "default")
 
 
 def endpoints(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield each endpoint that has a name: its URL, whether it has a key, and the names of its headers."""
+    """Yield each named endpoint: its URL, whether it has a key, and the names of its headers."""
     for endpoint in settings.endpoints:
         if endpoint.name is not None:
             key = ["key ***"] if endpoint.key else []
-            sent = [f"header {name}" for name, _ in endpoint.headers]
-            yield f"endpoints.{endpoint.name}", ", ".join([endpoint.url, *key, *sent])
+            headers = [f"header {name}" for name, _ in endpoint.headers]
+            yield f"endpoints.{endpoint.name}", ", ".join([endpoint.url, *key, *headers])
 
 
 def prices(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield the prices that the user has set, in the order in which they count."""
     for rule in settings.prices:
-        given = {name: price for name, price in asdict(rule.rates).items() if isinstance(price, float)}
-        amounts = ", ".join(f"{name.replace('_', '-')} {price:g}" for name, price in given.items())
+        per_kind = {name: price for name, price in asdict(rule.rates).items() if isinstance(price, float)}
+        amounts = ", ".join(f"{name.replace('_', '-')} {price:g}" for name, price in per_kind.items())
         yield (
             f"prices.{rule.model}",
             f"{amounts} {rule.rates.currency}" + (f" at {rule.endpoint}" if rule.endpoint else ""),
@@ -114,7 +114,7 @@ def prices(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def explainer(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield what the user has set for the model that explains calls."""
+    """Yield the user's settings for the model that explains calls."""
     for name in MEMBERS:
         value = getattr(settings.explain, name)
         if value != getattr(Explainer(), name):
@@ -122,7 +122,7 @@ def explainer(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def destinations(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield where reports go, without the secrets that are needed for it."""
+    """Yield the destinations of reports, without their secrets."""
     for each in settings.reports:
         from moonpalace_cli.reporting.receivers.table import place  # most users have none
 
@@ -151,7 +151,7 @@ def template() -> Iterator[str]:
 
 
 def example(setting: Setting[object]) -> str:
-    """Return a value as config.yaml has it."""
+    """Return a value as it is written in config.yaml."""
     if setting.default is None:
         return "…"
     if isinstance(setting.default, tuple):

@@ -86,14 +86,14 @@ def command(
 
 
 def tell_of_unknown(groups: list[Spent]) -> None:
-    """Say on standard error how many calls with tokens have no cost."""
+    """Print on standard error how many calls with tokens have no cost."""
     count = sum(group.with_tokens for group in groups if group.currency is None)
     if count:
         note(WITHOUT_COST.format(f"{count:,} {'call' if count == 1 else 'calls'}"))
 
 
 def missed_sums(engine: Engine, where: ColumnElement[bool] | None) -> list[Lost]:
-    """Return the cost of cache misses, in all and by cause; nothing without misses."""
+    """Return the cost of cache misses, in total and by cause; empty without misses."""
     from moonpalace_addons.store.read.selection import chosen_ids
     from moonpalace_cli.views.context_caches import misses
 
@@ -101,7 +101,7 @@ def missed_sums(engine: Engine, where: ColumnElement[bool] | None) -> list[Lost]
 
 
 def work_out_again(engine: Engine, settings: Settings, where: ColumnElement[bool] | None) -> None:
-    """Price the calls that match, and say on standard error how many costs have changed."""
+    """Price the matching calls, and print on standard error how many costs have changed."""
     from moonpalace_addons.store.pricing.pricing import Pricing
     from moonpalace_addons.store.pricing.repricing import reprice
 

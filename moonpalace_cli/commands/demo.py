@@ -55,7 +55,7 @@ VIEWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("And why does the answer of the third stop in the middle?", ("why", "3")),
     ("As a report, to send with a question, without any secret:", ("export", "3", "--report")),
 )
-"""What the demo says and runs after its calls."""
+"""The steps after the calls: a text and the command to run."""
 MORE = ("log", "show 2", "inspect 2 --timeline", "why 3", "cost", "list --failed", "export 3 --report")
 """Commands to try with a store that was kept."""
 
@@ -84,15 +84,15 @@ def command(keep: bool) -> None:
 
 def tour(folder: str) -> None:
     """Make calls into a store in a folder, and show them."""
-    from moonpalace_cli.mock.server import MockServer  # tornado costs 0.2 s
+    from moonpalace_cli.mock.server import MockServer  # tornado takes 0.2 s
 
     with MockServer() as mock:
         environment = clean_environment(Path(folder))
         say(f"A mock of the Kimi API listens on {mock.url}; the proxy is started in front of it:")
         show(f"mpal start --port 0 --endpoint {mock.url}")
         with proxy(mock.url, environment) as (base_url, log):
-            for number, (what, body) in enumerate(CALLS, 1):
-                say(f"Your program makes {what}, with base_url={base_url}:")
+            for number, (title, body) in enumerate(CALLS, 1):
+                say(f"Your program makes {title}, with base_url={base_url}:")
                 call(base_url, body)
                 log.wait_for(f"last_insert_id=({number})\n")
         for question, arguments in VIEWS:
@@ -102,10 +102,11 @@ def tour(folder: str) -> None:
 
 def clean_environment(folder: Path) -> dict[str, str]:
     """Return the environment without the user's own settings, with `folder` as the data folder."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MOONPALACE_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MOONPALACE_")}
     source = os.pathsep.join(str(Path(module).parents[level]) for module, level in own_modules())
-    path = os.pathsep.join(part for part in (source, kept.get("PYTHONPATH", "")) if part)
-    return kept | {"MOONPALACE_HOME": str(folder), "PYTHONPATH": path, "PAGER": "cat"}  # nobody waits at a pager
+    path = os.pathsep.join(part for part in (source, environment.get("PYTHONPATH", "")) if part)
+    # Nobody is there to use a pager.
+    return environment | {"MOONPALACE_HOME": str(folder), "PYTHONPATH": path, "PAGER": "cat"}
 
 
 def own_modules() -> list[tuple[str, int]]:

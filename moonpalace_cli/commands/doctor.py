@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 EXPORT_TIMEOUT = 3.0
-"""Seconds that the receiver of an export has to answer."""
+"""Seconds that the receiver of an export may take to answer."""
 
 
 @click.command("doctor")
@@ -75,13 +75,13 @@ def examine(settings: Settings, form: Form, *, as_json: bool) -> bool:
     return not report.findings
 
 
-def print_health(found: dict[str, object], form: Form) -> None:
+def print_health(health: dict[str, object], form: Form) -> None:
     """Print the store's health for programs."""
-    print_records([json.dumps(found, ensure_ascii=False)], "jsonl" if form == "table" else form)
+    print_records([json.dumps(health, ensure_ascii=False)], "jsonl" if form == "table" else form)
 
 
 def exported(config_file: Path | None) -> tuple[str, list[tuple[str, str]]]:
-    """Return where calls are exported to, and what is wrong with it; try it with an empty request."""
+    """Return the receiver of exported calls, and any problem with it; test it with an empty request."""
     from moonpalace_addons.settings.telemetry import INSTALL, is_installed
     from moonpalace_addons.settings.values import resolve
 
@@ -127,8 +127,8 @@ def search(settings: Settings, form: Form, *, as_json: bool) -> bool:
         print_records((json.dumps(hit_json(hit), ensure_ascii=False) for hit in hits), form)
     elif hits:
         click.echo("\n".join(visible(line) for line in hits_text(hits)))
-    told = f"searched {diagnosis.size(size)} in {seconds:,.1f} s: {verdict(hits)}"
-    click.echo(told, err=bool(hits) or form != "table")
+    summary = f"searched {diagnosis.size(size)} in {seconds:,.1f} s: {verdict(hits)}"
+    click.echo(summary, err=bool(hits) or form != "table")
     return not hits
 
 

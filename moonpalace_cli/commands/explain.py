@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--key", metavar="TEXT", help="Key for that endpoint. Default: explain.key, else MOONSHOT_API_KEY.")
 @setting_flags(*ASKING)
 def command(
-    wanted: CallSelection,
+    selected: CallSelection,
     question: str | None,
     again: bool,
     dry_run: bool,
@@ -62,10 +62,10 @@ def command(
         from moonpalace_cli.explaining import terminal
         from moonpalace_cli.explaining.record import MAX_CALLS, Subject, cleaned
 
-        ids = wanted.find(engine)
+        ids = selected.find(engine)
         subject = Subject(ids[-MAX_CALLS:], len(ids), cleaned(question), language_of(os.environ))
-        if not (again or dry_run) and (kept := explanations.of_exactly(engine, *subject.key)):
-            terminal.print_kept(kept)
+        if not (again or dry_run) and (stored := explanations.of_exactly(engine, *subject.key)):
+            terminal.print_kept(stored)
             return
         prompt = make(engine, subject, settings)
         if dry_run:

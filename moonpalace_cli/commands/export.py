@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 STANDARD_OUTPUT = ("stdout", "-")
 REPORT = "report"
-"""The format that has a flag of its own: a report is redacted by default."""
+"""The format that has its own flag: a report is redacted by default."""
 NAMES = [name for name in FORMATS if name != REPORT]
 BUNDLE = ".zip"
 
@@ -72,7 +72,7 @@ BUNDLE = ".zip"
 @click.pass_context
 def command(
     context: click.Context,
-    wanted: CallSelection,
+    selected: CallSelection,
     good: bool,
     bad: bool,
     tags: tuple[str, ...],
@@ -102,7 +102,7 @@ def command(
     if force and directory is None:
         raise click.UsageError("--force is for --directory: a file given by --output is always overwritten")
     refuse_pattern(context, is_redacted=as_report if redact is None else redact)
-    many = wanted.is_many
+    many = selected.is_many
     in_one = directory is None and not output.endswith(BUNDLE)
     name = format_name(form, as_curl=as_curl, as_report=as_report) or ("jsonl" if many and in_one else "json")
     with opened(settings.database) as engine:
@@ -122,7 +122,7 @@ def command(
             first_tags=tags,
             left=what_is_left(directory, output),
         )
-        ids = wanted.find(engine)
+        ids = selected.find(engine)
         label(engine, ids, category, tags)
         count = 0
         for path in export(engine, ids, plan, destination(name, directory, output, many=many, force=force)):
@@ -140,14 +140,14 @@ def refuse_pattern(context: click.Context, *, is_redacted: bool) -> None:
 
 def format_name(form: str | None, *, as_curl: bool, as_report: bool) -> str | None:
     """Return the name of the requested format, None for the default; raise UsageError for several."""
-    given = [*([form] if form else []), *(["curl"] if as_curl else []), *([REPORT] if as_report else [])]
-    if len(set(given)) > 1:
+    formats = [*([form] if form else []), *(["curl"] if as_curl else []), *([REPORT] if as_report else [])]
+    if len(set(formats)) > 1:
         raise click.UsageError("--format, --curl and --report exclude each other")
-    return given[0] if given else None
+    return formats[0] if formats else None
 
 
 def what_is_left(directory: Path | None, output: str) -> str:
-    """Return what an interruption leaves of the calls: files, part of what is printed, or nothing."""
+    """Return what remains of the calls after an interruption: files, part of the output, or nothing."""
     from moonpalace_cli.export.running import left_in
 
     if directory is not None:

@@ -17,10 +17,10 @@ def command(context: click.Context, names: tuple[str, ...]) -> None:
     if names in TOPICS:
         click.echo(columns_text(context))
         return
-    shown = context.find_root()
+    page = context.find_root()
     for name in names:
-        shown = click.Context(find_command(shown, name), info_name=name, parent=shown)
-    click.echo(shown.get_help())
+        page = click.Context(find_command(page, name), info_name=name, parent=page)
+    click.echo(page.get_help())
 
 
 def columns_text(context: click.Context) -> str:
@@ -42,7 +42,7 @@ def find_command(group_context: click.Context, name: str) -> click.Command:
     """Return a group's command of that name; raise UsageError for an unknown name."""
     group = group_context.command
     if isinstance(group, click.Group):
-        _, found, _ = group.resolve_command(group_context, [name])
-        if found is not None:
-            return found
+        _, match, _ = group.resolve_command(group_context, [name])
+        if match is not None:
+            return match
     raise click.UsageError(f"no command {name!r}", group_context)

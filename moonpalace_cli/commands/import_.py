@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def parse_source(context: click.Context, parameter: click.Parameter, text: str) -> str:
-    """Return the URL of the source store, given in the same way as --database."""
+    """Return the URL of the source store, given in the same form as --database."""
     try:
         return str(BY_NAME["database"].kind.parse(text))
     except (ValueError, OSError) as error:

@@ -84,7 +84,7 @@ class Shown:
 @colour_flag
 @setting_flags("database", "endpoint")
 def command(
-    wanted: CallSelection,
+    selected: CallSelection,
     parts: list[str],
     print_request: bool,
     print_response: bool,
@@ -103,57 +103,57 @@ def command(
     newest is shown and the others are named. On a terminal, JSON is coloured (unless NO_COLOR is set), and output
     longer than the screen goes through $PAGER.
     """
-    shown = Shown(parts, print_request, print_response, merged, timeline, every, chat, as_json, pager, form)
-    refuse_contradictions(shown)
+    options = Shown(parts, print_request, print_response, merged, timeline, every, chat, as_json, pager, form)
+    refuse_contradictions(options)
     with opened(settings.database, needs_calls=True) as engine:
         from moonpalace_addons.store.read import selection
         from moonpalace_addons.store.records import contents
 
-        found = selection.in_order(engine, wanted.find(engine))
-        calls = ((exchange, contents.bodies(engine, exchange.id)) for exchange in found)
+        exchanges = selection.in_order(engine, selected.find(engine))
+        calls = ((exchange, contents.bodies(engine, exchange.id)) for exchange in exchanges)
         if form != "table":
-            print_records((line for call in calls for line in record_lines(engine, *call, shown)), form)
+            print_records((line for call in calls for line in record_lines(engine, *call, options)), form)
             return
         for exchange, bodies in calls:
-            print_call(engine, exchange, bodies, shown)
+            print_call(engine, exchange, bodies, options)
 
 
-def refuse_contradictions(shown: Shown) -> None:
+def refuse_contradictions(options: Shown) -> None:
     """Raise UsageError for options that exclude each other."""
-    json_flag = f"-o {shown.form}" if shown.form != "table" else "--json" if shown.as_json else None
-    if json_flag and (shown.parts or shown.request or shown.response):
+    json_flag = f"-o {options.form}" if options.form != "table" else "--json" if options.as_json else None
+    if json_flag and (options.parts or options.request or options.response):
         raise click.UsageError(
             f"{json_flag} prints everything: leave out --print, --print-request and --print-response"
         )
-    if shown.parts and (shown.request or shown.response):
+    if options.parts and (options.request or options.response):
         raise click.UsageError("--print gives a table: leave out --print-request and --print-response")
-    others = shown.parts or shown.request or shown.response or shown.merged
-    if (shown.chat or shown.timeline) and others:
-        name = "--chat" if shown.chat else "--timeline"
+    others = options.parts or options.request or options.response or options.merged
+    if (options.chat or options.timeline) and others:
+        name = "--chat" if options.chat else "--timeline"
         raise click.UsageError(f"{name} is a view of its own: leave out the --print options and --merge-event-stream")
-    if shown.chat and (shown.timeline or json_flag):
-        raise click.UsageError(f"--chat and {'--timeline' if shown.timeline else json_flag} exclude each other")
-    if shown.every and not shown.timeline:
+    if options.chat and (options.timeline or json_flag):
+        raise click.UsageError(f"--chat and {'--timeline' if options.timeline else json_flag} exclude each other")
+    if options.every and not options.timeline:
         raise click.UsageError("--all-events is for --timeline")
 
 
-def print_call(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
+def print_call(engine: Engine, exchange: Exchange, bodies: Bodies, options: Shown) -> None:
     """Print the requested parts of a call."""
-    if shown.timeline:
-        print_timeline(engine, exchange, bodies, shown)
-    elif shown.chat:
-        print_chat(exchange, bodies, shown)
-    elif shown.as_json:
-        print_document(engine, exchange, bodies, shown)
-    elif shown.request or shown.response:
-        print_messages(exchange, bodies, shown)
+    if options.timeline:
+        print_timeline(engine, exchange, bodies, options)
+    elif options.chat:
+        print_chat(exchange, bodies, options)
+    elif options.as_json:
+        print_document(engine, exchange, bodies, options)
+    elif options.request or options.response:
+        print_messages(exchange, bodies, options)
     else:
-        print_table(engine, exchange, bodies, shown)
+        print_table(engine, exchange, bodies, options)
 
 
-def record_lines(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> Iterator[str]:
-    """Yield what is printed for programs, as JSON objects in one line each: the call, or the events of its timeline."""
-    if not shown.timeline:
+def record_lines(engine: Engine, exchange: Exchange, bodies: Bodies, options: Shown) -> Iterator[str]:
+    """Yield the output for programs as JSON objects in one line each: the call, or the events of its timeline."""
+    if not options.timeline:
         yield compact(dumps(document(engine, exchange, bodies)))
         return
     from moonpalace_cli.views.inspecting import timeline_table
@@ -162,25 +162,25 @@ def record_lines(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Show
 
 
 def document(engine: Engine, exchange: Exchange, bodies: Bodies) -> dict[str, Json]:
-    """Return everything that is stored of a call."""
+    """Return all stored data of a call."""
     from moonpalace_addons.store.records import deliveries, explanations
     from moonpalace_cli.views.deliveries import delivery_record
 
-    said: list[Json] = [
+    explained: list[Json] = [
         asdict(each) | {"created_at": each.created_at.isoformat()} for each in explanations.of_call(engine, exchange.id)
     ]
     with engine.connect() as connection:
         reports: list[Json] = [delivery_record(each) for each in deliveries.of_call(connection, exchange.id)]
-    told: dict[str, Json] = {"tags": tags_of(engine, exchange), "explanations": said, "reports": reports}
-    return {**inspect_document(exchange, bodies), **told}
+    extra: dict[str, Json] = {"tags": tags_of(engine, exchange), "explanations": explained, "reports": reports}
+    return {**inspect_document(exchange, bodies), **extra}
 
 
-def print_document(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
+def print_document(engine: Engine, exchange: Exchange, bodies: Bodies, options: Shown) -> None:
     """Print everything as JSON."""
     text = dumps(document(engine, exchange, bodies))
     if is_terminal():
         text = visible(text)
-        show(colours.paint_body(text) if colours.wanted() else text, pager=shown.pager)
+        show(colours.paint_body(text) if colours.wanted() else text, pager=options.pager)
     else:
         print_json(text)
 
@@ -201,13 +201,13 @@ def labels_of(engine: Engine, exchange: Exchange) -> dict[str, str]:
     return {"tags": ", ".join(tags_of(engine, exchange)), "explained": explained}
 
 
-def print_messages(exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
+def print_messages(exchange: Exchange, bodies: Bodies, options: Shown) -> None:
     """Print the call in HTTP format."""
-    messages: list[str | bytes] = [request_message(exchange, bodies)] if shown.request else []
-    if shown.response:
-        messages.append(response_message(exchange, bodies, merged=shown.merged))
+    messages: list[str | bytes] = [request_message(exchange, bodies)] if options.request else []
+    if options.response:
+        messages.append(response_message(exchange, bodies, merged=options.merged))
     if is_terminal():
-        show("\n\n".join(map(shown_message, messages)), pager=shown.pager)
+        show("\n\n".join(map(shown_message, messages)), pager=options.pager)
         return
     for place, message in enumerate(messages):
         if place:
@@ -227,17 +227,17 @@ def shown_message(message: str | bytes) -> str:
     return colours.paint_message(text) if colours.wanted() else text
 
 
-def print_table(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
+def print_table(engine: Engine, exchange: Exchange, bodies: Bodies, options: Shown) -> None:
     """Print the parts side by side, or the default ones."""
-    names = shown.parts or ["metadata", *(["error"] if has_failed(exchange) else [])]
+    names = options.parts or ["metadata", *(["error"] if has_failed(exchange) else [])]
     labels = labels_of(engine, exchange) if "metadata" in names else {}
-    texts = part_texts(exchange, bodies, names, merged=shown.merged, labels=labels)
+    texts = part_texts(exchange, bodies, names, merged=options.merged, labels=labels)
     harmless = {name: visible(text) for name, text in texts.items()}
-    show(parts_table(harmless, terminal_width(), colour=colours.wanted()), pager=shown.pager)
+    show(parts_table(harmless, terminal_width(), colour=colours.wanted()), pager=options.pager)
 
 
 def moments(engine: Engine, exchange: Exchange, bodies: Bodies) -> list[Moment]:
-    """Return when the events of a stream came."""
+    """Return the events of a stream with their times."""
     from moonpalace_addons.store.records import contents
     from moonpalace_addons.views import timeline
 
@@ -246,33 +246,33 @@ def moments(engine: Engine, exchange: Exchange, bodies: Bodies) -> list[Moment]:
     return timeline.moments(bodies.event_stream, contents.event_times(engine, exchange.id), exchange.path)
 
 
-def print_timeline(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
+def print_timeline(engine: Engine, exchange: Exchange, bodies: Bodies, options: Shown) -> None:
     """Print the timeline of a stream."""
     from moonpalace_addons.views import timeline
     from moonpalace_cli.views.inspecting import timeline_table
 
-    found = moments(engine, exchange, bodies)
-    if shown.as_json:
-        for line in timeline_table.json_lines(found):
+    events = moments(engine, exchange, bodies)
+    if options.as_json:
+        for line in timeline_table.json_lines(events):
             print_json(line)
         return
-    lines = timeline.runs(found, every=shown.every)
-    text = timeline_table.table(exchange, found, lines, terminal_width(), blocks=is_utf8(), colour=colours.wanted())
-    show(text, pager=shown.pager)
+    lines = timeline.runs(events, every=options.every)
+    text = timeline_table.table(exchange, events, lines, terminal_width(), blocks=is_utf8(), colour=colours.wanted())
+    show(text, pager=options.pager)
 
 
-def print_chat(exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
+def print_chat(exchange: Exchange, bodies: Bodies, options: Shown) -> None:
     """Print the conversation."""
     from moonpalace_addons.views.chat_text import chat_lines
-    from moonpalace_addons.views.completions import asked_and_answered
+    from moonpalace_addons.views.completions import request_and_answer
     from moonpalace_addons.views.conversation import conversation
     from moonpalace_cli.views.inspecting.chat_text import chat_text
 
-    request, answer = asked_and_answered(bodies, exchange.path)
-    said = conversation(exchange.path, request, answer)
-    if not said.asked and not said.answered:
+    request, answer = request_and_answer(bodies, exchange.path)
+    turns = conversation(exchange.path, request, answer)
+    if not turns.request_turns and not turns.answer_turns:
         raise MoonPalaceError(
             f"call {exchange.id} contains no conversation; mpal inspect --print-request shows what it is"
         )
-    lines = chat_lines(exchange, said, answer)
-    show(chat_text(lines, width=terminal_width(), colour=colours.wanted()), pager=shown.pager)
+    lines = chat_lines(exchange, turns, answer)
+    show(chat_text(lines, width=terminal_width(), colour=colours.wanted()), pager=options.pager)

@@ -37,7 +37,7 @@ COLUMNS = ("id", "category", "tags", "note")
 @form_flags
 @setting_flags("database")
 def command(
-    wanted: CallSelection,
+    selected: CallSelection,
     good: bool,
     bad: bool,
     clear: bool,
@@ -62,7 +62,7 @@ def command(
     with opened(settings.database) as engine:
         from moonpalace_addons.store.records import labels
 
-        ids = wanted.find(engine)
+        ids = selected.find(engine)
         changes = labels.Change(category="" if clear else category, note=note, tag=tags, untag=untag)
         changed = changes != labels.Change()
         count = labels.change(engine, ids, changes) if changed else 0

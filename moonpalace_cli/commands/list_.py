@@ -135,20 +135,20 @@ def command(
         elif stats:
             print_stats(engine, selection, most if limit_given else None, form)
         elif watch:
-            shown = chosen(columns or ((*VERBOSE, *LABELS) if verbose else ()))
+            chosen_columns = chosen(columns or ((*VERBOSE, *LABELS) if verbose else ()))
             from moonpalace_cli.views.listing.lines import Lines
 
-            follow(engine, selection, shown, most, Lines(engine, terminal_width), as_json=form == "jsonl")
+            follow(engine, selection, chosen_columns, most, Lines(engine, terminal_width), as_json=form == "jsonl")
         else:
-            found = first_calls(engine, selection, most, order)
+            calls = first_calls(engine, selection, most, order)
             if export_to is not None:
-                export(engine, found, export_to, pattern=settings.redact_pattern, redact=redact, escaped=escape_html)
-            if found:
-                print_list(engine, found, columns, form, verbose=verbose)
+                export(engine, calls, export_to, pattern=settings.redact_pattern, redact=redact, escaped=escape_html)
+            if calls:
+                print_list(engine, calls, columns, form, verbose=verbose)
             else:
                 is_any = not (filters.predicates or chat_only)
                 print_empty_list(columns, form, verbose=verbose, why=NOTHING_STORED if is_any else NO_CALLS)
-            tell_units(filters.predicates, found_any=bool(found))
+            tell_units(filters.predicates, found_any=bool(calls))
             warn_of_full_scan(order, time.monotonic() - began)
 
 
@@ -168,12 +168,12 @@ def refuse_contradictions(context: click.Context) -> None:
         parameter.name: next((flag for flag in parameter.opts if flag.startswith("--")), parameter.opts[0])
         for parameter in context.command.params
     }
-    given = [name for name in flags if name and context.get_parameter_source(name) is not ParameterSource.DEFAULT]
-    pairs = [(one, other) for one in given for other in given if other in INCOMPATIBLE.get(one, ())]
-    modes = [name for name in EXCLUSIVE if name in given]
-    if "redact" in given and "export_to" not in given:
+    used = [name for name in flags if name and context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    pairs = [(one, other) for one in used for other in used if other in INCOMPATIBLE.get(one, ())]
+    modes = [name for name in EXCLUSIVE if name in used]
+    if "redact" in used and "export_to" not in used:
         raise click.UsageError("--redact is for --export")
-    if is_given(context, "redact-pattern") and "redact" not in given:
+    if is_given(context, "redact-pattern") and "redact" not in used:
         raise click.UsageError("--redact-pattern is for --redact")
     pairs += [(modes[0], other) for other in modes[1:]]
     if pairs:

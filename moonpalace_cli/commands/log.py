@@ -71,9 +71,9 @@ def command(limit: int, follows: bool, filters: Filters, form: Form, settings: S
             if form in ("json", "csv", "yaml"):
                 raise click.UsageError(f"--follow never ends: use -o jsonl, not {form}")
             follow(engine, selection, (), most, lines, as_json=form == "jsonl")
-        found = first_calls(engine, selection, most, None)[::-1]
-        if found:
-            print_lines(engine, found, form, lines)
+        calls = first_calls(engine, selection, most, None)[::-1]
+        if calls:
+            print_lines(engine, calls, form, lines)
         else:
             print_none(form, NO_CALLS if filters.predicates else NOTHING_STORED)
-        tell_units(filters.predicates, found_any=bool(found))
+        tell_units(filters.predicates, found_any=bool(calls))

@@ -45,8 +45,8 @@ def command(
     if client is not None:
         from moonpalace_cli.mcp_server.installing import install
 
-        given = {"--allow-label": allow_label, "--raw": raw}
-        flags = [flag for flag, is_given in given.items() if is_given]
+        switches = {"--allow-label": allow_label, "--raw": raw}
+        flags = [flag for flag, is_given in switches.items() if is_given]
         install(client, [*flags, *setting_arguments(context, settings)], write=write)
         return
     if find_spec("mcp") is None:
@@ -58,7 +58,7 @@ def command(
 
 
 def setting_arguments(context: click.Context, settings: Settings) -> list[str]:
-    """Return the flags for settings that a client would not find by itself: it starts us without our environment."""
+    """Return flags for settings from our environment, because clients start this command without it."""
     from moonpalace_addons.store.database.engine import parse_url
 
     arguments = []
@@ -76,6 +76,6 @@ def setting_arguments(context: click.Context, settings: Settings) -> list[str]:
 
 
 def is_given(context: click.Context, name: str) -> bool:
-    """Tell whether a setting was given by a flag or a variable."""
+    """Return whether a setting was given by a flag or a variable."""
     source = context.get_parameter_source("setting_" + name.replace("-", "_"))
     return source is not ParameterSource.DEFAULT or bool(os.environ.get(BY_NAME[name].env))

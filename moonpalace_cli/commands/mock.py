@@ -104,7 +104,7 @@ def command(port: int, host: str, tls: bool, caching: bool, quiet: bool) -> None
 def _print_call(served: "Served") -> None:
     model = f" {served.model}" if served.model else ""
     events = f" {served.sent_events}/{served.total_events} events" if served.total_events else ""
-    left = ", the client left" if served.cut_off else ""
+    remark = ", the client left" if served.cut_off else ""
     # The call must be answered even if the output is closed.
     with contextlib.suppress(OSError):
-        click.echo(escaped(f"{served.method} {served.path}{model} {served.status}{events}{left}"), err=True)
+        click.echo(escaped(f"{served.method} {served.path}{model} {served.status}{events}{remark}"), err=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @selection_flags()
 @click.option("--print", "prints", is_flag=True, help="Print the spans as JSON, one a line, and send nothing.")
 @setting_flags("database", "otel-content")
-def command(wanted: CallSelection, prints: bool, settings: Settings) -> None:
+def command(selected: CallSelection, prints: bool, settings: Settings) -> None:
     """Send stored calls as spans, as in mpal otel --since -2h or mpal otel 13 15-20.
 
     They go to OTEL_EXPORTER_OTLP_ENDPOINT, by default http://localhost:4318, with the times that the calls had. A call
@@ -35,7 +35,7 @@ def command(wanted: CallSelection, prints: bool, settings: Settings) -> None:
         from moonpalace_addons.store.telemetry.resending import resend, stored_spans
         from moonpalace_addons.wire.otlp_mistakes import mistakes
 
-        ids = wanted.find(engine)
+        ids = selected.find(engine)
         if prints:
             for span in stored_spans(engine, ids, content=settings.otel_content):
                 if span is not None:
@@ -63,7 +63,7 @@ def document(span: CallSpan) -> dict[str, object]:
 
 
 def summary(done: Resent) -> str:
-    """Return a summary of what was sent, in one line."""
+    """Return a one-line summary of what was sent."""
     from moonpalace_addons.wire.otlp_environment import shown, url_of
 
     words = [f"{done.sent} calls sent to {shown(url_of('traces', os.environ))}"]

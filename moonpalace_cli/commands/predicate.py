@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.query.tree import Node
 
 MAX_SHOWN = 1000
-"""Characters of a value, or of a step of a plan, that are shown."""
+"""Maximum characters shown of a value, or of a step of a plan."""
 
 
 @click.command("predicate")
@@ -57,11 +57,11 @@ def command(text: str, settings: Settings) -> None:
 
     tree = parse(text)
     with store_or_empty(settings.database) as engine:
-        found = plan(condition([text], engine), engine)
-        shares = {sought: share(sought, engine) for sought in searches(tree)}
-    click.echo("\n".join(lines(tree, found, shares)))
-    if told := remark([tree]):
-        click.echo(visible(told), err=True)
+        query_plan = plan(condition([text], engine), engine)
+        shares = {phrase: share(phrase, engine) for phrase in searches(tree)}
+    click.echo("\n".join(lines(tree, query_plan, shares)))
+    if note := remark([tree]):
+        click.echo(visible(note), err=True)
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def store_or_empty(database: str) -> Iterator[Engine]:
 
 
 def lines(tree: Node, plan: Plan, shares: Mapping[str, tuple[int, int]]) -> Iterator[str]:
-    """Yield the output; `shares` gives for each search the number of calls it reads, and of all calls."""
+    """Yield the output; `shares` has for each search the number of calls that it reads, and the total."""
     from moonpalace_addons.store.query.explaining import index_in, outline
 
     yield "Predicate:"
@@ -96,12 +96,12 @@ def lines(tree: Node, plan: Plan, shares: Mapping[str, tuple[int, int]]) -> Iter
     yield f"  {visible(', '.join(shortened(repr(value)) for value in plan.values))}"
     yield "Plan:"
     yield from (f"  {shortened(step)}" for step in plan.steps)
-    for sought, (some, total) in shares.items():
+    for phrase, (some, total) in shares.items():
         calls = f"{some} of {total} calls are looked into, the index of words rules the others out"
-        yield f"Search: {visible(repr(sought))}: {calls if some < total else 'all calls are looked into'}"
+        yield f"Search: {visible(repr(phrase))}: {calls if some < total else 'all calls are looked into'}"
     yield f"Index: {index_in(plan.steps) or 'none, calls are looked at from the newest on until enough are found'}"
 
 
 def shortened(text: str) -> str:
-    """Return a text without its middle if it is very long, such as the list of calls that a search reads."""
+    """Return a text; cut the middle out of a very long one, such as the list of calls that a search reads."""
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN // 2]} … {text[-MAX_SHOWN // 2 :]}"

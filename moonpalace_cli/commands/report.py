@@ -58,7 +58,7 @@ class NotAllSentError(MoonPalaceError):
 @form_flags
 @setting_flags("database", "endpoint", "redact-pattern", "reports", "rules")
 def command(
-    wanted: CallSelection,
+    selected: CallSelection,
     name: str | None,
     yes: bool,
     dry_run: bool,
@@ -87,7 +87,7 @@ def command(
         if listed:
             deliveries.print_deliveries(engine, form)
         elif by_rules and dry_run:
-            deliveries.print_planned(engine, settings.rules, wanted.filters, form)
+            deliveries.print_planned(engine, settings.rules, selected.filters, form)
         elif by_rules:
             run_rules(engine, settings)
         elif retry is not None:
@@ -96,21 +96,21 @@ def command(
             sender = make_sender(
                 engine, settings, chosen(settings, name), redact, allow_secrets=allow_secrets, again=again
             )
-            report(sender, wanted.find(engine), yes=yes, dry_run=dry_run)
+            report(sender, selected.find(engine), yes=yes, dry_run=dry_run)
 
 
 def chosen(settings: Settings, name: str | None) -> Destination:
-    """Return the destination of this name, or the only one; raise MoonPalaceError."""
-    known = {each.name: each for each in settings.reports}
-    if not known:
+    """Return the destination of this name, or the only one; raise MoonPalaceError if there is none."""
+    destinations = {each.name: each for each in settings.reports}
+    if not destinations:
         file = settings.config_file or settings.home / "config.yaml"
         raise MoonPalaceError(f"no destination is configured: add one to {file}, such as {EXAMPLE}")
-    if name is None and len(known) == 1:
+    if name is None and len(destinations) == 1:
         return settings.reports[0]
-    if name not in known:
-        what = "which destination" if name is None else f"no destination is called {name!r}"
-        raise click.UsageError(f"{what}: give --to with one of {', '.join(known)}")
-    return known[name]
+    if name not in destinations:
+        problem = "which destination" if name is None else f"no destination is called {name!r}"
+        raise click.UsageError(f"{problem}: give --to with one of {', '.join(destinations)}")
+    return destinations[name]
 
 
 def make_sender(
@@ -122,7 +122,7 @@ def make_sender(
     allow_secrets: bool = False,
     again: bool = False,
 ) -> Sender:
-    """Return the sender of reports to a destination, redacted as the flag says, else as config.yaml does."""
+    """Return a sender of reports to a destination; redaction follows the flag, else config.yaml."""
     from moonpalace_cli.redaction.patterns import redactor
     from moonpalace_cli.reporting.by_hand import Sender
     from moonpalace_cli.reporting.receivers.table import receiver
@@ -154,7 +154,7 @@ def report(sender: Sender, ids: Sequence[int], *, yes: bool, dry_run: bool) -> N
 
 
 def agreed(messages: Sequence[Message], sender: Sender, *, yes: bool, dry_run: bool) -> bool:
-    """Show what would be sent, unless the user has agreed before, and ask."""
+    """Show what would be sent, unless the user agreed in advance, and ask for confirmation."""
     if not messages or (yes and not dry_run):
         return not dry_run
     for message in messages:
@@ -170,11 +170,11 @@ def agreed(messages: Sequence[Message], sender: Sender, *, yes: bool, dry_run: b
 
 def say(done: Prepared) -> None:
     """Print the state of a report."""
-    click.echo(visible(done.said), err=done.has_failed)
+    click.echo(visible(done.state_text), err=done.has_failed)
 
 
 def resend(engine: Engine, settings: Settings, number: int, *, yes: bool, dry_run: bool) -> None:
-    """Send a report of the list again, with the number of calls that it stands for."""
+    """Send a listed report again; it states how many calls it covers."""
     from moonpalace_cli.reporting.by_hand import reopened, retried, story
     from moonpalace_cli.reporting.delivering import attempt
     from moonpalace_cli.reporting.message import compose_for

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @selection_flags(views=True, default="newest")
 @colour_flag
 @setting_flags("database", "endpoint")
-def command(wanted: CallSelection, settings: Settings) -> None:
+def command(selected: CallSelection, settings: Settings) -> None:
     """Show one call on one screen, by default the newest: mpal show, mpal show 13, mpal show --failed.
 
     It shows what the call was, how it ended and why, the question and the answer in short, its tokens and cost, its
@@ -37,7 +37,7 @@ def command(wanted: CallSelection, settings: Settings) -> None:
         from moonpalace_cli.views.showing.screen import Screen
 
         language = terminal_language()
-        for place, call in enumerate(selection.in_order(engine, wanted.find(engine))):
+        for place, call in enumerate(selection.in_order(engine, selected.find(engine))):
             facts = read_facts(engine, call)
             why = list(reasons(facts))
             screen = Screen(facts, why, terminal_width(), colour=colours.wanted(), language=language)

@@ -25,7 +25,7 @@ NOTHING = (
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per call.")
 @colour_flag
 @setting_flags("database", "endpoint")
-def command(wanted: CallSelection, as_json: bool, settings: Settings) -> None:
+def command(selected: CallSelection, as_json: bool, settings: Settings) -> None:
     """Explain why a call ended as it did, by default the newest: first the evidence, then what to do.
 
     It recognises answers cut by a limit or a full context, loops, keys at the wrong host, rate limits, silences,
@@ -45,17 +45,17 @@ def command(wanted: CallSelection, as_json: bool, settings: Settings) -> None:
         from moonpalace_cli.views.showing.screen import WIDTH, reason_lines
 
         language = terminal_language()
-        for call in selection.in_order(engine, wanted.find(engine)):
-            found = list(reasons(read_facts(engine, call)))
+        for call in selection.in_order(engine, selected.find(engine)):
+            causes = list(reasons(read_facts(engine, call)))
             if as_json:
                 document = {
                     "id": call.id,
                     "outcome": outcome(call).text,
-                    "reasons": [each.document() for each in found],
+                    "reasons": [each.document() for each in causes],
                 }
                 print_json(json.dumps(document, ensure_ascii=False))
                 continue
             click.echo(f"#{call.id} {translated(outcome(call).text, language)}")
             width = terminal_width() or WIDTH
-            lines = reason_lines(found, width, language) or fold(Phrase(NOTHING).said(language), width)
+            lines = reason_lines(causes, width, language) or fold(Phrase(NOTHING).in_language(language), width)
             click.echo("\n".join(lines))

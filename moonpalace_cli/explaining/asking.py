@@ -1,4 +1,4 @@
-"""Ask a model over HTTP, and note the exchange as the tasks of a call, for the store."""
+"""Ask a model over HTTP, and record the exchange as the tasks of a call, for the store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ READ_SIZE = 65_536
 
 
 class AskingError(MoonPalaceError):
-    """The model could not be asked, or gave no whole answer."""
+    """The model could not be asked, or its answer is incomplete."""
 
 
 class InterruptedAskingError(AskingError):
@@ -47,9 +47,10 @@ class Asking:
     tasks: list[Task] = field(default_factory=list, repr=False)
 
     def run(self) -> Iterator[tuple[str, str]]:
-        """Send the request, and yield the texts of a streamed answer as they come: (channel, text).
+        """Send the request, and yield the texts of a streamed answer as they arrive: (channel, text).
 
-        Raise AskingError if the connection fails or breaks; a status of an error is for the caller to see in the tasks.
+        Raise AskingError if the connection fails or breaks; an error status is left to the caller, who finds it in the
+        tasks.
         """
         endpoint, headers = self.target.endpoint, self._headers()
         began, started_at = time.monotonic_ns(), time.time_ns() // 1000
@@ -64,8 +65,8 @@ class Asking:
             raise AskingError(f"{self.target}: {error}{hint}; {NOTHING_KEPT}") from error
 
     def _authorities(self) -> str:
-        """Return the file of those that the proxy trusts too."""
-        import certifi  # only where a model is asked
+        """Return the file of the certificate authorities that the proxy trusts, too."""
+        import certifi  # only needed when a model is asked
 
         return str(self.ca or certifi.where())
 

@@ -1,7 +1,6 @@
-"""The digest of a call that a model explains, within a number of tokens.
+"""The digest of a call for a model to explain, within a number of tokens.
 
-Each line of it is one of ours; what was captured stands in it as JSON strings, so that no text of a call can pass for
-a line of the digest.
+Each line is ours; captured text is quoted as JSON strings, so that no text of a call can pass for a line of the digest.
 """
 
 from __future__ import annotations
@@ -26,27 +25,27 @@ from moonpalace_cli.views.showing.screen import cache, times, tokens
 CONVERSATION = ("messages", "input", "prompt", "system", "instructions", "tools")
 """Members of requests that are shown as messages."""
 NAMED_MESSAGE = re.compile(r"(?:messages?|input)\W{1,3}(\d{1,6})", re.IGNORECASE)
-"""How errors of APIs name a message."""
+"""How error messages of APIs refer to a message."""
 NAMED_TOOL = re.compile(r"(?:tools?|functions?)\W{1,3}(\d{1,4})", re.IGNORECASE)
 MIN_ROOM = 120
-"""Tokens that the messages and the answer get in any case."""
+"""Tokens reserved for the messages and the answer."""
 MIN_LINE = 24
-"""Tokens below which a message is left out rather than shown."""
+"""Minimum tokens of a message; with less room it is left out."""
 MAX_PARTS = 8
 
 
-def call_digest(facts: Facts, found: Sequence[Reason], limit: int) -> str:
+def call_digest(facts: Facts, causes: Sequence[Reason], limit: int) -> str:
     """Return the digest of a call in about `limit` tokens at most."""
-    lines = [*head(facts, limit // 5), *findings(found, limit // 6)]
+    lines = [*head(facts, limit // 5), *findings(causes, limit // 6)]
     parameters = parameter_line(facts, limit // 8)
     room = max(MIN_ROOM, limit - tokens_in("\n".join([*lines, parameters])))
-    came = answer_lines(facts, room // 3)
-    asked = message_lines(facts, room - tokens_in("\n".join(came)))
-    return "\n".join(filter(None, [*lines, parameters, *asked, *came]))
+    answer = answer_lines(facts, room // 3)
+    messages = message_lines(facts, room - tokens_in("\n".join(answer)))
+    return "\n".join(filter(None, [*lines, parameters, *messages, *answer]))
 
 
 def head(facts: Facts, limit: int) -> Iterator[str]:
-    """Yield what the row of the call says."""
+    """Yield the data of the call's row."""
     call = facts.call
     yield f"call {call.id}: {name_of(call.method)} {excerpt(url(call), 60)}, {call.started_at:%Y-%m-%d %H:%M:%S} UTC"
     took = "" if call.latency is None else f" after {seconds(call.latency)}"
@@ -55,19 +54,20 @@ def head(facts: Facts, limit: int) -> Iterator[str]:
     yield f"status: {status}"
     if call.error_kind or call.error_message:
         yield f"error: {excerpt(call.error_kind or '', 30)} {excerpt(call.error_message or '', min(limit, 300))}"
-    wanted, came = excerpt(call.model_requested or "", 30), excerpt(call.model_answered or "", 30)
-    yield f"model: asked for {wanted}, answered {came}"
+    requested, answered = excerpt(call.model_requested or "", 30), excerpt(call.model_answered or "", 30)
+    yield f"model: asked for {requested}, answered {answered}"
     yield f"stream: {stream_text(facts)}; finish reason: {name_of(call.finish_reason or 'none')}"
     for name, text in (("tokens", str(tokens(facts))), ("times", listed(times(facts))), ("cache", str(cache(facts)))):
         if text:
             yield f"{name}: {text}"
-    sent, came = name_of(call.request_content_type or "none"), name_of(call.response_content_type or "none")
-    yield f"bodies: request {call.request_bytes:,} bytes of {sent}, answer {call.response_bytes or 0:,} bytes of {came}"
+    kinds = name_of(call.request_content_type or "none"), name_of(call.response_content_type or "none")
+    sizes = call.request_bytes, call.response_bytes or 0
+    yield f"bodies: request {sizes[0]:,} bytes of {kinds[0]}, answer {sizes[1]:,} bytes of {kinds[1]}"
     yield from (f"warning: {excerpt(warning, 80)}" for warning in call.warnings[:5])
 
 
 def stream_text(facts: Facts) -> str:
-    """Return whether the answer was a stream, and what the proxy changed."""
+    """Return whether the answer was streamed, and what the proxy changed in the request."""
     call = facts.call
     kind = "yes, forced by the proxy" if call.is_coerced else "yes" if call.is_stream else "no"
     pieces = f", {len(facts.chunks)} pieces" if facts.chunks else ""
@@ -75,17 +75,17 @@ def stream_text(facts: Facts) -> str:
     return kind + pieces + changes
 
 
-def findings(found: Sequence[Reason], limit: int) -> Iterator[str]:
-    """Yield what the rules of `mpal why` found, the most important first."""
-    yield "found by fixed rules:" + ("" if found else " nothing")
-    for reason in found[:6]:
-        share = limit // min(len(found), 6)
+def findings(causes: Sequence[Reason], limit: int) -> Iterator[str]:
+    """Yield the causes that the rules of `mpal why` found, most important first."""
+    yield "found by fixed rules:" + ("" if causes else " nothing")
+    for reason in causes[:6]:
+        share = limit // min(len(causes), 6)
         evidence, advice = excerpt(str(reason.evidence), share * 2 // 3), excerpt(str(reason.advice), share // 3)
         yield f"- evidence {evidence}, advice {advice}"
 
 
 def parameter_line(facts: Facts, limit: int) -> str:
-    """Return the request without its messages; of tools that the error names, their definition."""
+    """Return the request without its messages, and with only those tools that the error names."""
     members = {name: value for name, value in facts.request.items() if name not in CONVERSATION}
     if not facts.request:
         return ""
@@ -96,10 +96,10 @@ def parameter_line(facts: Facts, limit: int) -> str:
 
 
 def named_tools(facts: Facts) -> Iterator[tuple[int, str]]:
-    """Yield the place and the definition of each tool that the error names by its number or its name."""
-    error, given = facts.call.error_message or "", facts.request.get("tools")
+    """Yield the index and the definition of each tool that the error names by its number or its name."""
+    error, tools = facts.call.error_message or "", facts.request.get("tools")
     numbers = {int(number) for number in NAMED_TOOL.findall(error)}
-    for number, tool in enumerate(given if isinstance(given, list) else ()):
+    for number, tool in enumerate(tools if isinstance(tools, list) else ()):
         function = tool.get("function", tool) if isinstance(tool, dict) else {}
         name = function.get("name") if isinstance(function, dict) else None
         if number in numbers or (isinstance(name, str) and len(name) > 2 and name in error):
@@ -108,13 +108,13 @@ def named_tools(facts: Facts) -> Iterator[tuple[int, str]]:
 
 def message_lines(facts: Facts, limit: int) -> list[str]:
     """Return the messages around the problem: the last ones, the first, and those that the error or a rule names."""
-    turns = facts.said.asked
+    turns = facts.conversation.request_turns
     if not turns:
         return other_request(facts, limit)
-    shown = dict(chosen(turns, named_messages(facts), limit - 2 * MIN_LINE))
+    selected = dict(chosen(turns, named_messages(facts), limit - 2 * MIN_LINE))
     lines, before = [f"messages of the request: {len(turns)}"], -1
-    for place in sorted(shown):
-        lines += [*left_out(place - before - 1), shown[place]]
+    for place in sorted(selected):
+        lines += [*left_out(place - before - 1), selected[place]]
         before = place
     return lines + left_out(len(turns) - before - 1)
 
@@ -125,23 +125,23 @@ def left_out(count: int) -> list[str]:
 
 
 def chosen(turns: Sequence[Turn], named: Sequence[int], limit: int) -> Iterator[tuple[int, str]]:
-    """Yield the place and the line of each message that has room, the most important first."""
+    """Yield the index and the line of each message for which there is room, most important first."""
     last = len(turns) - 1
     order = dict.fromkeys([last, *(place for place in named if place <= last), 0, *range(last, -1, -1)])
-    left = limit
+    remaining = limit
     for place in order:
-        most = min(left, limit // 2 if place == last else limit // 4)
+        most = min(remaining, limit // 2 if place == last else limit // 4)
         if most < MIN_LINE:
             return
         line = turn_line(place, turns[place], most)
-        left -= tokens_in(line)
+        remaining -= tokens_in(line)
         yield place, line
 
 
 def named_messages(facts: Facts) -> list[int]:
-    """Return the places of messages that the error names, which counts from 0 or 1, and where the cache was lost."""
+    """Return the indexes of messages that the error names, counting from 0 or 1, and where the cache was lost."""
     numbers = [int(number) for number in NAMED_MESSAGE.findall(facts.call.error_message or "")]
-    tools = sum(turn.role == "tools" for turn in facts.said.asked[:1])
+    tools = sum(turn.role == "tools" for turn in facts.conversation.request_turns[:1])
     earlier = facts.earlier() if facts.call.prompt_tokens and not facts.call.cached_tokens else None
     numbers += [earlier.parts_at - 1] if earlier is not None and earlier.parts_at else []
     return [number + tools + shift for number in numbers for shift in (0, -1, 1) if number + tools + shift >= 0]
@@ -158,7 +158,7 @@ def turn_line(place: int, turn: Turn, limit: int) -> str:
 
 
 def part_text(part: Part, limit: int) -> str:
-    """Return a part of a message, with its kind if it is no text."""
+    """Return a part of a message, with its kind unless it is text."""
     kind = "" if part.kind == "text" else f"{part.kind} "
     label = f"{excerpt(part.label, 20)} " if part.label else ""
     return f"{kind}{label}{excerpt(part.text, limit - tokens_in(kind + label))}"
@@ -171,11 +171,11 @@ def other_request(facts: Facts, limit: int) -> list[str]:
 
 
 def answer_lines(facts: Facts, limit: int) -> list[str]:
-    """Return the answer, of a long one its beginning and more of its end."""
-    if not facts.said.answered:
+    """Return the answer; of a long one the beginning and more of the end."""
+    if not facts.conversation.answer_turns:
         text = readable(answer(facts.call, facts.bodies).shown(merged=True))
         return [f"answer: {excerpt(text, limit)}" if text else "answer: nothing came"]
-    shown = facts.said.answered[:3]
-    lines = [turn_line(place, turn, limit // len(shown)) for place, turn in enumerate(shown)]
-    more = len(facts.said.answered) - len(shown)
+    choices = facts.conversation.answer_turns[:3]
+    lines = [turn_line(place, turn, limit // len(choices)) for place, turn in enumerate(choices)]
+    more = len(facts.conversation.answer_turns) - len(choices)
     return ["answer:", *lines, *([f"({more} more choices)"] if more else [])]

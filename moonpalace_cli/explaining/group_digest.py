@@ -1,4 +1,4 @@
-"""The digest of several calls: what they have in common in numbers, one line of each, and the newest of each kind."""
+"""The digest of several calls: what they have in common, one line for each, and details of the newest of each kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from moonpalace_cli.views.showing.reason import Reason
 
 MAX_SAMPLES = 3
 MIN_SAMPLE = 600
-"""Tokens that a call in detail needs."""
+"""Tokens that the details of a call need."""
 MAX_VALUES = 6
 COUNTED: tuple[tuple[str, Callable[[Exchange], object]], ...] = (
     ("ended", lambda call: outcome(call).text),
@@ -27,12 +27,12 @@ COUNTED: tuple[tuple[str, Callable[[Exchange], object]], ...] = (
     ("stream", lambda call: "yes" if call.is_stream else "no"),
     ("minute", lambda call: call.started_at.strftime("%Y-%m-%d %H:%M")),
 )
-"""What is counted over the calls."""
+"""The properties that are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A call of a group, and what the rules found."""
+    """A call of a group, and the causes that the rules found."""
 
     facts: Facts
     found: Sequence[Reason]
@@ -67,7 +67,7 @@ def member_line(member: Member) -> str:
 
 
 def within(lines: Iterator[str], limit: int) -> Iterator[str]:
-    """Yield the lines that have room, and a last one if some have none."""
+    """Yield the lines that fit, and a last one that counts the others."""
     for line in lines:
         limit -= tokens_in(line) + 1
         if limit < 0:

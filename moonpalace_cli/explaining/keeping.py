@@ -1,4 +1,4 @@
-"""Judge what a model answered, and keep a whole explanation with its calls."""
+"""Check a model's answer, and store a complete explanation with its calls."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ ADVICE: Mapping[int, str] = {
 
 
 def keep(engine: Engine, asking: Asking, subject: Subject, prices: Sequence[PriceRule]) -> tuple[Explanation, Exchange]:
-    """Store a request that has ended, and the explanation with the calls, in one transaction; return both.
+    """Store a finished request, and the explanation with its calls, in one transaction; return both.
 
-    Raise AskingError for an answer that is no whole explanation: then nothing is stored.
+    Raise AskingError, and store nothing, if the answer is not a complete explanation.
     """
     with engine.connect() as connection:
         unit = own_calls.to_unit(connection, asking.tasks, PURPOSE, Pricing(prices))
     text = explanation_in(asking, to_exchange(unit.columns | {"id": 0}), unit.response_body)
-    made = Explanation(
+    explanation = Explanation(
         call_uuid=unit.uuid,
         created_at=datetime.now(UTC),
         endpoint=asking.target.endpoint.url,
@@ -54,19 +54,19 @@ def keep(engine: Engine, asking: Asking, subject: Subject, prices: Sequence[Pric
     )
     with writing(engine) as connection:
         row_id = own_calls.store(connection, unit)
-        explanations.keep(connection, subject.ids, made)
-    return made, to_exchange(unit.columns | {"id": row_id})
+        explanations.keep(connection, subject.ids, explanation)
+    return explanation, to_exchange(unit.columns | {"id": row_id})
 
 
 def explanation_in(asking: Asking, call: Exchange, body: bytes | None) -> str:
-    """Return the text of an answer; raise AskingError if it is an error, is not whole, or has no text."""
+    """Return the text of an answer; raise AskingError if it is an error, incomplete, or without text."""
     ended = outcome(call)
     if ended.style != "good" or not 200 <= (call.status_code or 0) < 300:
-        said = f": {call.error_message}" if call.error_message else ""
+        message = f": {call.error_message}" if call.error_message else ""
         hint = ADVICE.get(call.status_code or 0)
         advice = f"; {hint}" if hint else ""
-        raise AskingError(f"{asking.target} gave no explanation ({ended.text}){said}{advice}; {NOTHING_KEPT}")
-    turns = conversation(call.path, None, parse(body or b"")).answered
+        raise AskingError(f"{asking.target} gave no explanation ({ended.text}){message}{advice}; {NOTHING_KEPT}")
+    turns = conversation(call.path, None, parse(body or b"")).answer_turns
     text = "".join(part.text for turn in turns[:1] for part in turn.parts if part.kind == "text").strip()
     if not text:
         raise AskingError(f"{asking.target} answered without a text; {NOTHING_KEPT}")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 
 VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
-"""The first of these that is set counts, as for all programs."""
+"""The variables of the locale; the first one that is set counts, as for all programs."""
 ENGLISH = "English"
 SIMPLIFIED, TRADITIONAL_CHINESE = "Chinese (simplified characters)", "Chinese (traditional characters)"
 STYLES: Mapping[str, str] = {
@@ -20,7 +20,7 @@ STYLES: Mapping[str, str] = {
         "token、prompt 等術語保留英文；使用全形標點，中文與英文、數字之間空一格；不超過 300 字。"
     ),
 }
-"""What a model is told besides the language, where its texts else read like translations."""
+"""Additional instructions for languages in which a model's texts otherwise read like translations."""
 TRADITIONAL = ("tw", "hk", "mo", "hant")
 NAMES = {
     "ar": "Arabic",
@@ -42,12 +42,12 @@ NAMES = {
 
 
 def terminal_language() -> str:
-    """Return the language of our own sentences on this terminal."""
+    """Return the language of our own texts on this terminal."""
     return code_of(os.environ, sys.stdout.encoding)
 
 
 def code_of(environ: Mapping[str, str], encoding: str) -> str:
-    """Return the language of our own sentences in an encoding: "zh" for simplified Chinese that it holds, else "en"."""
+    """Return "zh" for simplified Chinese if the encoding supports it, else "en"."""
     try:
         "中文".encode(encoding)
     except (UnicodeEncodeError, LookupError):
@@ -56,7 +56,7 @@ def code_of(environ: Mapping[str, str], encoding: str) -> str:
 
 
 def language_of(environ: Mapping[str, str]) -> str:
-    """Return the language of the locale in English; English for one that is not known."""
+    """Return the English name of the locale's language; English if it is unknown."""
     locale = next((environ[name] for name in VARIABLES if environ.get(name)), "").lower()
     code, _, rest = locale.partition(".")[0].partition("@")[0].replace("-", "_").partition("_")
     if code == "zh":

@@ -1,7 +1,7 @@
-"""What is sent to the model that explains: our instructions, and the digest quoted as data.
+"""The request to the model that explains calls: our instructions, and the digest quoted as data.
 
-The digest stands between two lines that only this request has, and that no captured text can contain: they are random,
-and drawn again if the text has them. The instructions stand in another message, before it.
+The digest is enclosed by two lines that only this request has and no captured text can contain: they are random, and
+drawn again if the text contains them. The instructions precede it in a message of their own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CLOSING = "The record ends here. Answer in {language}."
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The messages of the request; `marker` begins and ends the record."""
+    """The messages of the request; the line `marker` encloses the record."""
 
     marker: str
     system: str
@@ -52,7 +52,7 @@ class Prompt:
 
 
 def make_prompt(record: str, *, question: str | None, language: str, calls: int) -> Prompt:
-    """Return the prompt for the digest of so many calls."""
+    """Return the prompt for the digest of that many calls."""
     marker = make_marker(record + (question or ""))
     task = (ONE if calls == 1 else MANY) if question is None else ASKED.format(question=question)
     closing = " ".join(filter(None, [CLOSING.format(language=language), STYLES.get(language)]))

@@ -1,4 +1,4 @@
-"""Quote what was captured: on one line, within a number of tokens, so that it cannot be taken for our own lines."""
+"""Quote captured text on one line, within a number of tokens, so that it cannot be mistaken for ours."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import re
 from moonpalace_addons.wire.escaping import escaped
 
 ASCII_PER_TOKEN = 4
-"""Characters of a token in English or code; each other character counts as a token, which is more than it takes."""
+"""Characters per token in English or code; any other character counts as a token, which is an overestimate."""
 HEAD_SHARE = 0.65
-"""The part of a shortened text that is its beginning."""
+"""The share of a shortened text that is taken from its beginning."""
 MIN_EXCERPT = 8
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
 
@@ -22,7 +22,7 @@ def tokens_in(text: str) -> int:
 
 
 def quoted(text: str) -> str:
-    """Return a text as a JSON string, with escapes for all that a terminal would interpret or hide."""
+    """Return a text as a JSON string, with escapes for all characters that a terminal would interpret or hide."""
     return escaped(json.dumps(text, ensure_ascii=False))
 
 
@@ -30,15 +30,15 @@ def excerpt(text: str, limit: int) -> str:
     """Return a text as a JSON string of about `limit` tokens at most; of a long one the beginning and the end."""
     room = limit
     while True:
-        shown = quoted(shortened(text, room))
-        size = tokens_in(shown)
+        excerpted = quoted(shortened(text, room))
+        size = tokens_in(excerpted)
         if size <= limit or room <= MIN_EXCERPT:
-            return shown
-        room = max(MIN_EXCERPT, room * limit // size - 1)  # what JSON escapes takes more room
+            return excerpted
+        room = max(MIN_EXCERPT, room * limit // size - 1)  # JSON escapes take more room
 
 
 def shortened(text: str, limit: int) -> str:
-    """Return the beginning and the end of a text that has more than `limit` tokens."""
+    """Return the text; if it has more than `limit` tokens, its beginning and end."""
     most = limit * ASCII_PER_TOKEN
     if len(text) <= most and tokens_in(text) <= limit:
         return text
@@ -49,7 +49,7 @@ def shortened(text: str, limit: int) -> str:
 
 
 def fitting(text: str, limit: int) -> int:
-    """Return how many characters at the beginning of a text have at most `limit` tokens."""
+    """Return the length of the longest beginning of a text with at most `limit` tokens."""
     spent = 0
     for place, character in enumerate(text):
         spent += 1 if character.isascii() else ASCII_PER_TOKEN
@@ -59,5 +59,5 @@ def fitting(text: str, limit: int) -> int:
 
 
 def name_of(text: str) -> str:
-    """Return a captured name such as a role: as it is if it is a word, else quoted and shortened."""
+    """Return a captured name, such as a role, unchanged if it is a word, else quoted and shortened."""
     return text if WORD.fullmatch(text) else excerpt(text, 12)

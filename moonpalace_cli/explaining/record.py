@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from moonpalace_cli.redaction.redactor import Redactor
 
 MAX_CALLS = 60
-"""Calls of a group that are read, the newest."""
+"""Maximum calls of a group that are read; the newest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is to be explained: `ids` are the newest of `total` calls; `question` is the user's, if there is one."""
+    """The calls to explain: `ids` are the newest of `total` calls; `question` is the user's, if any."""
 
     ids: Sequence[int]
     total: int
@@ -39,17 +39,17 @@ class Subject:
 
     @property
     def key(self) -> tuple[Sequence[int], str | None, str]:
-        """Return what an explanation must be of to be the same."""
+        """Return the identity of an explanation of this subject."""
         return self.ids, self.question, self.language
 
 
 def cleaned(question: str | None) -> str | None:
-    """Return the question with secrets masked, None for an empty one."""
+    """Return the question with secrets masked; None for an empty one."""
     return masked_text(escaped(question.strip())) if question and question.strip() else None
 
 
 def make_record(engine: Engine, subject: Subject, *, limit: int, pattern: str | None) -> str:
-    """Return the record of the calls in about `limit` tokens; matches of `pattern` are replaced too."""
+    """Return the record of the calls in about `limit` tokens; matches of `pattern` are redacted, too."""
     from moonpalace_addons.store.read import selection
 
     cleaner = redactor(engine, pattern)
@@ -63,13 +63,13 @@ def make_record(engine: Engine, subject: Subject, *, limit: int, pattern: str | 
 
 
 def redacted_facts(engine: Engine, call: Exchange, redactor: Redactor) -> Facts:
-    """Return the facts of a call, redacted as exports are."""
+    """Return the facts of a call, redacted like an export."""
     facts = read_facts(engine, call)
     clean = redactor.redact(Call(call, without_events(facts.bodies)))
     return replace(facts, call=clean.exchange, bodies=clean.bodies)
 
 
 def without_events(bodies: Bodies) -> Bodies:
-    """Return the bodies without the events of a stream that is merged: reading them takes seconds for 10 MB."""
+    """Return the bodies without the events of a merged stream: parsing them takes seconds for 10 MB."""
     is_merged = bodies.response is not None and bodies.response != bodies.event_stream
     return replace(bodies, event_stream=None) if is_merged else bodies

@@ -26,12 +26,12 @@ class Target:
 
     @property
     def lacks_key(self) -> bool:
-        """Tell whether the Kimi API would be asked without a key."""
+        """Return whether the request would go to the Kimi API without a key."""
         return self.endpoint.site in KIMI_SITES and not self.endpoint.secrets
 
     @property
     def named(self) -> Phrase:
-        """Return the model and where it is."""
+        """Return the model and its endpoint as text."""
         return phrase("{model} at {url}", model=self.model, url=self.endpoint.url)
 
     def __str__(self) -> str:
@@ -41,18 +41,18 @@ class Target:
 def find_target(
     settings: Settings, environ: Mapping[str, str], *, via: str | None, model: str | None, key: str | None
 ) -> Target:
-    """Return what is asked: the flags `via`, `model` and `key` win over config.yaml; raise SettingError."""
-    given = via or settings.explain.endpoint
+    """Return the target: the flags `via`, `model` and `key` take precedence over config.yaml; raise SettingError."""
+    choice = via or settings.explain.endpoint
     where = "flag --via" if via else "explain.endpoint"
-    endpoint = default_endpoint(settings) if given is None else endpoint_of(given, where, settings.endpoints)
-    own = settings.explain.key if via in (None, settings.explain.endpoint) else None  # it is for that endpoint
+    endpoint = default_endpoint(settings) if choice is None else endpoint_of(choice, where, settings.endpoints)
+    own = settings.explain.key if via in (None, settings.explain.endpoint) else None  # the key is for that endpoint
     kimi = environ.get(KEY_VARIABLE, "").strip() if endpoint.site in KIMI_SITES else None
     chosen = replace(endpoint, key=checked(key) or own or endpoint.key or (checked(kimi, f"variable {KEY_VARIABLE}")))
     return Target(with_proxy(chosen, settings.explain.proxy, environ), model or settings.explain.model)
 
 
 def default_endpoint(settings: Settings) -> Endpoint:
-    """Return the endpoint that calls go to if it is one of Kimi's, else Kimi's."""
+    """Return the configured endpoint if it belongs to Kimi, else Kimi's default."""
     first = settings.endpoints[0]
     return first if first.site in KIMI_SITES else Endpoint(KIMI)
 
@@ -72,7 +72,7 @@ def endpoint_of(text: str, where: str, named: tuple[Endpoint, ...]) -> Endpoint:
 
 
 def checked(key: str | None, where: str = "flag --key") -> str | None:
-    """Return a key, None for none; raise SettingError for a text that no header can hold."""
+    """Return a key, None if it is empty; raise SettingError if a header cannot contain it."""
     if not key:
         return None
     try:

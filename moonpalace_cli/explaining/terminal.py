@@ -1,4 +1,4 @@
-"""The talk with the user: what is sent, whether it may be, the answer as it comes, and what was kept."""
+"""The dialogue with the user: show what is sent, ask for consent, print the answer as it arrives."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ if TYPE_CHECKING:
     from moonpalace_cli.explaining.target import Target
 
 
-def told(template: str, **values: object) -> str:
-    """Return a sentence of ours in the language of the terminal."""
-    return phrase(template, **values).said(terminal_language())
+def translated(template: str, **values: object) -> str:
+    """Return one of our sentences in the language of the terminal."""
+    return phrase(template, **values).in_language(terminal_language())
 
 
 def print_kept(explanation: Explanation) -> None:
-    """Print an explanation that was kept."""
+    """Print a stored explanation."""
     click.echo(visible(explanation.text))
     when = local_time(explanation.created_at)
-    said = told("explained by {model} on {when}; --again asks again", model=explanation.model, when=when)
-    note(visible(said))
+    remark = translated("explained by {model} on {when}; --again asks again", model=explanation.model, when=when)
+    note(visible(remark))
 
 
 def print_prompt(target: Target, prompt: Prompt, *, err: bool = False) -> None:
-    """Print what is sent where, word for word."""
-    head = told("To {target}, about {count} tokens:", target=target.named, count=f"{tokens_in(str(prompt)):,}")
+    """Print the exact text that is sent, and where."""
+    head = translated("To {target}, about {count} tokens:", target=target.named, count=f"{tokens_in(str(prompt)):,}")
     click.echo(f"{head}\n\n{visible(str(prompt))}", err=err)
 
 
 def refuse_without_key(target: Target) -> None:
-    """Raise MoonPalaceError if the Kimi API would be asked without a key."""
+    """Raise MoonPalaceError if the request would go to the Kimi API without a key."""
     if target.lacks_key:
         raise MoonPalaceError(
             f"{target} needs a key: set {KEY_VARIABLE} or give --key; --via asks another endpoint, such as a local one"
@@ -60,59 +60,59 @@ def refuse_without_key(target: Target) -> None:
 
 
 def confirm(target: Target, prompt: Prompt) -> None:
-    """Show what is sent, and ask whether it may be; raise MoonPalaceError if it may not."""
+    """Show what is sent, and ask for consent; raise MoonPalaceError if it is refused."""
     print_prompt(target, prompt, err=True)
     if not sys.stdin.isatty():
         raise MoonPalaceError(
             f"nothing was sent: {target} has not explained anything in this store yet; if it may have the text above, "
             "give --yes"
         )
-    if not click.confirm("\n" + told("Send it?"), err=True):
+    if not click.confirm("\n" + translated("Send it?"), err=True):
         raise MoonPalaceError("nothing was sent")
 
 
 def explain(engine: Engine, target: Target, prompt: Prompt, subject: Subject, settings: Settings) -> None:
-    """Ask the model, print its answer as it comes, and keep it."""
+    """Ask the model, print its answer as it arrives, and store it."""
     asking = Asking(target, prompt.body(target.model), settings.idle_timeout, settings.upstream_ca)
-    click.echo(f"{told('asking {target}', target=target.named)} {ellipsis()}", err=True)
+    click.echo(f"{translated('asking {target}', target=target.named)} {ellipsis()}", err=True)
     with whole_line() as say:
         for channel, text in asking.run():
             if channel == "content":
                 say(text)
         explanation, call = keep(engine, asking, subject, settings.prices)
-        if not say.said:
+        if not say.has_printed:
             say(explanation.text)
     note(closing(call))
 
 
 class Speech:
-    """Prints pieces of a text; `said` tells whether there were any."""
+    """Print pieces of a text; `has_printed` is set once there were any."""
 
     def __init__(self) -> None:
-        self.said = False
+        self.has_printed = False
 
     def __call__(self, text: str) -> None:
-        """Print a piece at once."""
-        self.said = True
+        """Print a piece immediately."""
+        self.has_printed = True
         click.echo(visible(text), nl=False)
 
 
 @contextmanager
 def whole_line() -> Iterator[Speech]:
-    """Yield what prints pieces of a text, and end its last line; an interruption becomes an error."""
+    """Yield a printer of pieces, and end its last line; an interruption becomes an error."""
     speech = Speech()
     try:
         yield speech
     except KeyboardInterrupt:
         raise InterruptedAskingError(f"interrupted; {NOTHING_KEPT}") from None
     finally:
-        if speech.said:
+        if speech.has_printed:
             click.echo()
 
 
 def closing(call: Exchange) -> str:
-    """Return where the explanation is kept, and what it cost."""
+    """Return where the explanation is stored, and what it cost."""
     took = NOTHING if call.latency is None else phrase(" in {time}", time=seconds(call.latency))
     spent = "" if call.cost is None else f"{amount(call.cost)} {call.cost_currency or ''}".rstrip()
     cost = phrase(" for {amount}", amount=spent) if spent else NOTHING
-    return told("explained{took}{cost}; the request is call {id}", took=took, cost=cost, id=call.id)
+    return translated("explained{took}{cost}; the request is call {id}", took=took, cost=cost, id=call.id)

@@ -1,4 +1,4 @@
-"""The request and the answer of a stored call to chat completions."""
+"""Read the request and the answer of a stored chat completion."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ type Members = dict[str, object]
 
 
 def parsed(data: bytes | None) -> object:
-    """Return the parsed JSON, None if it is invalid."""
+    """Return the parsed JSON; None if it is invalid."""
     return parse(data or b"")
 
 
@@ -32,7 +32,7 @@ def request_members(call: Call) -> Members:
 
 
 def answered_message(call: Call) -> Members | None:
-    """Return the answering message: of the first choice, merged if it was a stream. None without one."""
+    """Return the message of the first choice, merged if it was streamed; None if there is none."""
     body = parsed(call.bodies.response)
     choices = body.get("choices") if isinstance(body, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
@@ -41,7 +41,7 @@ def answered_message(call: Call) -> Members | None:
 
 
 def text_of(content: object) -> str:
-    """Return the text of a message's content; parts that are not text are named in brackets."""
+    """Return the text of a message's content; other parts are replaced by their type in brackets."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):

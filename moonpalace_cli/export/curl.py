@@ -71,8 +71,8 @@ def added_by_curl(exchange: Exchange, body: bytes, *, has_data: bool) -> list[st
         added.append("Content-Type")
     if len(body) > ARGUMENT_LIMIT:
         added.append("Expect")
-    sent = {name.lower() for name, _ in headers_of(exchange)} - LEFT_OUT
-    return [name for name in added if name.lower() not in sent]
+    names = {name.lower() for name, _ in headers_of(exchange)} - LEFT_OUT
+    return [name for name in added if name.lower() not in names]
 
 
 def has_data(exchange: Exchange, body: bytes) -> bool:

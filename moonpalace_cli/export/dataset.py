@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call
 
 ASIDE = ("tools", "parallel_tool_calls")
-"""Members of the request that the data needs besides the messages."""
+"""Members of the request that are included besides the messages."""
 
 
 def line(call: Call, _: str = "") -> str:
@@ -33,8 +33,8 @@ def line(call: Call, _: str = "") -> str:
 
 def answer(message: Members) -> Members:
     """Return the answer as a message of a request: with its role, without empty members."""
-    told = {name: value for name, value in message.items() if value is not None and value != []}
-    return {"role": "assistant", **told}
+    members = {name: value for name, value in message.items() if value is not None and value != []}
+    return {"role": "assistant", **members}
 
 
 def _list(value: object) -> list[object]:

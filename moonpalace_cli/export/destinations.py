@@ -29,7 +29,7 @@ INDEX = "index.json"
 
 
 class Put(Protocol):
-    """The consumer of the calls; a returned path is that of the call's own file."""
+    """A function that writes calls; it returns the path of the call's own file, if any."""
 
     def __call__(self, call: Call, text: str, /) -> Path | None:
         """Write a call's text."""
@@ -39,12 +39,12 @@ type Destination = AbstractContextManager[Put]
 
 
 def file_stem(exchange: Exchange) -> str:
-    """Return the documented file name without its ending: the completion's ID, else the request's, else ours."""
+    """Return the documented file name without its ending: the ID of the completion, of the request, or our own."""
     return safe_stem(exchange.chatcmpl_id or exchange.msh_request_id or "") or f"moonpalace-{exchange.id}"
 
 
 def otherwise(exchange: Exchange) -> str:
-    """Return the alternative name, for a call whose file name is taken."""
+    """Return the alternative name for a call whose file name is taken."""
     return f"{file_stem(exchange)}-{exchange.id}"
 
 
@@ -78,7 +78,7 @@ def printer(form: Format) -> Callable[[str], None]:
 
 
 def print_code(text: str) -> None:
-    """Print code on a terminal, with escapes for what it would interpret and for what cannot be shown here."""
+    """Print code on a terminal, with escapes for characters that it would interpret or cannot show."""
     coding = sys.stdout.encoding
     click.echo(escaped(text).encode(coding, "backslashreplace").decode(coding), nl=False)
 

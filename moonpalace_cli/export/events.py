@@ -1,4 +1,4 @@
-"""The single events of a stream, a line of JSON for each: those that the view `events` leaves out."""
+"""The events of a stream, one line of JSON each; the SQL view `events` does not have them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def timed_events(call: Call) -> Iterator[tuple[Event, int | None]]:
-    """Yield the events of a stream, each with the nanoseconds from the request to its arrival, if they are known."""
+    """Yield the events of a stream, each with the nanoseconds from the request to its arrival, if known."""
     stream = call.bodies.event_stream or b""
     decoder = make_decoder(limit=len(stream) + 1)
-    found = [*decoder.feed(stream), *decoder.close()]
-    times = call.event_times if len(call.event_times) == len(found) else [None] * len(found)
-    yield from zip(found, times, strict=True)
+    events = [*decoder.feed(stream), *decoder.close()]
+    times = call.event_times if len(call.event_times) == len(events) else [None] * len(events)
+    yield from zip(events, times, strict=True)
 
 
 def lines(call: Call, _: str = "") -> str:
-    """Return a line for each event; raise UnfitError for a call whose answer has none."""
-    found = [
+    """Return a line for each event; raise UnfitError for a call whose answer has no events."""
+    timed = [
         {
             "call_id": call.exchange.id,
             "position": position,
@@ -37,6 +37,6 @@ def lines(call: Call, _: str = "") -> str:
         }
         for position, (event, at) in enumerate(timed_events(call), 1)
     ]
-    if not found:
+    if not timed:
         raise UnfitError("has no events")
-    return "\n".join(map(one_line, found))
+    return "\n".join(map(one_line, timed))

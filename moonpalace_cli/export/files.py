@@ -21,9 +21,9 @@ def safe_stem(name: str) -> str:
 
 
 def write_new(folder: Path, stem: str, ending: str, content: bytes, *, otherwise: str = "") -> Path:
-    """Write a new file and return its path; an existing one with the same name and content is returned unchanged.
+    """Write a new file and return its path; return an existing file with the same name and content unchanged.
 
-    If the name is taken, try `otherwise`, or append -2, -3, …. Raise MoonPalaceError if nothing can be written.
+    If the name is taken, try `otherwise`, or append -2, -3 and so on. Raise MoonPalaceError if nothing can be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def write_new(folder: Path, stem: str, ending: str, content: bytes, *, otherwise
 
 
 def cannot_write_into(folder: Path, error: OSError) -> MoonPalaceError:
-    """Return the error for a folder that cannot be made or written to."""
+    """Return the error for a folder that cannot be created or written to."""
     why = "it is a file, give a folder" if folder.is_file() else error.strerror
     return MoonPalaceError(f"cannot write into {folder}: {why}")
 

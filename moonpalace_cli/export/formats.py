@@ -44,7 +44,7 @@ def curl_command(call: Call, encoding: str) -> str:
 
 
 def over_http(text: Callable[[Call, str], str]) -> Callable[[Call, str], str]:
-    """Return a function that refuses calls within a WebSocket, which commands for HTTP cannot repeat."""
+    """Return a function that rejects calls within a WebSocket, which commands for HTTP cannot repeat."""
 
     def written(call: Call, encoding: str) -> str:
         if call.exchange.status_code == SWITCHING_PROTOCOLS:
@@ -66,4 +66,4 @@ FORMATS = {
     "events": Format(".jsonl", events.lines, timed=True),
     "report": Format(".md", report.report, "", "\n\n---\n\n", kind="prose"),
 }
-"""The formats by the names that `--format` takes."""
+"""The formats by their names in `--format`."""

@@ -51,11 +51,11 @@ def entry(call: Call, _: str = "") -> str:
         },
         "_moonpalace": {**metadata(exchange), **labels(call)},
     }
-    given = answer(exchange, call.bodies)
-    if given.events is not None:
+    response_body = answer(exchange, call.bodies)
+    if response_body.events is not None:
         members["_eventSourceMessages"] = events(call)
-        if given.body != given.events:
-            members |= members_of("_completion", given.body)
+        if response_body.body != response_body.events:
+            members |= members_of("_completion", response_body.body)
     return dumps(members)
 
 
@@ -81,8 +81,8 @@ def response(call: Call) -> dict[str, Json]:
     """Return the response; for a stream the raw events."""
     exchange, bodies = call.exchange, call.bodies
     body = bodies.event_stream if bodies.event_stream is not None else bodies.response or b""
-    told = header_pairs(exchange.response_headers or "")
-    location = [value for name, value in told if name.lower() == "location"]
+    pairs = header_pairs(exchange.response_headers or "")
+    location = [value for name, value in pairs if name.lower() == "location"]
     members: dict[str, Json] = {
         "status": exchange.status_code or 0,
         "statusText": status_line(exchange.status_code).partition(" ")[2],
@@ -98,7 +98,7 @@ def response(call: Call) -> dict[str, Json]:
 
 
 def headers(stored: str) -> list[Json]:
-    """Return headers without a content encoding that readers do not know, since they would reject the file."""
+    """Return headers without a content encoding that readers do not know, because they would reject the file."""
     return [
         {"name": name, "value": value}
         for name, value in header_pairs(stored)
@@ -130,5 +130,5 @@ def events(call: Call) -> list[Json]:
 
 def labels(call: Call) -> dict[str, Json]:
     """Return the labels of the call."""
-    found: dict[str, Json] = {"category": call.exchange.category, "note": call.exchange.note, "tags": list(call.tags)}
-    return {name: value for name, value in found.items() if value}
+    values: dict[str, Json] = {"category": call.exchange.category, "note": call.exchange.note, "tags": list(call.tags)}
+    return {name: value for name, value in values.items() if value}

@@ -26,9 +26,9 @@ def command(call: Call, encoding: str = "utf-8") -> str:
     name, scheme = key_header(exchange)
     options = [f'{name}:"{scheme}$MOONSHOT_API_KEY"']
     options += [header(*pair) for pair in headers_of(exchange) if pair[0].lower() not in LEFT_OUT]
-    sent = {name.lower() for name, _ in headers_of(exchange)} - LEFT_OUT
+    names = {name.lower() for name, _ in headers_of(exchange)} - LEFT_OUT
     # An empty value keeps HTTPie from sending its own.
-    options += [f"{name}:" for name in ("User-Agent", "Accept", "Accept-Encoding") if name.lower() not in sent]
+    options += [f"{name}:" for name in ("User-Agent", "Accept", "Accept-Encoding") if name.lower() not in names]
     options += ["--path-as-is"] if "/." in exchange.path else []
     if not has_data(exchange, body) or not body:
         return join(first, options)
@@ -40,4 +40,4 @@ def command(call: Call, encoding: str = "utf-8") -> str:
 
 def header(name: str, value: str) -> str:
     """Return the argument for a header."""
-    return quote(f"{name}:{SPECIAL.sub(lambda found: chr(92) + found[0], value)}" if value else f"{name};")
+    return quote(f"{name}:{SPECIAL.sub(lambda match: chr(92) + match[0], value)}" if value else f"{name};")

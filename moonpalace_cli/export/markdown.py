@@ -36,7 +36,7 @@ def table(rows: list[tuple[str, str]]) -> str:
 
 
 def shortened(text: str, limit: int) -> str:
-    """Return the text; a long one is reduced to its beginning and end, with a line that states what is missing."""
+    """Return the text; of a long one the beginning and the end, with a line that states how much is left out."""
     if len(text) <= limit:
         return text
     head, tail = limit * 3 // 4, limit // 4

@@ -55,8 +55,8 @@ def report(call: Call, _: str = "") -> str:
         ("", f"# {escaped(title(call))}"),
         ("", call.exchange.note or ""),
         ("Call", facts(call)),
-        ("Request", asked(call)),
-        ("Response", came(call)),
+        ("Request", request_section(call)),
+        ("Response", answer_section(call)),
         ("Reproduce", again(call)),
         ("Versions", versions(call)),
     ]
@@ -85,13 +85,13 @@ def ending(call: Call) -> str:
 
 def facts(call: Call) -> str:
     """Return the table of identifiers, numbers and times."""
-    told = metadata(call.exchange)
-    rows = [(name, told[name] + (" ms" if name in MILLISECONDS else "")) for name in FACTS if name in told]
+    values = metadata(call.exchange)
+    rows = [(name, values[name] + (" ms" if name in MILLISECONDS else "")) for name in FACTS if name in values]
     return table([*rows, *([("tags", ", ".join(call.tags))] if call.tags else [])])
 
 
-def asked(call: Call) -> str:
-    """Return the request: parameters and latest messages of a chat completion, else the body."""
+def request_section(call: Call) -> str:
+    """Return the request: parameters and latest messages of a chat completion, otherwise the body."""
     address = f"{call.exchange.method} {url(call.exchange)}"
     try:
         request = request_members(call)
@@ -147,8 +147,8 @@ def message_blocks(message: object) -> list[str]:
     return blocks
 
 
-def came(call: Call) -> str:
-    """Return the answer: the message, else the raw body, and the reason of a failure."""
+def answer_section(call: Call) -> str:
+    """Return the answer: the message, otherwise the raw body, and the reason of a failure."""
     blocks = [fenced(error_text(call.exchange))] if has_failed(call.exchange) else []
     message = answered_message(call)
     if message is not None:
@@ -158,7 +158,7 @@ def came(call: Call) -> str:
 
 
 def again(call: Call) -> str:
-    """Return the curl command; if it is long, the command that prints it."""
+    """Return the curl command; if it is too long, the command that prints it."""
     if call.exchange.status_code == SWITCHING_PROTOCOLS:
         return "The call went over a WebSocket, which curl cannot repeat."
     command = curl.command(call.exchange, call.bodies.request or b"")
@@ -169,8 +169,10 @@ def again(call: Call) -> str:
 
 def versions(call: Call) -> str:
     """Return the versions of the software involved."""
-    sent = {name.lower(): value for name, value in curl.headers_of(call.exchange)}
-    client = sent.get("user-agent", "unknown")
-    runtime = " ".join(sent[name] for name in ("x-stainless-runtime", "x-stainless-runtime-version") if name in sent)
+    headers = {name.lower(): value for name, value in curl.headers_of(call.exchange)}
+    client = headers.get("user-agent", "unknown")
+    runtime = " ".join(
+        headers[name] for name in ("x-stainless-runtime", "x-stainless-runtime-version") if name in headers
+    )
     rows = [("MoonPalace", __version__), ("Python", platform.python_version()), ("system", platform.platform())]
     return table([*rows, ("client", client), *([("runtime of the client", runtime)] if runtime else [])])

@@ -36,7 +36,7 @@ SEARCHED = "were searched for secrets, nothing is exported yet"
 class Plan:
     """The options of an export; without a redactor and `allow_secrets`, a call with a secret stops the export.
 
-    `first_tags` come first among a call's tags. `left` says what an interruption leaves of the calls. Without
+    `first_tags` precede a call's other tags. `left` describes what remains of the calls after an interruption. Without
     `shows_summary` the summary of the redaction is not printed.
     """
 
@@ -76,12 +76,12 @@ def export(engine: Engine, ids: Sequence[int], plan: Plan, destination: Destinat
     if plan.redactor is None and not plan.allow_secrets:
         refuse_secrets(engine, ids, plan)
     outcome = Outcome()
-    with destination as put, progress(len(ids), "Exporting", plan.left, shows_bar=plan.shows_bar) as steps:
+    with destination as write, progress(len(ids), "Exporting", plan.left, shows_bar=plan.shows_bar) as steps:
         for call in read_calls(engine, ids, timed=plan.form.timed):
             steps(1)
             text = written(call, plan, outcome)
             if text is not None:
-                path = put(call, text)
+                path = write(call, text)
                 if path is not None:
                     yield path
         refuse_nothing(ids, plan, outcome)
@@ -121,12 +121,12 @@ def refuse_secrets(engine: Engine, ids: Sequence[int], plan: Plan) -> None:
     with progress(len(ids), "Looking for secrets", SEARCHED, shows_bar=plan.shows_bar) as steps:
         for call in read_calls(engine, ids):
             steps(1)
-            found = secrets_in(call, clean)
-            if found:
-                places = len({str(each) for each in found}) - 1
+            secrets = secrets_in(call, clean)
+            if secrets:
+                places = len({str(each) for each in secrets}) - 1
                 more = f" (and in {places} more place{'s' if places > 1 else ''})" if places else ""
                 raise MoonPalaceError(
-                    f"call {call.exchange.id} seems to contain a secret: {found[0]}{more}; "
+                    f"call {call.exchange.id} seems to contain a secret: {secrets[0]}{more}; "
                     "--redact replaces secrets, --allow-secrets exports it unchanged"
                 )
 
@@ -146,7 +146,7 @@ def export_listed(
 
 
 def left_in(folder: Path) -> str:
-    """Return what an interrupted export leaves in a folder."""
+    """Return what remains in a folder after an interrupted export."""
     return f"are in {folder}; run it again to continue"
 
 
@@ -156,5 +156,5 @@ def exhaust(paths: Iterable[Path]) -> int:
 
 
 def say_exported(count: int, folder: Path) -> None:
-    """Print the number of files written to a folder, on standard error."""
+    """Print on standard error how many files were written to a folder."""
     click.echo(f"exported {count:,} call{'' if count == 1 else 's'} into {folder}", err=True)

@@ -6,7 +6,7 @@ CHOICES = {"auto": None, "always": True, "never": False}
 
 
 def choose(context: click.Context, _: click.Parameter, name: str | None) -> None:
-    """Note the choice for this command, and for the one that follows; without one, what was chosen before stays."""
+    """Store the choice for this command and its subcommand; without one, an earlier choice is kept."""
     if name is not None:
         context.color = CHOICES[name]
 

@@ -1,4 +1,4 @@
-"""Shell completion from the store: IDs, completions, tags. It never fails, and gives up if it takes too long."""
+"""Shell completion from the store: IDs, completions, tags. It never fails, and gives up after a time limit."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ def from_store(offer: Callable[[Engine, str], list[CompletionItem]]) -> Completi
     """Return a completion that queries the store of the current command line."""
 
     def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        found: list[CompletionItem] = []
+        items: list[CompletionItem] = []
 
         def ask() -> None:
             # Catch everything: the shell cannot show an error.
             with suppress(BaseException):
-                found.extend(asked(context, offer, incomplete))
+                items.extend(from_database(context, offer, incomplete))
 
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
         thread.join(TIMEOUT)
-        return list(found)
+        return list(items)
 
     return complete
 
 
-def asked(
+def from_database(
     context: click.Context, offer: Callable[[Engine, str], list[CompletionItem]], incomplete: str
 ) -> list[CompletionItem]:
-    """Return the store's suggestions; a store that is missing or needs migration is not touched."""
+    """Return the store's suggestions; nothing if the store is missing or needs a migration."""
     from moonpalace_addons.settings.values import resolve
     from moonpalace_addons.store.database.engine import make_engine, parse_url, sqlite_file
 
     config = context.params.get("setting_config")
-    given = {"database": context.params.get("setting_database")}
-    settings = resolve(given, os.environ, Path(config) if config else None, names=["database"])
+    flags = {"database": context.params.get("setting_database")}
+    settings = resolve(flags, os.environ, Path(config) if config else None, names=["database"])
     url = parse_url(settings.database)
     file = sqlite_file(url)
     if file is not None and not file.is_file():
@@ -82,13 +82,15 @@ def names(column: str) -> Callable[[Engine, str], list[CompletionItem]]:
 
 
 def calls(engine: Engine, incomplete: str) -> list[CompletionItem]:
-    """Return names of calls: the newest ids, or identifiers with this beginning."""
-    found = ids(engine, incomplete)
-    return found or [item for column in ("chatcmpl_id", "msh_request_id") for item in names(column)(engine, incomplete)]
+    """Return names of calls: the newest ids, or identifiers that begin like this."""
+    numbers = ids(engine, incomplete)
+    return numbers or [
+        item for column in ("chatcmpl_id", "msh_request_id") for item in names(column)(engine, incomplete)
+    ]
 
 
 def tags(engine: Engine, incomplete: str) -> list[CompletionItem]:
-    """Return the tags, the most used first."""
+    """Return the tags, most used first."""
     from moonpalace_addons.store.records import labels
 
     counted = labels.all_tags(engine, beginning=incomplete, limit=100)

@@ -1,4 +1,4 @@
-"""Filters that every command shares, as flags; each is a short way to write a predicate."""
+"""The filters that commands share, as flags; each is a short form of a predicate."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Engine
 
 PREFIX = "filter_"
-"""Separates the parameters of filters from those of commands."""
+"""The prefix that distinguishes the parameters of filters from those of commands."""
 LABELS = ("good", "bad", "tag")
-"""Filters whose flags set labels in the commands that change them."""
+"""Filters whose flags have another meaning in the commands that change labels."""
 STATUS = re.compile(r"[1-5][0-9]{2}")
 STATUS_CLASS = re.compile(r"([1-5])xx", re.IGNORECASE)
 AMOUNT = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?(?:ms|s|m|h))+|(?P<seconds>[0-9]+(?:\.[0-9]*)?)")
@@ -36,7 +36,7 @@ class Filters:
     predicates: tuple[str, ...] = ()
 
     def condition(self, engine: Engine) -> ColumnElement[bool] | None:
-        """Return the condition on calls, None without a filter; raise PredicateError for a mistake."""
+        """Return the condition on calls; None without a filter. Raise PredicateError for an invalid predicate."""
         if not self.predicates:
             return None
         # 0.1 s, which a command without filters need not pay.
@@ -60,30 +60,30 @@ def matching(text: str) -> str:
 
 
 def named(values: Sequence[str], example: str) -> list[str]:
-    """Return the names in these lists; raise ValueError for an empty list, which must not mean all calls."""
+    """Return the names in these lists; raise ValueError for an empty list, which must not match all calls."""
     if any(not split([value]) for value in values):
         raise ValueError(f"it is empty: name one, such as {example}")
     return split(values)
 
 
 def models(names: Sequence[str]) -> Iterator[str]:
-    """Yield the predicate for calls of any of these models; a part of the name is enough."""
-    if wanted := named(names, "kimi-k3"):
-        yield " || ".join(f"model ~ {matching(name)}" for name in wanted)
+    """Yield the predicate for calls of any of these models; part of a name is enough."""
+    if requested := named(names, "kimi-k3"):
+        yield " || ".join(f"model ~ {matching(name)}" for name in requested)
 
 
 def statuses(names: Sequence[str]) -> Iterator[str]:
     """Yield the predicate for calls with any of these statuses or states."""
-    if wanted := named(names, "429"):
-        yield " || ".join(map(one_status, wanted))
+    if requested := named(names, "429"):
+        yield " || ".join(map(one_status, requested))
 
 
 def one_status(name: str) -> str:
     """Return the predicate for a status, a class such as 4xx, or a state."""
     if STATUS.fullmatch(name):
         return f"status_code == {name}"
-    if found := STATUS_CLASS.fullmatch(name):
-        return f"(status_code >= {found[1]}00 && status_code < {int(found[1]) + 1}00)"
+    if match := STATUS_CLASS.fullmatch(name):
+        return f"(status_code >= {match[1]}00 && status_code < {int(match[1]) + 1}00)"
     states = [state.value for state in State]
     if (state := name.lower().replace("-", "_")) in states:
         return f"state == '{state}'"
@@ -98,7 +98,7 @@ def failed(is_given: bool) -> Iterator[str]:
 
 
 def cut(is_given: bool) -> Iterator[str]:
-    """Yield the predicate for answers that ended at a limit, or broke off."""
+    """Yield the predicate for answers that were cut off by a limit or a failure."""
     if is_given:
         from moonpalace_addons.store.read import outcomes
 
@@ -114,10 +114,10 @@ def slow(text: str | None) -> Iterator[str]:
     """Yield the predicate for calls that took at least this long."""
     if text is None:
         return
-    found = AMOUNT.fullmatch(text.strip().lower())
-    if found is None:
+    match = AMOUNT.fullmatch(text.strip().lower())
+    if match is None:
         raise ValueError(f"{text!r} is not a duration: write 5s, 300ms or 1m30s")
-    yield f"latency >= {found[0]}{'s' if found['seconds'] else ''}"
+    yield f"latency >= {match[0]}{'s' if match['seconds'] else ''}"
 
 
 def tags(names: Sequence[str]) -> Iterator[str]:
@@ -138,27 +138,27 @@ def category(name: str) -> Callable[[bool], Iterator[str]]:
 
 
 def since(text: str | None) -> Iterator[str]:
-    """Yield the predicate for calls that began then or later."""
+    """Yield the predicate for calls that began at this time or later."""
     if text is not None:
         start, _ = period(text)
         yield f"requested_at >= '{start.isoformat()}'"
 
 
 def until(text: str | None) -> Iterator[str]:
-    """Yield the predicate for calls that began by then; of a day or a minute, until its end."""
+    """Yield the predicate for calls that began by this time; for a day or a minute, by its end."""
     if text is not None:
         _, end = period(text)
         yield f"requested_at < '{end.isoformat()}'"
 
 
 def period(text: str) -> tuple[datetime, datetime]:
-    """Return the beginning of the period that a text names, and the moment after it; raise ValueError."""
+    """Return the start and the end of the period that a text names; raise ValueError."""
     from moonpalace_addons.store.query import times  # 0.01 s
 
     now = datetime.now(UTC)
-    found = times.read_time(text, now)
-    start = times.since(text, now)  # raises with examples if there is none
-    return start, start if found is None else start + (found.end - found.start) * times.MICROSECOND
+    parsed = times.read_time(text, now)
+    start = times.since(text, now)  # raises with examples if it is not a time
+    return start, start if parsed is None else start + (parsed.end - parsed.start) * times.MICROSECOND
 
 
 def grep(phrases: Sequence[str]) -> Iterator[str]:
@@ -259,10 +259,10 @@ def filter_options[F: Callable[..., object]](function: F, without: Sequence[str]
 
 def take_filters(arguments: dict[str, object]) -> Filters:
     """Take the values of the filters out of a command's arguments."""
-    found: list[str] = []
+    predicates: list[str] = []
     for each in FILTERS:
-        found += arguments.pop(PREFIX + each.name, ())  # type: ignore[arg-type]
-    return Filters(tuple(found))
+        predicates += arguments.pop(PREFIX + each.name, ())  # type: ignore[arg-type]
+    return Filters(tuple(predicates))
 
 
 def filter_flags[R](function: Callable[..., R]) -> Callable[..., R]:

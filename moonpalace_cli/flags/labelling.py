@@ -44,7 +44,7 @@ def parse_note(context: click.Context, parameter: click.Parameter, value: str | 
 
 
 def is_text(value: str) -> bool:
-    """Tell whether databases and terminals can represent the value."""
+    """Return whether databases and terminals can represent the value."""
     return bool(value) and not CONTROL.search(value) and value.encode("utf-8", "replace").decode() == value
 
 

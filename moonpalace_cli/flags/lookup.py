@@ -17,9 +17,9 @@ NOTHING_STORED = "no call is stored yet: run mpal start and make a call through 
 
 
 def is_empty(database: str) -> bool:
-    """Tell whether a store has no calls, at a small part of what it costs to open it; False if that cannot be told.
+    """Return whether a store has no calls, far faster than by opening it; False if that cannot be determined.
 
-    Raise StoreError if it is a file that is not there.
+    Raise StoreError for a file that does not exist.
     """
     from moonpalace_addons.store.database import file_checks  # with sqlite3, 0.01 s
 

@@ -1,4 +1,4 @@
-"""What a mistyped flag or command may have meant: by its meaning, then by its spelling."""
+"""Suggestions for a mistyped flag or command: first by meaning, then by spelling."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ import click
 from moonpalace_addons.wire.suggestions import did_you_mean, either, nearest
 
 ALIASES = {"ls": ("list",), "tail": ("log", "-f")}
-"""Other names of commands, with the arguments that they stand for."""
+"""Aliases of commands, with the arguments that they stand for."""
 
 MAX_NAMED = 6
 """Maximum commands of a group that are named in an error."""
@@ -32,7 +32,7 @@ COMMANDS = {
     **dict.fromkeys(("load", "migrate"), ("import",)),
     **dict.fromkeys(("diff", "compare"), ("web", "cache why")),
 }
-"""Words of other tools, and the commands that do here what they do there."""
+"""Words of other tools, and the commands that do the same here."""
 
 FLAGS = {
     **dict.fromkeys(("--limit", "--number", "--max", "--head", "--num"), ("--n", "--last")),
@@ -57,11 +57,11 @@ FLAGS = {
     **dict.fromkeys(("--conversation", "--messages"), ("--chat",)),
     **dict.fromkeys(("--events", "--times"), ("--timeline",)),
 }
-"""Names of flags in other tools, and those here that mean the same."""
+"""Names of flags in other tools, and the flags with the same meaning here."""
 
 
 class SuggestingGroup(click.Group):
-    """A group that answers an unknown command by what may be meant, else by what there is."""
+    """A group that answers an unknown command with similar ones, or else with its own commands."""
 
     aliases: Mapping[str, Sequence[str]] = {}
     words: Mapping[str, Sequence[str]] = {}
@@ -73,30 +73,30 @@ class SuggestingGroup(click.Group):
         name, *others = args
         if name in self.aliases:
             return super().resolve_command(ctx, [*self.aliases[name], *others])
-        known = self.list_commands(ctx)
-        if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
-            hint = command_hint(name, known, self.words)
+        names = self.list_commands(ctx)
+        if name not in names and not name.startswith("-") and not ctx.resilient_parsing:
+            hint = command_hint(name, names, self.words)
             ctx.fail(f"no command {name!r}" + (f"; {hint}" if hint else ""))
         return super().resolve_command(ctx, args)
 
 
-def command_hint(name: str, known: Sequence[str], words: Mapping[str, Sequence[str]]) -> str:
-    """Return a question that names the command that may be meant, else what a small group has; empty for others."""
-    if meant := words.get(name.lower()):
-        return f"did you mean {either(meant)}?"
-    return did_you_mean(name, known) or (f"there is {either(known)}" if len(known) <= MAX_NAMED else "")
+def command_hint(name: str, names: Sequence[str], words: Mapping[str, Sequence[str]]) -> str:
+    """Return a question that names similar commands, or else the commands of a small group; empty for a large one."""
+    if suggested := words.get(name.lower()):
+        return f"did you mean {either(suggested)}?"
+    return did_you_mean(name, names) or (f"there is {either(names)}" if len(names) <= MAX_NAMED else "")
 
 
 def argument_error(error: click.UsageError) -> str:
     """Return the message for arguments of a command that takes none; a number is often a call or a limit."""
     message = error.format_message()
-    found = EXTRA.search(message)
-    if found is None or error.ctx is None:
+    match = EXTRA.search(message)
+    if match is None or error.ctx is None:
         return message
-    hint = f"; mpal show {found[1]} shows that call" if NUMBER.fullmatch(found[1]) else ""
+    hint = f"; mpal show {match[1]} shows that call" if NUMBER.fullmatch(match[1]) else ""
     if hint and "-n" in flags_of(error.ctx):
-        hint += f", -n {found[1]} sets how many are listed"
-    return f"{error.ctx.command_path} takes no argument {found[1]!r}{hint}"
+        hint += f", -n {match[1]} sets how many are listed"
+    return f"{error.ctx.command_path} takes no argument {match[1]!r}{hint}"
 
 
 def flags_of(context: click.Context) -> list[str]:
@@ -108,11 +108,11 @@ def flags_of(context: click.Context) -> list[str]:
 def flag_error(error: click.NoSuchOption) -> str:
     """Return the message for an unknown flag: with the flag that has this meaning, or the nearest spelling."""
     name = error.option_name
-    known = flags_of(error.ctx) if error.ctx is not None else []
+    flags = flags_of(error.ctx) if error.ctx is not None else []
     if number := re.fullmatch(r"-([0-9]+)", name):
-        ways = [f"{flag} {number[1]}" for flag in ("--last", "-n") if flag in known]
+        ways = [f"{flag} {number[1]}" for flag in ("--last", "-n") if flag in flags]
         return f"no option {name}" + (f"; for the newest {number[1]} write {ways[0]}" if ways else "")
-    meant = [flag for flag in FLAGS.get(name.lower(), ()) if flag in known]
-    words = [flag.removeprefix("--") for flag in known if flag.startswith("--")]
-    near = meant or [f"--{word}" for word in nearest(name.lstrip("-"), words)]
+    suggested = [flag for flag in FLAGS.get(name.lower(), ()) if flag in flags]
+    words = [flag.removeprefix("--") for flag in flags if flag.startswith("--")]
+    near = suggested or [f"--{word}" for word in nearest(name.lstrip("-"), words)]
     return f"no option {name}" + (f"; did you mean {either(near)}?" if near else "")

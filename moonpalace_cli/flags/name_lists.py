@@ -60,13 +60,13 @@ def check_column(name: str, context: click.Context, parameter: click.Parameter) 
         raise click.BadParameter(f"there is no column {name!r}; {hint}", context, parameter)
 
 
-def completes(known: Callable[[], Sequence[str]]) -> Complete:
-    """Return a completion for a comma-separated list of these names; names given already are not offered again."""
+def completes(choices: Callable[[], Sequence[str]]) -> Complete:
+    """Return a completion for a comma-separated list of these names, without those already in the list."""
 
     def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
-        given = set(before.split(","))
-        return [before + comma + name for name in known() if name.startswith(last) and name not in given]
+        used = set(before.split(","))
+        return [before + comma + name for name in choices() if name.startswith(last) and name not in used]
 
     return complete
 
@@ -77,13 +77,13 @@ def complete_columns(context: click.Context, parameter: click.Parameter, incompl
 
 
 def complete_order(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Complete --sort; a word with a leading minus is an option for click, and is not passed here."""
+    """Complete --sort; click treats a word with a leading minus as an option and does not pass it here."""
     return [name for name, column in BY_NAME.items() if column.field.is_sortable and name.startswith(incomplete)]
 
 
 def complete_fields(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Complete the last word of a predicate if it may be a field."""
-    found = LAST_WORD.search(incomplete)
-    word = found[0] if found else ""
+    match = LAST_WORD.search(incomplete)
+    word = match[0] if match else ""
     before = incomplete[: len(incomplete) - len(word)]
     return [before + name for name in (*BY_NAME, *PATHS) if name.startswith(word)]

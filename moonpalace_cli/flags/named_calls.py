@@ -1,4 +1,4 @@
-"""Calls as people name them: numbers, ranges, and identifiers or their beginnings."""
+"""Resolve the names that users give calls: numbers, ranges, and identifiers or their beginnings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NUMBER = re.compile(r"#?([0-9]{1,19})")
 RANGE = re.compile(r"#?([0-9]{1,19})-#?([0-9]{1,19})")
 LIST = re.compile(r"#?[0-9]{1,19}(?:,#?[0-9]{1,19})+")
 ELLIPSIS = re.compile(r"…|\.\.\.|~")
-"""What tables put in the place of the middle of a long identifier."""
+"""The characters that tables put in place of the middle of a long identifier."""
 SHOWN = 10
 """Maximum ids named in a message."""
 
@@ -29,19 +29,19 @@ def named_ids(engine: Engine, names: Sequence[str]) -> list[int]:
 
     Raise NotFoundError for a name that no call has, and for one that is the beginning of several identifiers.
     """
-    numbers = [int(found[1]) for name in names if (found := NUMBER.fullmatch(name))]
-    known(engine, numbers)
+    numbers = [int(match[1]) for name in names if (match := NUMBER.fullmatch(name))]
+    existing(engine, numbers)
     return list(dict.fromkeys(row_id for name in names for row_id in ids_of(engine, name)))
 
 
 def ids_of(engine: Engine, name: str) -> Sequence[int]:
-    """Return the ids that a name stands for; whether a number exists is for the caller to check."""
+    """Return the ids that a name stands for; the caller checks whether the numbers exist."""
     from moonpalace_addons.store.read import selection
 
-    if found := NUMBER.fullmatch(name):
-        return [int(found[1])]
-    if found := RANGE.fullmatch(name):
-        first, last = (min(int(end), MAX_INTEGER) for end in found.groups())
+    if match := NUMBER.fullmatch(name):
+        return [int(match[1])]
+    if match := RANGE.fullmatch(name):
+        first, last = (min(int(end), MAX_INTEGER) for end in match.groups())
         if first > last:
             raise click.UsageError(f"the range {name} is empty: write {last}-{first}")
         if ids := selection.ids_between(engine, first, last):
@@ -50,19 +50,19 @@ def ids_of(engine: Engine, name: str) -> Sequence[int]:
 
 
 def identified(engine: Engine, name: str) -> int:
-    """Return the id of the newest call with this identifier, or with the only identifier that begins so."""
+    """Return the id of the newest call with this identifier, or with the only identifier that begins like this."""
     from moonpalace_addons.store.read import selection
 
     if ids := selection.called(engine, name):
         tell_others(ids)
         return ids[0]
     beginning, *end = ELLIPSIS.split(name, maxsplit=1)
-    found = selection.identified(engine, beginning, end[0] if end else "") if name.strip() else {}
-    if not found:
+    identifiers = selection.identified(engine, beginning, end[0] if end else "") if name.strip() else {}
+    if not identifiers:
         hint = f"write {' '.join(name.split(','))}" if LIST.fullmatch(name) else "mpal list shows what there is"
         raise NotFoundError(f"no stored call is called {name!r}; {hint}")
-    ids = list(found)
-    if not set[str].intersection(*map(set, found.values())):
+    ids = list(identifiers)
+    if not set[str].intersection(*map(set, identifiers.values())):
         raise NotFoundError(f"{name!r} matches the calls {listed(ids)}: write more of it")
     tell_others(ids)
     return ids[0]
@@ -75,26 +75,26 @@ def find_call(engine: Engine, *, row_id: int | None, chatcmpl: str | None, reque
     """
     from moonpalace_addons.store.records import exchanges
 
-    wanted = {"id": row_id, "chatcmpl": chatcmpl, "request_id": request_id}
-    found = exchanges.find(engine, id=row_id, chatcmpl=chatcmpl, request_id=request_id)
-    if not found:
-        given = " and ".join(f"{name} {value}" for name, value in wanted.items() if value is not None)
-        raise NotFoundError(f"no stored call has {given}; mpal list shows what there is")
-    ids = [exchange.id for exchange in found]
+    identifiers = {"id": row_id, "chatcmpl": chatcmpl, "request_id": request_id}
+    calls = exchanges.find(engine, id=row_id, chatcmpl=chatcmpl, request_id=request_id)
+    if not calls:
+        criteria = " and ".join(f"{name} {value}" for name, value in identifiers.items() if value is not None)
+        raise NotFoundError(f"no stored call has {criteria}; mpal list shows what there is")
+    ids = [exchange.id for exchange in calls]
     tell_others(ids)
     return ids[0]
 
 
 def tell_others(ids: Sequence[int]) -> None:
-    """Name the calls that match beside the first, which is the newest, on standard error."""
+    """Print on standard error the matching calls after the first, which is the newest."""
     newest, *others = ids
     if others:
         names = ", ".join(map(str, others))
         note(f"{len(ids)} calls match; this is the newest, {newest}; the others: {names}")
 
 
-def known(engine: Engine, ids: Sequence[int]) -> list[int]:
-    """Return the IDs without duplicates; raise NotFoundError that names those that do not exist."""
+def existing(engine: Engine, ids: Sequence[int]) -> list[int]:
+    """Return the ids without duplicates; raise NotFoundError that lists those that do not exist."""
     from moonpalace_addons.store.read import selection
 
     there = {exchange.id for exchange in selection.in_order(engine, [each for each in ids if each <= MAX_INTEGER])}

@@ -1,4 +1,4 @@
-"""Offer what may follow in an unfinished predicate: fields, operators, values that stored calls have."""
+"""Suggest continuations of an unfinished predicate: fields, operators, and values of stored calls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_OFFERS = 50
 MAX_VALUE = 120
-"""Characters of a value that is offered."""
+"""Maximum characters of a suggested value."""
 OPERATORS = {
     "==": "equals",
     "!=": "does not equal",
@@ -40,7 +40,7 @@ OPERATORS = {
 }
 JOINTS = {"&&": "and", "||": "or"}
 PROBES = ("1", "'x'", "true", "-1h", "['x']", "[1]")
-"""Values of all kinds, to try which operators a field knows."""
+"""Values of all kinds, to find out which operators a field supports."""
 TIMES = {"-1h": "an hour ago", "-1d": "a day ago", "today": "", "yesterday": ""}
 DURATIONS = ("500ms", "5s", "30s", "1m")
 END_OF_WORD = re.compile(r"[\w.*]*")
@@ -49,7 +49,7 @@ END_OF_STRING = re.compile(r"""[^'"\s]*['"]?""")
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A text that may be put in, and what it means; the meaning is English, or a number of calls."""
+    """A text to insert, and its meaning: an English text, or a number of calls."""
 
     text: str
     meaning: str | int = ""
@@ -57,7 +57,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """The offers for the characters from `start` to `end`."""
+    """The suggestions to replace the characters from `start` to `end`."""
 
     start: int
     end: int
@@ -65,20 +65,20 @@ class Offers:
 
 
 def offers(engine: Engine, text: str, place: int) -> Offers:
-    """Return the offers for a place in a predicate; none if there is a mistake before it."""
-    found = expected(text[:place])
-    word = text[found.start : place]
+    """Return the suggestions at a position in a predicate; none if the text before it is invalid."""
+    context = expected(text[:place])
+    word = text[context.start : place]
     is_string = word[:1] in ("'", '"')
     rest = (END_OF_STRING if is_string else END_OF_WORD).match(text, place)
     end = rest.end() if rest and word else place
-    some = [*fields(found, word), *operators(found, word), *joints(found, word, text[: found.start])]
-    some += values(engine, found, word.lstrip("'\"").lower() if is_string else word.lower())
-    return Offers(found.start, end, some[:MAX_OFFERS])
+    some = [*fields(context, word), *operators(context, word), *joints(context, word, text[: context.start])]
+    some += values(engine, context, word.lstrip("'\"").lower() if is_string else word.lower())
+    return Offers(context.start, end, some[:MAX_OFFERS])
 
 
-def fields(found: Expected, word: str) -> Iterator[Offer]:
-    """Yield the fields and paths that begin with a word, then those that have it elsewhere."""
-    if "PATH" not in found.tokens or not (word == "" or word[0].isalpha()):
+def fields(context: Expected, word: str) -> Iterator[Offer]:
+    """Yield the fields and paths that begin with a word, then those that contain it elsewhere."""
+    if "PATH" not in context.tokens or not (word == "" or word[0].isalpha()):
         return
     lower = word.lower()
     names = {name: field.meaning for name, field in FIELDS.items()} | dict.fromkeys(PATHS, "")
@@ -88,22 +88,22 @@ def fields(found: Expected, word: str) -> Iterator[Offer]:
             yield Offer(f"{name} ", names[name])
 
 
-def operators(found: Expected, word: str) -> Iterator[Offer]:
-    """Yield the operators that the field before them knows."""
-    if "COMPARATOR" in found.tokens and found.field:
-        for name in known_operators(found.field):
+def operators(context: Expected, word: str) -> Iterator[Offer]:
+    """Yield the operators that the preceding field supports."""
+    if "COMPARATOR" in context.tokens and context.field:
+        for name in known_operators(context.field):
             if name.startswith(word) and name != word:
                 yield Offer(f"{name} [" if "@" in name else f"{name} ", OPERATORS[name])
 
 
 @lru_cache(maxsize=512)
 def known_operators(path: str) -> tuple[str, ...]:
-    """Return the operators that can compare what is at a path with some value."""
+    """Return the operators that can compare the value at a path."""
     return tuple(name for name in OPERATORS if any(is_predicate(f"{path} {name} {probe}") for probe in PROBES))
 
 
 def is_predicate(text: str) -> bool:
-    """Tell whether a text is a predicate."""
+    """Return whether a text is a valid predicate."""
     try:
         check(text, "sqlite")
     except PredicateError:
@@ -111,19 +111,19 @@ def is_predicate(text: str) -> bool:
     return True
 
 
-def joints(found: Expected, word: str, before: str) -> Iterator[Offer]:
-    """Yield what may follow a condition, or a value in a list."""
+def joints(context: Expected, word: str, before: str) -> Iterator[Offer]:
+    """Yield the tokens that may follow a condition, or a value in a list."""
     space = "" if not before or before[-1].isspace() else " "
-    if "AND" in found.tokens:
-        yield from (Offer(f"{space}{name} ", what) for name, what in JOINTS.items() if name.startswith(word))
-    if "RSQB" in found.tokens and "COMMA" in found.tokens and not word:
+    if "AND" in context.tokens:
+        yield from (Offer(f"{space}{name} ", meaning) for name, meaning in JOINTS.items() if name.startswith(word))
+    if "RSQB" in context.tokens and "COMMA" in context.tokens and not word:
         yield from (Offer("]"), Offer(", "))
 
 
-def values(engine: Engine, found: Expected, word: str) -> Iterator[Offer]:
-    """Yield values for the field that a condition has named."""
-    field = find(found.field or "")
-    if field is None or "STRING" not in found.tokens:
+def values(engine: Engine, context: Expected, word: str) -> Iterator[Offer]:
+    """Yield values for the field of the condition."""
+    field = find(context.field or "")
+    if field is None or "STRING" not in context.tokens:
         return
     if field.kind == "truth":
         yield from matching([Offer("true"), Offer("false")], word)
@@ -136,7 +136,7 @@ def values(engine: Engine, found: Expected, word: str) -> Iterator[Offer]:
 
 
 def stored(engine: Engine, field: Field) -> Iterator[Offer]:
-    """Yield values that calls have; numbers only if they are few."""
+    """Yield values of stored calls; numbers only if there are few."""
     if field.name == "tags":
         yield from (Offer(quoted(tag), calls) for tag, calls in labels.all_tags(engine, limit=MAX_OFFERS))
     elif field.source == "status_code" or field.kind == "text":
@@ -147,7 +147,7 @@ def stored(engine: Engine, field: Field) -> Iterator[Offer]:
 
 
 def matching(some: Iterable[Offer], word: str) -> Iterator[Offer]:
-    """Yield the offers that begin with a word, quotes aside, then those that have it elsewhere."""
+    """Yield the suggestions that begin with a word, ignoring quotes, then those that contain it elsewhere."""
     named = [(each.text.lstrip("'").lower(), each) for each in some]
     ranked = sorted(named, key=lambda each: not each[0].startswith(word))
     yield from (each for text, each in ranked if word in text)

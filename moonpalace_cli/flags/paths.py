@@ -8,7 +8,7 @@ import click
 
 
 class GivenPath(click.Path):
-    """A path that is not empty: an empty one, of a shell's variable that is not set, would be the current folder."""
+    """A non-empty path: an empty one, as from an unset shell variable, would mean the current folder."""
 
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None

@@ -16,34 +16,35 @@ ROW = re.compile(r"[A-Za-z0-9_.-]{16}")
 LONG = ("--key", "--token", "--web-password")
 SHORT = ("-k",)
 PROXY = "--upstream-proxy"
-"""The flags of secrets, and of a URL without a scheme; importing the table of settings for them would cost as much."""
+"""The flags of secrets, and of a URL without a scheme; importing the table of settings would cost as much as the check.
+"""
 
 
 def hide_secrets(arguments: Sequence[str]) -> None:
     """Replace all secrets among the arguments by `***` in the process list, whatever the command."""
-    found = set(secrets(arguments)) - {""}
-    if not found:
+    hidden = set(secrets(arguments)) - {""}
+    if not hidden:
         return
     import setproctitle  # importing it costs some milliseconds
 
-    title = shown = setproctitle.getproctitle()
-    for secret in sorted(found, key=len, reverse=True):
-        shown = shown.replace(secret, "***@" if secret.endswith("@") else "***")
-    if shown != title:
-        setproctitle.setproctitle(shown)
+    title = masked = setproctitle.getproctitle()
+    for secret in sorted(hidden, key=len, reverse=True):
+        masked = masked.replace(secret, "***@" if secret.endswith("@") else "***")
+    if masked != title:
+        setproctitle.setproctitle(masked)
 
 
 def secrets(arguments: Sequence[str]) -> Iterator[str]:
     """Yield the secrets: values of secret flags, users and passwords of URLs, and text that looks like a key."""
     flag = ""
     for argument in arguments:
-        name, _, given = argument.partition("=") if argument.startswith("--") else (flag, "", argument)
+        name, _, value = argument.partition("=") if argument.startswith("--") else (flag, "", argument)
         if name in LONG or name in SHORT:
-            yield given
+            yield value
         elif argument.startswith(SHORT) and not argument.startswith("--"):
             yield argument[2:].removeprefix("=")
         elif name == PROXY:
-            yield from SITE_USER.findall(given)[:1] if "://" not in given else ()
+            yield from SITE_USER.findall(value)[:1] if "://" not in value else ()
         yield from (*USER.findall(argument), *PASSWORD.findall(argument))
         yield from formed(argument) if ROW.search(argument) else ()
         flag = argument
@@ -53,4 +54,4 @@ def formed(argument: str) -> Iterator[str]:
     """Yield the text in the form of a key."""
     from moonpalace_addons.wire.secrets import patterns
 
-    return (argument[found.start : found.end] for found in patterns.find(argument))
+    return (argument[match.start : match.end] for match in patterns.find(argument))

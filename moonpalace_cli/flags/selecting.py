@@ -13,14 +13,14 @@ from moonpalace_addons.errors import NotFoundError
 from moonpalace_cli.flags.completing import complete_call, complete_chatcmpl, complete_id, complete_request_id
 from moonpalace_cli.flags.filters import NO_FILTERS, Filters, filter_options, take_filters
 from moonpalace_cli.flags.lookup import NOTHING_STORED
-from moonpalace_cli.flags.named_calls import RANGE, find_call, known, named_ids
+from moonpalace_cli.flags.named_calls import RANGE, existing, find_call, named_ids
 from moonpalace_cli.flags.numbers import WholeNumber
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 type Default = Literal["none", "newest"]
-"""What a command works on where nothing is selected: it asks for a selection, or takes the newest call."""
+"""What a command works on if nothing is selected: it requires a selection, or takes the newest call."""
 
 GROUP = "at least one of the flags in the group [id chatcmpl requestid] is required"
 PREFIX = "wanted_"
@@ -30,9 +30,9 @@ PREFIX = "wanted_"
 class CallSelection:
     """The requested calls.
 
-    `names` are numbers, ranges and identifiers as people type them. `views` is set for commands that show calls in full
-    one after the other: they have no --all, and filters alone mean the newest call. `of_programs` leaves out calls that
-    MoonPalace made for itself unless they are named; where nothing is selected, they are left out in any case.
+    `names` are numbers, ranges and identifiers as users type them. `views` is set for commands that show full calls one
+    after the other: they have no --all, and filters alone mean the newest call. `of_programs` excludes calls that
+    MoonPalace made itself unless they are named; if nothing is selected, they are always excluded.
     """
 
     names: tuple[str, ...] = ()
@@ -76,21 +76,21 @@ class CallSelection:
             raise click.UsageError("{} and {} exclude each other".format(*pairs[0]))
 
     def find(self, engine: Engine) -> list[int]:
-        """Return the IDs of the calls, oldest first; given IDs in the order given.
+        """Return the ids of the calls, oldest first; named calls in the order given.
 
-        Raise NotFoundError if there are none, or if one of the IDs does not exist.
+        Raise NotFoundError if there are none, or if a named call does not exist.
         """
         if self.names:
-            return self._kept(engine, named_ids(engine, self.names))
+            return self._matching(engine, named_ids(engine, self.names))
         if len(self.ids) > 1:
-            return known(engine, self.ids)
+            return existing(engine, self.ids)
         if self.ids or self.chatcmpl is not None or self.request_id is not None:
             row_id = self.ids[0] if self.ids else None
             return [find_call(engine, row_id=row_id, chatcmpl=self.chatcmpl, request_id=self.request_id)]
         return self._newest(engine, 1 if self.last is None and (self.views or not self.is_filtered) else self.last)
 
-    def _kept(self, engine: Engine, ids: Sequence[int]) -> list[int]:
-        """Return those of the calls that pass the filters."""
+    def _matching(self, engine: Engine, ids: Sequence[int]) -> list[int]:
+        """Return those of the calls that match the filters."""
         if not self.is_filtered:
             return list(ids)
         from moonpalace_addons.store.read import selection
@@ -104,36 +104,38 @@ class CallSelection:
         from moonpalace_addons.store.read import selection
 
         is_open = not (self.is_filtered or self.all or self.last)
-        found = selection.chosen_ids(
+        chosen = selection.chosen_ids(
             engine,
             self.filters.condition(engine),
             last=None if self.all else count,
             of_programs=self.of_programs or is_open,
         )
-        if not found:
+        if not chosen:
             raise NotFoundError(
                 "no stored call matches; mpal list shows what there is" if self.is_filtered else NOTHING_STORED
             )
-        return found
+        return chosen
 
 
 def selection_flags[R](
     *, views: bool = False, default: Default = "none", without: Sequence[str] = (), of_programs: bool = False
 ) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """Add the flags that select calls; the command receives them as one checked argument `wanted`.
+    """Add the flags that select calls; the command receives them as one checked argument `selected`.
 
-    `without` names filters whose flags mean something else to the command, see `CallSelection` for the rest.
+    `without` names filters whose flags have another meaning in the command; see `CallSelection` for the rest.
     """
 
     def decorate(function: Callable[..., R]) -> Callable[..., R]:
         @functools.wraps(function)
         def with_wanted(*args: object, **arguments: object) -> R:
-            given = {name: arguments.pop(PREFIX + name) for name in ("names", "ids", "chatcmpl", "request_id", "last")}
-            given["all"] = arguments.pop(f"{PREFIX}all", False)
-            given |= {"filters": take_filters(arguments), "views": views, "default": default}
-            wanted = CallSelection(**given, of_programs=of_programs)  # type: ignore[arg-type]
-            wanted.check(click.get_current_context().command_path.removeprefix("mpal "))
-            return function(*args, wanted=wanted, **arguments)
+            parameters = {
+                name: arguments.pop(PREFIX + name) for name in ("names", "ids", "chatcmpl", "request_id", "last")
+            }
+            parameters["all"] = arguments.pop(f"{PREFIX}all", False)
+            parameters |= {"filters": take_filters(arguments), "views": views, "default": default}
+            selected = CallSelection(**parameters, of_programs=of_programs)  # type: ignore[arg-type]
+            selected.check(click.get_current_context().command_path.removeprefix("mpal "))
+            return function(*args, selected=selected, **arguments)
 
         decorated = filter_options(with_wanted, without)
         for option in reversed(identifying(views=views)):  # click shows the flags in the reverse order

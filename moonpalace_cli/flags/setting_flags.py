@@ -22,11 +22,11 @@ ASKING = (
     *("database", "endpoint", "endpoints", "prices", "explain"),
     *("upstream-ca", "upstream-proxy", "idle-timeout", "redact-pattern"),
 )
-"""The settings of what has a model explain calls."""
+"""The settings of the model that explains calls."""
 
 
 def setting_flags[R](*names: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """Add the flags of these settings (without names, of all) and --config to a click command.
+    """Add the flags of these settings (by default of all) and --config to a click command.
 
     The command receives one argument `settings`, resolved from its flags, the environment and config.yaml; other
     settings have their defaults there. SettingError propagates to the caller.
@@ -40,10 +40,10 @@ def setting_flags[R](*names: str) -> Callable[[Callable[..., R]], Callable[..., 
     def decorate(command: Callable[..., R]) -> Callable[..., R]:
         @functools.wraps(command)
         def with_settings(*args: object, **arguments: object) -> R:
-            given = {setting.name: arguments.pop(_parameter(setting)) for setting in chosen}
+            values = {setting.name: arguments.pop(_parameter(setting)) for setting in chosen}
             config = arguments.pop(f"{_PREFIX}config")
             settings = resolve(
-                given,
+                values,
                 os.environ,
                 None if config is None else Path(str(config)),
                 names=[*(setting.name for setting in chosen), *free],
@@ -75,7 +75,7 @@ def _option[F: Callable[..., object]](setting: Setting[object]) -> Callable[[F],
         *([f"-{setting.short}"] if setting.short else []),
         f"--{setting.name}",
         _parameter(setting),
-        # The table parses the text. The types here only tell the shell's completion what to offer.
+        # The table parses the text; these types are only for shell completion.
         type=click.Path(readable=False) if setting.kind.form == "path" else str,
         metavar=setting.kind.metavar,
         help=text,

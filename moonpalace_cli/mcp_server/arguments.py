@@ -12,12 +12,12 @@ from moonpalace_cli.flags.filters import FILTERS, Filter, Filters
 from moonpalace_cli.mcp_server.pages import DEFAULT_TOKENS, MAX_TOKENS, MIN_TOKENS
 
 type Kind = Literal["string", "boolean", "integer", "call", "texts"]
-"""What an argument holds: `call` is a number or an identifier, `texts` one text or several."""
+"""The kind of an argument: `call` is a number or an identifier, `texts` one text or several."""
 
 MAX_TEXT = 10_000
-"""Characters of an argument."""
+"""Maximum characters of an argument."""
 MAX_TEXTS = 20
-"""Texts of a list: each word that is searched for costs queries of its own."""
+"""Maximum texts in a list: each search costs a query."""
 
 SCHEMAS: Mapping[Kind, Mapping[str, object]] = {
     "string": {"type": "string"},
@@ -37,7 +37,7 @@ WORDS: Mapping[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """An argument of a tool; `bounds` are of a whole number, `choices` of a text."""
+    """An argument of a tool; `bounds` apply to a whole number, `choices` to a text."""
 
     name: str
     help: str
@@ -55,20 +55,20 @@ class Parameter:
         return described | ({"enum": list(self.choices)} if self.choices else {})
 
     def check(self, value: object) -> object:
-        """Return the value; raise MoonPalaceError for a wrong one."""
+        """Return the value; raise MoonPalaceError if it is invalid."""
         if not self.suits(value):
             raise MoonPalaceError(f"{self.name} must be {self.wanted}")
         return value
 
     @property
     def wanted(self) -> str:
-        """What the argument has to be, in words."""
+        """A description of valid values."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         return WORDS[self.kind] + (f" from {self.bounds[0]:,} to {self.bounds[1]:,}" if self.bounds else "")
 
     def suits(self, value: object) -> bool:
-        """Tell whether a value is what the argument holds."""
+        """Return whether a value is of the argument's kind."""
         is_number = isinstance(value, int) and not isinstance(value, bool)
         is_text = isinstance(value, str) and len(value) <= MAX_TEXT
         match self.kind:
@@ -103,38 +103,38 @@ PAGING = (BUDGET, Parameter("cursor", "Where to continue, as the last line of th
 FILTERING = tuple(map(parameter_of, FILTERS))
 
 
-def checked(parameters: Sequence[Parameter], given: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the arguments that were given, without nulls; raise MoonPalaceError for what a tool does not take."""
-    known = {each.name: each for each in parameters}
-    for name in given:
-        if name not in known:
-            hint = did_you_mean(name, list(known)) or f"it takes {', '.join(known)}"
+def checked(parameters: Sequence[Parameter], arguments: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the arguments without nulls; raise MoonPalaceError for one that the tool does not have."""
+    parameters_by_name = {each.name: each for each in parameters}
+    for name in arguments:
+        if name not in parameters_by_name:
+            hint = did_you_mean(name, list(parameters_by_name)) or f"it takes {', '.join(parameters_by_name)}"
             raise MoonPalaceError(f"the tool takes no argument {name[:100]!r}; {hint}")
-    missing = [each.name for each in parameters if each.required and given.get(each.name) is None]
+    missing = [each.name for each in parameters if each.required and arguments.get(each.name) is None]
     if missing:
-        raise MoonPalaceError(f"{missing[0]} is missing: {known[missing[0]].wanted}")
-    return {name: known[name].check(value) for name, value in given.items() if value is not None}
+        raise MoonPalaceError(f"{missing[0]} is missing: {parameters_by_name[missing[0]].wanted}")
+    return {name: parameters_by_name[name].check(value) for name, value in arguments.items() if value is not None}
 
 
 def filters_of(arguments: Mapping[str, object]) -> Filters:
-    """Return the filters among the arguments; raise MoonPalaceError for a value that is none."""
-    found: list[str] = []
+    """Return the filters among the arguments as predicates; raise MoonPalaceError for an invalid value."""
+    predicates: list[str] = []
     for each in FILTERS:
         value = arguments.get(each.name)
         if each.multiple:
             value = () if value is None else value if isinstance(value, list) else (value,)
         try:
-            found += each.translated(value)
+            predicates += each.translated(value)
         except ValueError as error:
             raise MoonPalaceError(f"{each.name}: {error}") from error
-    return Filters(tuple(found))
+    return Filters(tuple(predicates))
 
 
 def tokens_of(arguments: Mapping[str, object]) -> int:
-    """Return the budget of an answer."""
+    """Return the token budget of an answer."""
     return cast(int, arguments.get(BUDGET.name, DEFAULT_TOKENS))
 
 
 def cursor_of(arguments: Mapping[str, object]) -> str | None:
-    """Return the cursor, None for the beginning."""
+    """Return the cursor; None for the beginning."""
     return cast("str | None", arguments.get("cursor"))

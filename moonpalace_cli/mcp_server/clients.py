@@ -1,6 +1,6 @@
-"""The clients whose configuration we can write: where each keeps its servers, and in which form.
+"""The clients whose configuration we can write: the place and the form of their list of servers.
 
-As their documentation has it in November 2026: https://code.claude.com/docs/en/mcp (user scope),
+According to their documentation in November 2026: https://code.claude.com/docs/en/mcp (user scope),
 https://developers.openai.com/codex/mcp, https://cursor.com/docs/mcp, https://moonshotai.github.io/kimi-code and
 https://moonshotai.github.io/kimi-cli (mcp.json), https://opencode.ai/docs/mcp-servers.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NAME = "moonpalace"
-"""What clients call the server; it begins the names of its tools there."""
+"""The name of the server in clients; it is the prefix of its tools' names there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +24,17 @@ class Client:
 
 
 def plain(command: Sequence[str]) -> Mapping[str, object]:
-    """Return the entry that most clients take: the program and its arguments."""
+    """Return the entry for most clients: the program and its arguments."""
     return {"command": command[0], "args": list(command[1:])}
 
 
 def typed(command: Sequence[str]) -> Mapping[str, object]:
-    """Return the entry of Claude Code, which writes the transport too."""
+    """Return the entry for Claude Code, which also has the transport."""
     return {"type": "stdio", **plain(command)}
 
 
 def local(command: Sequence[str]) -> Mapping[str, object]:
-    """Return the entry of opencode."""
+    """Return the entry for opencode."""
     return {"type": "local", "command": list(command), "enabled": True}
 
 
@@ -54,7 +54,7 @@ def cursor_file(_: Mapping[str, str], home: Path) -> Path:
 
 
 def kimi_file(environ: Mapping[str, str], home: Path) -> Path:
-    """Return the file of Kimi Code, or that of the older kimi-cli where only that one has been used."""
+    """Return the file of Kimi Code, or that of the older kimi-cli if only that one has been used."""
     newer, older = Path(environ.get("KIMI_CODE_HOME") or home / ".kimi-code"), home / ".kimi"
     return (older if older.is_dir() and not newer.is_dir() else newer) / "mcp.json"
 

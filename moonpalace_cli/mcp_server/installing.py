@@ -66,11 +66,11 @@ def with_entry(file: Path, text: str, client: Client, entry: Mapping[str, object
 
 
 def is_toml(file: Path) -> bool:
-    """Tell in which language a file is."""
+    """Return whether the file is TOML rather than JSON."""
     return file.suffix == ".toml"
 
 
 def program() -> list[str]:
-    """Return how to start `mpal`, also for clients that have another PATH."""
+    """Return the command that starts `mpal`, even for clients with another PATH."""
     script = shutil.which("mpal", path=str(Path(sys.executable).parent))
     return [script] if script else [sys.executable, "-m", "moonpalace_cli.main"]

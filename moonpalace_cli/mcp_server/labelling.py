@@ -1,4 +1,4 @@
-"""Label calls, where the server is allowed to."""
+"""Label calls, if the server is allowed to."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PARAMETERS = (
 
 
 def label(reader: Reader, arguments: Mapping[str, object]) -> str:
-    """Change the labels of a call, and say so."""
+    """Change the labels of a call, and confirm it."""
     from moonpalace_addons.store.database.opening import open_store
     from moonpalace_addons.store.records import labels
 
@@ -33,7 +33,7 @@ def label(reader: Reader, arguments: Mapping[str, object]) -> str:
     change = change_of(arguments)
     if change == labels.Change():
         raise MoonPalaceError("give a category, tags, untag or a note")
-    engine = open_store(reader.options.database)  # the reader's own cannot change anything
+    engine = open_store(reader.options.database)  # the reader's own engine is read-only
     try:
         labels.change(engine, [row_id], change)
     finally:
@@ -42,7 +42,7 @@ def label(reader: Reader, arguments: Mapping[str, object]) -> str:
 
 
 def change_of(arguments: Mapping[str, object]) -> Change:
-    """Return the change that the arguments ask for, checked as the flags of mpal label are."""
+    """Return the requested change, checked like the flags of mpal label."""
     from moonpalace_addons.store.records.labels import Change
 
     context, parameter = click.Context(click.Command("label")), click.Argument(["label"])

@@ -1,4 +1,4 @@
-"""Look at one call, or at two of them."""
+"""Show one call, or compare two."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WIDTH = 120
 EVENTS = "events"
 EXCERPT = 200
-"""Characters of each of two answers from the first difference on."""
+"""Characters shown of each of two answers, from the first difference on."""
 NOTHING = "Nothing that is stored shows a fault."
 
 START = Parameter(
@@ -37,7 +37,7 @@ OTHER = Parameter("other", "The other call.", "call", required=True)
 
 
 def paged(lines: Sequence[str], arguments: Mapping[str, object], start: int = 0) -> str:
-    """Return the page that the arguments ask for."""
+    """Return the requested page."""
     return page(lines, tokens_of(arguments), cursor_of(arguments), start)
 
 
@@ -49,8 +49,8 @@ def show(reader: Reader, arguments: Mapping[str, object]) -> str:
 def screen(reader: Reader, name: object) -> list[str]:
     """Return the lines of a call's screen."""
     facts = reader.facts(name)
-    shown = Screen(facts, list(reasons(facts)), WIDTH, colour=False).lines()
-    return [line for each in shown for line in quoted(each)]
+    lines = Screen(facts, list(reasons(facts)), WIDTH, colour=False).lines()
+    return [line for each in lines for line in quoted(each)]
 
 
 def conversation(reader: Reader, arguments: Mapping[str, object]) -> str:
@@ -62,9 +62,9 @@ def conversation(reader: Reader, arguments: Mapping[str, object]) -> str:
 
 
 def messages(reader: Reader, name: object) -> tuple[list[str], list[int]]:
-    """Return the lines of a conversation, and where each message begins."""
-    said = reader.facts(name).said
-    turns = [*((turn, "asked") for turn in said.asked), *((turn, "answered") for turn in said.answered)]
+    """Return the lines of a conversation, and the line at which each message begins."""
+    chat = reader.facts(name).conversation
+    turns = [*((turn, "asked") for turn in chat.request_turns), *((turn, "answered") for turn in chat.answer_turns)]
     lines, beginnings = list[str](), list[int]()
     for number, (turn, side) in enumerate(turns, 1):
         beginnings.append(len(lines))
@@ -91,12 +91,12 @@ def part_title(part: Part) -> Iterator[str]:
 
 def part(reader: Reader, arguments: Mapping[str, object]) -> str:
     """Read one part of a call."""
-    call, wanted = reader.call(arguments[CALL.name]), cast(str, arguments[PART.name])
-    name = "response_body" if wanted == EVENTS else wanted
-    if wanted == EVENTS and answer(call.exchange, call.bodies).events is None:
+    call, part_name = reader.call(arguments[CALL.name]), cast(str, arguments[PART.name])
+    name = "response_body" if part_name == EVENTS else part_name
+    if part_name == EVENTS and answer(call.exchange, call.bodies).events is None:
         return paged(["The answer of this call is not a stream."], arguments)
     texts = part_texts(
-        call.exchange, call.bodies, [name], merged=wanted != EVENTS, labels={"tags": ", ".join(call.tags)}
+        call.exchange, call.bodies, [name], merged=part_name != EVENTS, labels={"tags": ", ".join(call.tags)}
     )
     lines = [line for title, text in texts.items() for line in (f"{title}:", *quoted(text))]
     return paged(lines, arguments)
@@ -106,56 +106,56 @@ def why(reader: Reader, arguments: Mapping[str, object]) -> str:
     """Say why a call ended as it did."""
     facts = reader.facts(arguments[CALL.name])
     lines = [f"Call {facts.call.id} ended with {named(outcome(facts.call).text)}."]
-    found = list(reasons(facts))
-    for reason in found:
+    causes = list(reasons(facts))
+    for reason in causes:
         lines += ["Evidence:", *quoted(str(reason.evidence)), "MoonPalace's advice:", *quoted(str(reason.advice))]
-    return paged(lines if found else [*lines, NOTHING], arguments)
+    return paged(lines if causes else [*lines, NOTHING], arguments)
 
 
 def compare(reader: Reader, arguments: Mapping[str, object]) -> str:
     """Compare two calls."""
     from moonpalace_cli.views.comparing import comparison
 
-    found = comparison.compare(*(reader.facts(arguments[name]) for name in (CALL.name, OTHER.name)))
-    return paged([*fields(found), *prompts(found), *answers(found)], arguments)
+    compared = comparison.compare(*(reader.facts(arguments[name]) for name in (CALL.name, OTHER.name)))
+    return paged([*fields(compared), *prompts(compared), *answers(compared)], arguments)
 
 
-def fields(found: Comparison) -> Iterator[str]:
+def fields(compared: Comparison) -> Iterator[str]:
     """Yield the fields in which two calls differ."""
-    earlier, later = found.calls
+    earlier, later = compared.calls
     yield f"Fields of call {earlier.id} → call {later.id}:"
-    for each in found.fields:
+    for each in compared.fields:
         yield from quoted(f"{each.name}: {each.before or '-'} → {each.after or '-'}")
 
 
-def prompts(found: Comparison) -> Iterator[str]:
-    """Yield where the prompts of two calls part."""
+def prompts(compared: Comparison) -> Iterator[str]:
+    """Describe where the prompts of two calls diverge."""
     from moonpalace_cli.views.context_caches.prefix_report import lines
 
     yield "Prompts:"
-    if found.prompts is None:
+    if compared.prompts is None:
         yield "They cannot be compared: at least one is of no kind that is known."
         return
-    for line in lines(found.prompts):
+    for line in lines(compared.prompts):
         yield from quoted(str(line))
 
 
-def answers(found: Comparison) -> Iterator[str]:
-    """Yield where the answers of two calls part."""
+def answers(compared: Comparison) -> Iterator[str]:
+    """Describe where the answers of two calls diverge."""
     from moonpalace_cli.views.comparing.texts import common_start
 
-    before, after = (answer_text(facts) for facts in (found.earlier, found.later))
+    before, after = (answer_text(facts) for facts in (compared.earlier, compared.later))
     yield "Answers:"
     if before == after:
         yield f"Both have the same text, {len(before):,} characters."
         return
     place = common_start(before, after)
     yield f"They are the same up to character {place:,}, then:"
-    for call, text in zip(found.calls, (before, after), strict=True):
+    for call, text in zip(compared.calls, (before, after), strict=True):
         yield f"call {call.id}, {len(text):,} characters in all:"
         yield from quoted(text[place : place + EXCERPT])
 
 
 def answer_text(facts: Facts) -> str:
     """Return the texts of an answer, joined."""
-    return "\n".join(part.text for part in facts.said.answer_parts)
+    return "\n".join(part.text for part in facts.conversation.answer_parts)

@@ -1,4 +1,4 @@
-"""Find the session of the agent that asks, among the calls that it has made through the proxy."""
+"""Find the session of the calling agent among the calls that it made through the proxy."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from moonpalace_cli.mcp_server.reading import Reader
 
 SENT_BY_CLIENT = "_meta"
-"""The argument under which the server passes on what the client says of itself in its request."""
+"""The argument in which the server passes the metadata of the client's request."""
 MARK = re.compile(r"[A-Za-z0-9_-]{6,100}")
 RECENT = timedelta(minutes=15)
 MAX_LOOKED_AT = 30
 """Newest calls whose answers are searched for a mark."""
 PATIENCE, PAUSE = 3.0, 0.25
-"""Seconds to wait for the answer to be stored that asked for this tool, and between looks."""
+"""Seconds to wait for the answer that requested this tool to be stored, and between attempts."""
 MAX_DEPTH = 4
-"""Levels of objects in what a client says of itself."""
+"""Maximum depth of objects in the metadata."""
 
 PARAMETERS = (
     Parameter("mark", "A word of 6 or more letters, digits and hyphens that you have made up for this call."),
@@ -38,7 +38,7 @@ PARAMETERS = (
 
 
 def session(reader: Reader, arguments: Mapping[str, object]) -> str:
-    """List the calls of the session, the newest first."""
+    """List the calls of the session, newest first."""
     from moonpalace_addons.store.schema import EXCHANGES
 
     own = own_call(reader, arguments)
@@ -51,31 +51,31 @@ def session(reader: Reader, arguments: Mapping[str, object]) -> str:
 
 
 def own_call(reader: Reader, arguments: Mapping[str, object]) -> Exchange:
-    """Return a call of the agent that asks; raise MoonPalaceError if it cannot be told."""
+    """Return a call of the calling agent; raise MoonPalaceError if none is found."""
     if (name := arguments.get("call")) is not None:
         return reader.row(reader.find(name))
     if (name := arguments.get("session")) is not None:
         return newest_of(reader, [cast(str, name)]) or missing("no stored call is of this session")
-    said = list(ids_in(arguments.get(SENT_BY_CLIENT)))
+    ids = list(ids_in(arguments.get(SENT_BY_CLIENT)))
     mark = arguments.get("mark")
     if mark is not None and not MARK.fullmatch(cast(str, mark)):
         raise MoonPalaceError("mark must be one word of 6 to 100 letters, digits, hyphens and underscores")
-    marks = [*([cast(str, mark)] if mark else []), *said]
+    marks = [*([cast(str, mark)] if mark else []), *ids]
     if not marks:
         raise MoonPalaceError("give a mark that you make up, the name of your session, or one of your calls")
-    return newest_of(reader, said) or marked(reader, marks)
+    return newest_of(reader, ids) or marked(reader, marks)
 
 
-def missing(what: str) -> Exchange:
+def missing(description: str) -> Exchange:
     """Raise NotFoundError."""
-    raise NotFoundError(f"{what}: do your requests pass through MoonPalace, into this store?")
+    raise NotFoundError(f"{description}: do your requests pass through MoonPalace, into this store?")
 
 
-def ids_in(said: object, depth: int = 0) -> Iterator[str]:
-    """Yield the ids that a client sends with its request, such as `threadId`, `session_id`, `claudecode/toolUseId`."""
-    if not isinstance(said, Mapping) or depth >= MAX_DEPTH:
+def ids_in(metadata: object, depth: int = 0) -> Iterator[str]:
+    """Yield the ids in a client's metadata, such as `threadId`, `session_id`, `claudecode/toolUseId`."""
+    if not isinstance(metadata, Mapping) or depth >= MAX_DEPTH:
         return
-    for name, value in said.items():
+    for name, value in metadata.items():
         if isinstance(value, str) and str(name).lower().endswith("id") and MARK.fullmatch(value):
             yield value
         yield from ids_in(value, depth + 1)
@@ -86,21 +86,21 @@ def newest_of(reader: Reader, sessions: Sequence[str]) -> Exchange | None:
     from moonpalace_addons.store.records import exchanges
     from moonpalace_addons.store.schema import EXCHANGES
 
-    found = exchanges.latest(reader.engine, limit=1, where=EXCHANGES.c.session.in_(sessions)) if sessions else []
-    return found[0] if found else None
+    calls = exchanges.latest(reader.engine, limit=1, where=EXCHANGES.c.session.in_(sessions)) if sessions else []
+    return calls[0] if calls else None
 
 
 def marked(reader: Reader, marks: Sequence[str]) -> Exchange:
-    """Return the newest call whose answer has one of the marks, waiting for it to be stored."""
-    wanted = [mark.encode() for mark in marks]
+    """Return the newest call whose answer contains one of the marks; wait for it to be stored."""
+    encoded = [mark.encode() for mark in marks]
     deadline = time.monotonic() + PATIENCE
-    while (found := with_mark(reader, wanted)) is None and time.monotonic() < deadline:
+    while (row := with_mark(reader, encoded)) is None and time.monotonic() < deadline:
         time.sleep(PAUSE)
-    return found or missing("no recent answer has the mark")
+    return row or missing("no recent answer has the mark")
 
 
 def with_mark(reader: Reader, marks: Sequence[bytes]) -> Exchange | None:
-    """Return the newest of the recent calls whose answer has one of the marks."""
+    """Return the newest of the recent calls whose answer contains one of the marks."""
     from moonpalace_addons.store.records import contents, exchanges
     from moonpalace_addons.store.schema import EXCHANGES
 

@@ -1,4 +1,4 @@
-"""Read calls of the store for a client, with pseudonyms instead of what identifies people and accounts."""
+"""Read stored calls for a client, with pseudonyms for people and accounts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from moonpalace_cli.views.showing.facts import Facts
 
 LINE_WIDTH = 160
-"""Columns of a call in one line."""
+"""The columns of a call in one line."""
 KEPT_CALLS = 4
-"""Calls kept in memory, since a long one is read page by page."""
+"""Calls cached in memory, because a long one is read page by page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a server may show and do; with `raw` nothing is replaced by pseudonyms."""
+    """The permissions of a server; with `raw` nothing is replaced by pseudonyms."""
 
     database: str
     pattern: str | None = None
@@ -35,7 +35,7 @@ class Options:
 
 
 class Reader:
-    """The store, opened when it is first needed, since a client may start before it exists."""
+    """The store, opened when it is first needed, because a client may start before it exists."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -50,7 +50,7 @@ class Reader:
             self._engine.dispose()
 
     def follow(self) -> None:
-        """Forget a store whose file was deleted or replaced since: SQLite would go on reading the old one."""
+        """Close a store whose file was deleted or replaced: SQLite would keep reading the old file."""
         if self._engine is None:
             return
         from moonpalace_addons.store.database.engine import sqlite_file
@@ -64,7 +64,7 @@ class Reader:
 
     @property
     def engine(self) -> Engine:
-        """The store, which cannot be changed through it."""
+        """The store, read-only."""
         if self._engine is None:
             from moonpalace_addons.store.database.engine import sqlite_file
             from moonpalace_addons.store.database.opening import open_store
@@ -94,15 +94,15 @@ class Reader:
         from moonpalace_cli.flags.named_calls import named_ids
 
         try:
-            found = named_ids(self.engine, [str(name)])
+            ids = named_ids(self.engine, [str(name)])
         except click.ClickException as error:
             raise MoonPalaceError(error.format_message()) from error
-        if len(found) > 1:
+        if len(ids) > 1:
             raise MoonPalaceError("give one call, not several")
-        return found[0]
+        return ids[0]
 
     def row(self, row_id: int) -> Exchange:
-        """Return the row of a call as it is stored."""
+        """Return the stored row of a call."""
         from moonpalace_addons.store.read import selection
 
         for exchange in selection.in_order(self.engine, [row_id]):
@@ -119,7 +119,7 @@ class Reader:
         return call if self._redactor is None else self._redactor.redact(call)
 
     def unredacted(self, row: Exchange) -> Call:
-        """Return a call with its bodies as they are stored."""
+        """Return a call with its stored bodies."""
         from moonpalace_cli.calls.reading import read_calls
 
         for call in read_calls(self.engine, [row.id]):
@@ -127,7 +127,7 @@ class Reader:
         raise NotFoundError(f"call {row.id} is no longer stored")
 
     def facts(self, name: object) -> Facts:
-        """Return the facts about a call, redacted as the call is."""
+        """Return the facts about a call, redacted like the call."""
         from moonpalace_cli.views.showing.facts import read_facts
 
         call = self.call(name)
@@ -148,7 +148,7 @@ class Reader:
         return line_text(call_line(row, words, LINE_WIDTH, day=True))
 
     def group_name(self, by: str, name: str | None) -> str | None:
-        """Return the name of a group of calls, a pseudonym where it may identify somebody."""
+        """Return the name of a group of calls; a pseudonym if it may identify somebody."""
         if self._redactor is None or name is None:
             return name
         return self._redactor.redact_name(by, name)

@@ -1,4 +1,4 @@
-"""Calls as resources, which a user of a client can put into a conversation."""
+"""Calls as resources, which the user of a client can add to a conversation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PREFIX = "moonpalace://calls/"
 TEMPLATE = PREFIX + "{id}"
 URI = re.compile(re.escape(PREFIX) + r"([0-9]{1,18})")
 LISTED = 20
-"""Newest calls that are listed; the others can be read all the same."""
+"""Newest calls that are listed; others can be read as well."""
 
 
 def listed(reader: Reader) -> list[tuple[int, str]]:
@@ -28,9 +28,9 @@ def listed(reader: Reader) -> list[tuple[int, str]]:
 
 
 def read(reader: Reader, uri: str) -> str:
-    """Return a call on one screen with its conversation, as much as the usual budget holds."""
-    found = URI.fullmatch(uri)
-    if found is None:
+    """Return a call on one screen and as much of its conversation as fits into the default budget."""
+    match = URI.fullmatch(uri)
+    if match is None:
         raise MoonPalaceError(f"there is no resource {uri[:100]!r}: write {TEMPLATE}")
-    lines = [*screen(reader, found[1]), "", *messages(reader, found[1])[0]]
+    lines = [*screen(reader, match[1]), "", *messages(reader, match[1])[0]]
     return page(lines, DEFAULT_TOKENS, None, rest=": the tool read_conversation reads it.")

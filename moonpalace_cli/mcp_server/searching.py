@@ -1,4 +1,4 @@
-"""Search calls: one line each, the newest first, page by page."""
+"""Search calls: one line each, newest first, page by page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PARAMETERS = (
 
 
 def search(reader: Reader, arguments: Mapping[str, object]) -> str:
-    """Return the newest calls that match."""
+    """Return the newest matching calls."""
     conditions = [filters_of(arguments).condition(reader.engine)]
     if (name := arguments.get("session_of")) is not None:
         conditions.append(in_session(reader, reader.row(reader.find(name))))
@@ -42,7 +42,7 @@ def in_session(reader: Reader, row: Exchange) -> ColumnElement[bool]:
 
 
 def listed(reader: Reader, arguments: Mapping[str, object], where: list[ColumnElement[bool]], answer: Page) -> str:
-    """Fill a page with the newest calls for which all conditions hold, from the cursor on."""
+    """Fill a page with the newest calls that meet all conditions, from the cursor on."""
     from sqlalchemy import and_, true
 
     from moonpalace_addons.store.records import exchanges
@@ -50,21 +50,21 @@ def listed(reader: Reader, arguments: Mapping[str, object], where: list[ColumnEl
     limit = cast(int, arguments.get("limit", DEFAULT_LIMIT))
     if cursor := cursor_of(arguments):
         where = [*where, before(reader, cursor)]
-    found = exchanges.latest(reader.engine, limit=limit + 1, where=and_(true(), *where))
-    if not found:
+    rows = exchanges.latest(reader.engine, limit=limit + 1, where=and_(true(), *where))
+    if not rows:
         answer.add(NONE)
-    shown: Exchange | None = None
-    for row in found[:limit]:
+    last: Exchange | None = None
+    for row in rows[:limit]:
         (line,) = quoted(reader.line(row))
         if not answer.add(line):
             break
-        shown = row
-    is_whole = shown is None or shown == found[-1]
-    return answer.text() if is_whole or shown is None else answer.text(with_cursor(str(shown.id)))
+        last = row
+    is_whole = last is None or last == rows[-1]
+    return answer.text() if is_whole or last is None else answer.text(with_cursor(str(last.id)))
 
 
 def before(reader: Reader, cursor: str) -> ColumnElement[bool]:
-    """Return the condition for the calls that are listed after the one that the cursor names."""
+    """Return the condition for the calls that are listed after the one in the cursor."""
     from sqlalchemy import tuple_
 
     from moonpalace_addons.store.records.exchanges import microseconds

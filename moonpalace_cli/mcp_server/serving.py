@@ -29,13 +29,13 @@ INSTRUCTIONS = (
     f"max_tokens; where there is more, the last line says how to get it. {RULE}"
 )
 MAX_ERROR = MIN_TOKENS * BYTES_PER_TOKEN
-"""Bytes of an error."""
+"""Maximum bytes of an error."""
 MIME = "text/plain"
 
 
 def serve(options: Options) -> None:
-    """Serve until the client closes our standard input."""
-    # What tables and screens look like depends on it, and clients start us in any locale.
+    """Serve until the client closes standard input."""
+    # Tables and screens depend on it, and clients start this process in any locale.
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     reader = Reader(options)
     try:
@@ -53,9 +53,9 @@ async def run(reader: Reader) -> None:
 
 def make_server(reader: Reader) -> Server[Any]:
     """Return the server for a store."""
-    one_at_a_time = anyio.CapacityLimiter(1)  # bounds the memory; a client waits for its answers anyway
+    one_at_a_time = anyio.CapacityLimiter(1)  # this bounds the memory; a client waits for its answers anyway
 
-    async def told[T](work: Callable[[], T]) -> T:
+    async def reported[T](work: Callable[[], T]) -> T:
         def now() -> T:
             reader.follow()
             return work()
@@ -65,22 +65,22 @@ def make_server(reader: Reader) -> Server[Any]:
     async def list_tools(_: object, __: object) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[described(tool) for tool in tools.tools(reader.options)])
 
-    async def call_tool(_: object, asked: types.CallToolRequestParams) -> types.CallToolResult:
-        said = asked.meta
+    async def call_tool(_: object, parameters: types.CallToolRequestParams) -> types.CallToolResult:
+        meta = parameters.meta
         try:
-            text = await told(lambda: tools.answer(reader, asked.name, asked.arguments or {}, said))
+            text = await reported(lambda: tools.answer(reader, parameters.name, parameters.arguments or {}, meta))
         except MoonPalaceError as error:
             return result(told_error(error), is_error=True)
         return result(text)
 
     async def list_resources(_: object, __: object) -> types.ListResourcesResult:
-        found = await told(lambda: resources.listed(reader))
+        calls = await reported(lambda: resources.listed(reader))
         return types.ListResourcesResult(
             resources=[
                 types.Resource(
                     uri=f"{resources.PREFIX}{number}", name=f"call {number}", description=began, mime_type=MIME
                 )
-                for number, began in found
+                for number, began in calls
             ]
         )
 
@@ -90,12 +90,14 @@ def make_server(reader: Reader) -> Server[Any]:
         )
         return types.ListResourceTemplatesResult(resource_templates=[one])
 
-    async def read_resource(_: object, asked: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+    async def read_resource(_: object, parameters: types.ReadResourceRequestParams) -> types.ReadResourceResult:
         try:
-            text = await told(lambda: resources.read(reader, str(asked.uri)))
+            text = await reported(lambda: resources.read(reader, str(parameters.uri)))
         except MoonPalaceError as error:
             raise MCPError(types.INVALID_PARAMS, str(error)) from error
-        return types.ReadResourceResult(contents=[types.TextResourceContents(uri=asked.uri, text=text, mime_type=MIME)])
+        return types.ReadResourceResult(
+            contents=[types.TextResourceContents(uri=parameters.uri, text=text, mime_type=MIME)]
+        )
 
     return Server(
         "moonpalace",
@@ -110,7 +112,7 @@ def make_server(reader: Reader) -> Server[Any]:
 
 
 def checked[T](work: Callable[[], T]) -> T:
-    """Do some work; raise MoonPalaceError with one line for whatever goes wrong."""
+    """Call `work`; raise MoonPalaceError with one line for any exception."""
     try:
         with reporting_refusals():
             return work()
@@ -124,16 +126,16 @@ def checked[T](work: Callable[[], T]) -> T:
 
 
 def told_error(error: MoonPalaceError) -> str:
-    """Return an error for the client, cut to the smallest budget, as it may repeat an argument."""
-    whole = "\n".join(filter(None, [f"Error: {error}", error.detail])).encode("utf-8", "replace")
-    if len(whole) > MAX_ERROR:
-        whole = f"Error: {error}".encode("utf-8", "replace")
-    cut = whole[: MAX_ERROR - 3].decode(errors="ignore") + "…"
-    return whole.decode() if len(whole) <= MAX_ERROR else cut
+    """Return an error for the client, cut to the smallest budget because it may repeat an argument."""
+    message = "\n".join(filter(None, [f"Error: {error}", error.detail])).encode("utf-8", "replace")
+    if len(message) > MAX_ERROR:
+        message = f"Error: {error}".encode("utf-8", "replace")
+    cut = message[: MAX_ERROR - 3].decode(errors="ignore") + "…"
+    return message.decode() if len(message) <= MAX_ERROR else cut
 
 
 def described(tool: tools.Tool) -> types.Tool:
-    """Return a tool as clients see it."""
+    """Return a tool in the form that clients expect."""
     hints = types.ToolAnnotations(
         read_only_hint=not tool.changes, destructive_hint=tool.changes, idempotent_hint=True, open_world_hint=False
     )

@@ -1,4 +1,4 @@
-"""Add up many calls: statistics, cost, and what the cache missed."""
+"""Statistics of many calls: numbers, cost, and cache misses."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ LAST = Parameter(
 )
 
 
-def shown(text: str, arguments: Mapping[str, object]) -> str:
-    """Return the page of a text that the arguments ask for, without the frames and the padding of its tables."""
+def page_of(text: str, arguments: Mapping[str, object]) -> str:
+    """Return the requested page of a text, without the frames and the padding of its tables."""
     lines = [re.sub(" {2,}", " ", line) for line in quoted(text) if not FRAME.fullmatch(line)]
     return page(lines, tokens_of(arguments), cursor_of(arguments))
 
@@ -41,7 +41,7 @@ def statistics(reader: Reader, arguments: Mapping[str, object]) -> str:
 
     where = filters_of(arguments).condition(reader.engine)
     groups = stats.add_up(measured(reader.engine, stats.MEASURED, where=where))
-    return shown(stats.report(groups, None, blocks=False) if groups else NONE, arguments)
+    return page_of(stats.report(groups, None, blocks=False) if groups else NONE, arguments)
 
 
 def cost(reader: Reader, arguments: Mapping[str, object]) -> str:
@@ -52,22 +52,22 @@ def cost(reader: Reader, arguments: Mapping[str, object]) -> str:
     by = cast("By", arguments.get("by", "model"))
     groups = spent(reader.engine, by, filters_of(arguments).condition(reader.engine))
     named = [replace(group, name=reader.group_name(by, group.name)) for group in groups]
-    return shown(costs.table(by, named, None) if named else NONE, arguments)
+    return page_of(costs.table(by, named, None) if named else NONE, arguments)
 
 
 def cache(reader: Reader, arguments: Mapping[str, object]) -> str:
     """Return why the prompt of a call was cached or not, or the misses of many calls."""
     if (name := arguments.get("call")) is not None:
-        return shown("\n".join(explained(reader, name)), arguments)
+        return page_of("\n".join(explained(reader, name)), arguments)
     from moonpalace_addons.store.read.selection import chosen_ids
     from moonpalace_cli.views.context_caches import misses
 
     where = filters_of(arguments).condition(reader.engine)
     ids = chosen_ids(reader.engine, where, last=cast(int, arguments.get("last", DEFAULT_LAST)))
     surveyed = misses.survey(reader.engine, ids)
-    found = misses.ranked(surveyed.misses)
-    text = "\n".join([misses.table(found, None) if found else "no misses", *surveyed.lines()])
-    return shown(f"the newest {len(ids):,} calls\n{text}", arguments)
+    costly = misses.ranked(surveyed.misses)
+    text = "\n".join([misses.table(costly, None) if costly else "no misses", *surveyed.lines()])
+    return page_of(f"the newest {len(ids):,} calls\n{text}", arguments)
 
 
 def explained(reader: Reader, name: object) -> list[str]:
@@ -76,20 +76,20 @@ def explained(reader: Reader, name: object) -> list[str]:
     from moonpalace_cli.views.context_caches.prefix_report import lines
 
     row = reader.row(reader.find(name))
-    found = Prompts(reader.engine).found(row)
-    if found is None:
+    finding = Prompts(reader.engine).found(row)
+    if finding is None:
         cached = "unknown" if row.cached_tokens is None else f"{row.cached_tokens:,}"
         return [f"call {row.id} continues none of the (at most 50) calls before it; cached prompt tokens: {cached}"]
-    return [*map(str, lines(found if reader.options.raw else redacted(reader, found)))]
+    return [*map(str, lines(finding if reader.options.raw else redacted(reader, finding)))]
 
 
-def redacted(reader: Reader, found: Finding) -> Finding:
-    """Return a finding whose excerpts of the two prompts are redacted; its numbers stay."""
+def redacted(reader: Reader, finding: Finding) -> Finding:
+    """Return a finding with redacted excerpts of the two prompts; its numbers stay."""
     from moonpalace_cli.views.context_caches.prefix_comparison import compare
     from moonpalace_cli.views.context_caches.prompts import read_request
 
-    earlier, later = (reader.call(call.id) for call in (found.earlier, found.later))
+    earlier, later = (reader.call(call.id) for call in (finding.earlier, finding.later))
     before, after = (read_request(call.bodies.request or b"", call.exchange.path) for call in (earlier, later))
     divergence = compare(before, after).divergence if before and after else None
-    comparison = replace(found.comparison, divergence=divergence)
-    return replace(found, earlier=earlier.exchange, later=later.exchange, comparison=comparison)
+    comparison = replace(finding.comparison, divergence=divergence)
+    return replace(finding, earlier=earlier.exchange, later=later.exchange, comparison=comparison)

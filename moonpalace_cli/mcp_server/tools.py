@@ -1,4 +1,4 @@
-"""The tools that a client can call: what each is for, what it takes, and the lines that it answers with."""
+"""The tools that a client can call: name, description, parameters and answer."""
 
 from __future__ import annotations
 
@@ -110,17 +110,19 @@ TOOLS = (
 
 
 def tools(options: Options) -> Sequence[Tool]:
-    """Return the tools that a server has."""
+    """Return the tools of a server with these options."""
     return [tool for tool in TOOLS if options.allow_label or not tool.changes]
 
 
-def answer(reader: Reader, name: str, arguments: Mapping[str, object], said: object = None) -> str:
-    """Return the answer of a tool; raise MoonPalaceError for arguments that it does not take.
+def answer(reader: Reader, name: str, arguments: Mapping[str, object], metadata: object = None) -> str:
+    """Return the answer of a tool; raise MoonPalaceError for invalid arguments.
 
-    `said` is what the client says of itself beside the arguments.
+    `metadata` is what the client sends besides the arguments.
     """
-    known = {tool.name: tool for tool in tools(reader.options)}
-    if name not in known:
-        raise MoonPalaceError(f"there is no tool {name[:100]!r}; {did_you_mean(name, known) or ', '.join(known)}")
-    given = checked(known[name].parameters, arguments)
-    return known[name].run(reader, {**given, own_session.SENT_BY_CLIENT: said})
+    tools_by_name = {tool.name: tool for tool in tools(reader.options)}
+    if name not in tools_by_name:
+        raise MoonPalaceError(
+            f"there is no tool {name[:100]!r}; {did_you_mean(name, tools_by_name) or ', '.join(tools_by_name)}"
+        )
+    checked_arguments = checked(tools_by_name[name].parameters, arguments)
+    return tools_by_name[name].run(reader, {**checked_arguments, own_session.SENT_BY_CLIENT: metadata})

@@ -19,7 +19,7 @@ HTML_TYPE = "text/html; charset=utf-8"
 STREAM_TYPE = "text/event-stream; charset=utf-8"
 EVENTS_BEFORE_ERROR = 2
 
-# The account is the same for every key: nothing about a key may be seen in an answer.
+# The account is the same for every key: an answer must not reveal anything about a key.
 ACCOUNT: Headers = (
     ("Msh-Uid", "mock-user-cn0psmmcp7fclnphkcpg"),
     ("Msh-Gid", "mock-tier-5"),
@@ -27,7 +27,7 @@ ACCOUNT: Headers = (
     ("Msh-Project-Id", "proj-mock-6a7b8c9d0e1f"),
     ("Msh-Trace-Mode", "on"),
 )
-FIRST_MOMENT = 1_760_000_000  # seconds since 1970; answers seem to be created in the months after it
+FIRST_MOMENT = 1_760_000_000  # seconds since 1970; answers appear to be created in the following months
 _BASE_MILLISECONDS = 20
 _MILLISECONDS_PER_TOKEN = 4
 
@@ -37,7 +37,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Hold an answer: `stream` is its body in pieces, else `body` is."""
+    """An answer: `stream` is its body in pieces; without one, the body is `body`."""
 
     status: int
     headers: Headers
@@ -49,12 +49,12 @@ class Answer:
 
 
 def json_answer(digest: str, value: Json, status: int = 200) -> Answer:
-    """Answer with a JSON value; `digest` decides the request id."""
+    """Answer with a JSON value; the request id is derived from `digest`."""
     return Answer(status, _headers(digest, JSON_TYPE, 0), _bytes(_encode(value)))
 
 
 def bytes_answer(digest: str, content: bytes) -> Answer:
-    """Answer with bytes of no particular type."""
+    """Answer with bytes of an unspecified type."""
     return Answer(200, _headers(digest, "application/octet-stream", 0), content)
 
 
@@ -69,7 +69,7 @@ def failure_answer(digest: str, failure: Failure) -> Answer:
 
 
 def chat_answer(request: ChatRequest, scenario: Scenario, cache: tuple[str, int] | None = None) -> Answer:
-    """Answer a chat request as the scenario says; `cache` is the context cache that it uses, and the tokens saved."""
+    """Answer a chat request by the scenario; `cache` is the context cache that it uses, and the tokens saved."""
     if scenario.failure is not None:
         return failure_answer(request.digest, scenario.failure)
     if scenario.breaks_off is not None and not request.stream:
@@ -85,7 +85,7 @@ def chat_answer(request: ChatRequest, scenario: Scenario, cache: tuple[str, int]
 
 
 def completion_of(request: ChatRequest, scenario: Scenario) -> Completion:
-    """Return the completion that answers a request as the scenario says."""
+    """Return the completion for a request by the scenario."""
     budget = request.budget or scenario.budget
     choices = tuple(limited(choice, budget) for choice in scenario.script(request))
     return Completion(
@@ -115,7 +115,7 @@ def _streamed(headers: Headers, completion: Completion, streaming: Streaming, sc
 
 
 def as_one_wait(delivery: Delivery, waits: int) -> Delivery:
-    """Turn the pauses of a stream into one wait before the headers: the answer takes as long either way."""
+    """Replace the pauses of a stream by one wait before the headers: the answer takes as long either way."""
     return replace(delivery, before_headers=delivery.before_headers + delivery.pause * waits)
 
 

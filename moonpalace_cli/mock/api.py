@@ -41,7 +41,7 @@ EVENTS_HEADER = "X-Mock-Events"
 CACHE_HEADER = "X-Msh-Context-Cache"
 RESET_HEADER = "X-Msh-Context-Cache-Reset-TTL"
 MESSAGE_PATHS = ("/v1/messages", "/anthropic/v1/messages")
-CONTEXT_CACHING = ("moonshot-v1", "mock-cache")  # models that begin so cache nothing by themselves
+CONTEXT_CACHING = ("moonshot-v1", "mock-cache")  # models with this prefix have no automatic caching
 WRONG_KEYS = "sk-wrong"  # how a key begins that the mock does not accept
 MAX_DELAY = 3600.0  # seconds
 MAX_EVENTS = 200_000
@@ -49,7 +49,7 @@ MAX_EVENTS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Hold one call as the server read it; header names compare without regard to case."""
+    """A call as the server read it; header names are case-insensitive."""
 
     method: str
     path: str
@@ -59,9 +59,9 @@ class Call:
 
 
 class Api:
-    """Answer calls as the Kimi API would; all it remembers are uploaded files, context caches and prompts.
+    """Answer calls like the Kimi API; the only state are uploaded files, context caches and prompts.
 
-    Without `caching`, /v1/caching is not there. `clock` gives seconds since 1970.
+    Without `caching`, /v1/caching does not exist. `clock` returns seconds since 1970.
     """
 
     def __init__(self, times: Times, *, caching: bool = True, clock: Callable[[], float] = time.time) -> None:
@@ -85,7 +85,7 @@ class Api:
         self._cache_endpoints = CacheEndpoints(self._caches) if caching else None
 
     def answer(self, call: Call) -> Answer:
-        """Return the answer to a call; whatever is wrong with the call becomes an error answer."""
+        """Return the answer to a call; any mistake in the call becomes an error answer."""
         try:
             _check_key(call)
             route = self._routes.get((call.method, call.path))
@@ -99,7 +99,7 @@ class Api:
             return failed(_digest(call), rejected.failure)
 
     def accepts(self, call: Call) -> bool:
-        """Tell whether a call has a key that the mock accepts."""
+        """Return whether a call has a key that the mock accepts."""
         try:
             _check_key(call)
         except RejectedError:
@@ -145,17 +145,17 @@ class Api:
         return None if saved is None else (cache_id, saved)
 
     def _own_tokens(self, request: ChatRequest, call: Call) -> int:
-        """Return the tokens that the model has cached by itself."""
+        """Return the tokens that the model has cached automatically."""
         if request.model.startswith(CONTEXT_CACHING):
             return 0
         return self._prefixes.cached_tokens(owner_of(_key(call)), request.model, request.messages, request.offered)
 
     def _scenario(self, model: str, call: Call) -> Scenario:
         events = _number(call, EVENTS_HEADER, MAX_EVENTS)
-        known = self._scenarios if events is None else self.scenarios(max(1, int(events)))
-        if model not in known and model.startswith("mock-"):
+        available = self._scenarios if events is None else self.scenarios(max(1, int(events)))
+        if model not in available and model.startswith("mock-"):
             raise RejectedError(not_found(f"Not found the model {model}: GET /v1/models lists what there is"))
-        scenario = known.get(model, known[DEFAULT_MODEL])
+        scenario = available.get(model, available[DEFAULT_MODEL])
         delay = _number(call, DELAY_HEADER, MAX_DELAY)
         return scenario if delay is None else replace(scenario, delivery=replace(scenario.delivery, pause=delay))
 

@@ -17,7 +17,7 @@ from moonpalace_cli.mock.chat_request import (
 from moonpalace_cli.mock.completions import Fields
 from moonpalace_cli.mock.failures import Failure, RejectedError, invalid, not_found
 
-DEFAULT_TTL = 3600  # seconds
+DEFAULT_TTL = 3600  # seconds the oldest are dropped
 MAX_CACHES = 10_000  # the oldest give way
 FAMILY = "moonshot-v1"
 
@@ -26,7 +26,7 @@ _canonical = json.JSONEncoder(sort_keys=True).encode
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """One cache; `owner` stands for the key that made it, times are seconds since 1970."""
+    """A cache; `owner` identifies the key that created it, times are seconds since 1970."""
 
     id: str
     owner: str
@@ -41,7 +41,7 @@ class Cache:
 
 
 class Caches:
-    """Keep caches by id; `clock` gives seconds since 1970."""
+    """All caches by id; `clock` returns seconds since 1970."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -49,7 +49,7 @@ class Caches:
         self._made = 0
 
     def add(self, owner: str, body: bytes) -> Cache:
-        """Make a cache of what a request describes; raise `RejectedError` (400)."""
+        """Create a cache from a request; raise `RejectedError` (400)."""
         value, now = parse_object(body), self._clock()
         messages = parse_messages(value)
         self._made += 1
@@ -90,8 +90,8 @@ class Caches:
     def use(self, owner: str, cache_id: str, request: ChatRequest, reset: str | None) -> int | None:
         """Return the tokens that a cache saves a request; None if the API ignores the cache.
 
-        `reset` is the value of the header that gives it a new time to live. Raises `RejectedError`: 404 for what is not
-        there, has expired or is another's, 400 for a request that does not begin with it.
+        `reset` is the value of the header that sets a new time to live. Raise `RejectedError`: 404 for a cache that is
+        missing, expired or another owner's, 400 for a request that does not begin with it.
         """
         cache = self.find(owner, cache_id)
         _check(cache, request)
@@ -106,12 +106,12 @@ class Caches:
 
 
 def family(model: str) -> str:
-    """Return the name that caches for a model carry: the sizes of moonshot-v1 share theirs."""
+    """Return the model family that a cache is for: moonshot-v1 models of all sizes share theirs."""
     return FAMILY if model.startswith(f"{FAMILY}-") else model
 
 
 def owner_of(key: str) -> str:
-    """Return the owner that stands for a key."""
+    """Return the owner that identifies a key."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -130,7 +130,7 @@ def _check(cache: Cache, request: ChatRequest) -> None:
 
 
 def missing(cache_id: str) -> Failure:
-    """Return the failure for a cache that is not there."""
+    """Return the failure for a missing cache."""
     return not_found(f"Not found the context cache {cache_id}")
 
 

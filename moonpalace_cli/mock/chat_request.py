@@ -8,18 +8,18 @@ from moonpalace_cli.mock.failures import RejectedError, invalid
 
 type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 
-ATTACHMENT_TOKENS = 1024  # what an image or a file in a message counts
+ATTACHMENT_TOKENS = 1024  # tokens of an image or a file in a message
 MAX_CHOICES = 128
 DEFAULT_MODEL = "mock-echo"
 
 _canonical = json.JSONEncoder(sort_keys=True).encode
-# The same question must have the same ids whichever way the answer is carried.
+# The same question must get the same ids, whether or not the answer is streamed.
 _TRANSPORT_PARAMETERS = frozenset({"stream", "stream_options"})
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """Describe a function that the client offers; `parameters` is its JSON schema."""
+    """A function that the client offers; `parameters` is its JSON schema."""
 
     name: str
     parameters: dict[str, Json]
@@ -27,15 +27,15 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """Hold the parts of a chat request that decide the answer.
+    """The parts of a chat request that determine the answer.
 
-    `asked` is the text of the last user message, `tool_result` the last message's text when a tool wrote it, `budget`
-    the most tokens the answer may have, `digest` a hexadecimal hash of the question; `offered` are the tools as they
-    stand in the request. `cached_tokens` is for who knows the earlier requests to say.
+    `question` is the text of the last user message, `tool_result` the text of the last message if a tool wrote it,
+    `budget` the maximum tokens of the answer, `digest` a hexadecimal hash of the question; `offered` are the tools as
+    given in the request. `cached_tokens` is set by the caller, who knows the earlier requests.
     """
 
     model: str
-    asked: str
+    question: str
     tool_result: str | None
     tools: tuple[Tool, ...]
     stream: bool
@@ -73,7 +73,7 @@ def parse_chat(body: bytes) -> ChatRequest:
 
 
 def chat_request(value: dict[str, Json]) -> ChatRequest:
-    """Return what decides the answer to a chat request, or raise `RejectedError` with status 400."""
+    """Return the parts of a chat request that determine the answer, or raise `RejectedError` with status 400."""
     messages = parse_messages(value)
     counts = [message_tokens(message) for message in messages]
     last = messages[-1]
@@ -81,7 +81,7 @@ def chat_request(value: dict[str, Json]) -> ChatRequest:
     limit = "max_completion_tokens" if value.get("max_completion_tokens") is not None else "max_tokens"
     return ChatRequest(
         model=parse_text(value, "model", DEFAULT_MODEL),
-        asked=next((message_text(message) for message in reversed(messages) if message.get("role") == "user"), ""),
+        question=next((message_text(message) for message in reversed(messages) if message.get("role") == "user"), ""),
         tool_result=message_text(last) if last.get("role") == "tool" else None,
         tools=_tools(value),
         stream=_flag(value, "stream"),
@@ -98,17 +98,17 @@ def chat_request(value: dict[str, Json]) -> ChatRequest:
 
 def parse_messages(value: dict[str, Json]) -> list[dict[str, Json]]:
     """Return the messages of a request, or raise `RejectedError` with status 400."""
-    found = value.get("messages")
-    if not isinstance(found, list) or not found:
+    listed = value.get("messages")
+    if not isinstance(listed, list) or not listed:
         raise RejectedError(invalid("messages must be a list with at least one message"))
-    messages = [message for message in found if isinstance(message, dict)]
-    if len(messages) != len(found):
+    messages = [message for message in listed if isinstance(message, dict)]
+    if len(messages) != len(listed):
         raise RejectedError(invalid("each message must be an object"))
     return messages
 
 
 def message_text(message: dict[str, Json]) -> str:
-    """Return the text of a message, the text parts of a list one after another."""
+    """Return the text of a message; the text parts of a list are joined."""
     content = message.get("content")
     if isinstance(content, str):
         return content
@@ -116,7 +116,7 @@ def message_text(message: dict[str, Json]) -> str:
 
 
 def message_tokens(message: dict[str, Json]) -> int:
-    """Count the tokens of a message: its text, what is attached, and the tool calls it repeats."""
+    """Count the tokens of a message: text, attachments and tool calls."""
     content = message.get("content")
     attached = [part for part in content if not part_text(part)] if isinstance(content, list) else []
     calls = message.get("tool_calls")
@@ -125,41 +125,41 @@ def message_tokens(message: dict[str, Json]) -> int:
 
 
 def part_text(part: Json) -> str:
-    """Return the text of a part of a content, empty if it is not text."""
+    """Return the text of a part of a content; empty if it is not text."""
     text = part.get("text") if isinstance(part, dict) else None
     return text if isinstance(text, str) else ""
 
 
 def parse_text(value: dict[str, Json], name: str, default: str) -> str:
-    """Return a member that must be a string with something in it, or raise `RejectedError` with status 400."""
-    found = value.get(name, default)
-    if not isinstance(found, str) or not found:
+    """Return a member that must be a non-empty string, or raise `RejectedError` with status 400."""
+    member = value.get(name, default)
+    if not isinstance(member, str) or not member:
         raise RejectedError(invalid(f"{name} must be a string"))
-    return found
+    return member
 
 
 def _flag(value: dict[str, Json], name: str) -> bool:
-    found = value.get(name)
-    if found is not None and not isinstance(found, bool):
+    member = value.get(name)
+    if member is not None and not isinstance(member, bool):
         raise RejectedError(invalid(f"{name} must be true or false"))
-    return bool(found)
+    return bool(member)
 
 
 def parse_positive(value: dict[str, Json], name: str) -> int | None:
-    """Return a member that must be a whole number above 0, None if it is left out, or raise `RejectedError` (400)."""
-    found = value.get(name)
-    if found is None:
+    """Return a member that must be a positive whole number, None if it is missing, or raise `RejectedError` (400)."""
+    number = value.get(name)
+    if number is None:
         return None
-    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise RejectedError(invalid(f"{name} must be a whole number above 0"))
-    return found
+    return number
 
 
 def _choices(value: dict[str, Json]) -> int:
-    found = parse_positive(value, "n") or 1
-    if found > MAX_CHOICES:
+    number = parse_positive(value, "n") or 1
+    if number > MAX_CHOICES:
         raise RejectedError(invalid(f"n must not be above {MAX_CHOICES}"))
-    return found
+    return number
 
 
 def _tools(value: dict[str, Json]) -> tuple[Tool, ...]:

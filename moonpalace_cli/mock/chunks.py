@@ -9,7 +9,7 @@ from moonpalace_cli.mock.completions import Choice, Completion, Cut, Fields, Mes
 
 @dataclass(frozen=True, slots=True)
 class Streaming:
-    """Define how a completion is cut into chunks; `interleaved` lets the pieces of parallel tool calls alternate."""
+    """How a completion is cut into chunks; `interleaved` lets the pieces of parallel tool calls alternate."""
 
     cut: Cut
     interleaved: bool = False
@@ -31,7 +31,7 @@ def as_chunks(completion: Completion, streaming: Streaming) -> list[Fields]:
 
 
 def chunk_head(completion: Completion) -> Fields:
-    """Return the fields that every chunk of the completion begins with."""
+    """Return the fields with which every chunk of the completion begins."""
     return {
         "id": completion.id,
         "object": "chat.completion.chunk",
@@ -61,6 +61,6 @@ def _deltas(message: Message, streaming: Streaming) -> Iterator[Fields]:
 
 
 def _call_rows(index: int, call: ToolCall, cut: Cut) -> list[Fields]:
-    begun: Fields = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}
+    head: Fields = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}
     pieces: list[Fields] = [{"index": index, "function": {"arguments": piece}} for piece in cut(call.arguments)]
-    return [{"index": index} | begun, *pieces]
+    return [{"index": index} | head, *pieces]

@@ -1,4 +1,4 @@
-"""Completions as values, their count of tokens, and the JSON object that carries one whole."""
+"""Completions as values, their token counts, and their JSON form without streaming."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ _WORD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """Hold one call of a function; `arguments` is JSON text, or the beginning of it."""
+    """A call of a function; `arguments` is JSON text, or the beginning of it."""
 
     id: str
     name: str
@@ -29,7 +29,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Hold what the assistant says."""
+    """A message of the assistant."""
 
     content: str = ""
     reasoning: str = ""
@@ -38,7 +38,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Hold one of the answers to a request."""
+    """One of the answers to a request."""
 
     message: Message
     finish_reason: FinishReason = "stop"
@@ -46,7 +46,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """Hold a whole answer; `created` is in seconds since 1970."""
+    """A complete answer; `created` is in seconds since 1970."""
 
     id: str
     created: int
@@ -70,15 +70,15 @@ def limited(choice: Choice, budget: int | None) -> Choice:
     message = choice.message
     marks = REASONING_MARKS if message.reasoning else 0
     reasoning = _shorten(message.reasoning, budget - marks)
-    left = budget - count_tokens(reasoning) - marks
-    content = _shorten(message.content, left)
-    left -= count_tokens(content)
+    remaining = budget - count_tokens(reasoning) - marks
+    content = _shorten(message.content, remaining)
+    remaining -= count_tokens(content)
     calls: list[ToolCall] = []
     for call in message.tool_calls:
-        if left <= 0:
+        if remaining <= 0:
             break
-        calls.append(replace(call, arguments=_shorten(call.arguments, left)))
-        left -= count_tokens(calls[-1].arguments)
+        calls.append(replace(call, arguments=_shorten(call.arguments, remaining)))
+        remaining -= count_tokens(calls[-1].arguments)
     return replace(choice, message=Message(content, reasoning, tuple(calls)), finish_reason="length")
 
 
@@ -88,12 +88,12 @@ def completion_tokens(choice: Choice) -> int:
 
 
 def reasoning_tokens(choice: Choice) -> int:
-    """Count the tokens of a choice that were spent on reasoning."""
+    """Count the reasoning tokens of a choice."""
     return count_tokens(choice.message.reasoning)
 
 
 def usage(completion: Completion) -> Fields:
-    """Return the usage of a completion, cached tokens flat and nested as the API gives them."""
+    """Return the usage of a completion; like the API, it has cached tokens both flat and nested."""
     numbers: Fields = {
         "prompt_tokens": completion.prompt_tokens,
         "completion_tokens": completion.completion_tokens,
@@ -107,7 +107,7 @@ def usage(completion: Completion) -> Fields:
 
 
 def as_answer(completion: Completion) -> Fields:
-    """Return the completion as the API answers without streaming."""
+    """Return the completion in the form of the API without streaming."""
     return {
         "id": completion.id,
         "object": "chat.completion",

@@ -14,7 +14,7 @@ from moonpalace_cli.mock.spelling import Piece
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How an endpoint shows a completion, `whole` or as the data of its `events`, and an error, in a stream too."""
+    """How an endpoint represents a completion (`whole`, or as the data of `events`) and an error, also in a stream."""
 
     whole: Callable[[Completion], Fields]
     events: Callable[[Completion, Cut], list[Fields]]
@@ -23,7 +23,7 @@ class Shape:
 
 
 def event_answer(request: ChatRequest, scenario: Scenario, shape: Shape) -> Answer:
-    """Answer a request as the scenario says."""
+    """Answer a request by the scenario."""
     failure = scenario.failure or (None if request.stream else scenario.breaks_off)
     if failure is not None:
         return shape.failure(request.digest, failure)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Describe one error answer; `retry_after` is in seconds, `html` replaces the JSON body."""
+    """An error answer; `retry_after` is in seconds, `html` replaces the JSON body."""
 
     status: int
     kind: str
@@ -27,9 +27,9 @@ def invalid(message: str) -> Failure:
     return Failure(400, "invalid_request_error", f"Invalid request: {message}")
 
 
-def not_found(what: str) -> Failure:
+def not_found(thing: str) -> Failure:
     """Return the failure for an unknown path, file or model."""
-    return Failure(404, "resource_not_found_error", what)
+    return Failure(404, "resource_not_found_error", thing)
 
 
 GATEWAY_PAGE = """<html>

@@ -13,7 +13,7 @@ CREATED = 1_760_000_000  # seconds since 1970
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Hold a file as a client sent it."""
+    """A file as uploaded by a client."""
 
     name: str
     purpose: str
@@ -21,18 +21,18 @@ class Upload:
 
     @property
     def file_id(self) -> str:
-        """Return the id, which the same content under the same name always gets."""
+        """Return the id; the same content under the same name always gets the same id."""
         return "file-" + hashlib.sha256(self.name.encode() + b"\0" + self.content).hexdigest()[:24]
 
 
 class Files:
-    """Keep uploaded files, not more than `MAX_FILES`."""
+    """Store uploaded files, at most `MAX_FILES`."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Upload] = {}
 
     def add(self, upload: Upload) -> Fields:
-        """Keep a file and return its description."""
+        """Store a file and return its description."""
         self._kept[upload.file_id] = upload
         if len(self._kept) > MAX_FILES:
             del self._kept[next(iter(self._kept))]
@@ -57,10 +57,10 @@ class Files:
         return {"id": file_id, "object": "file", "deleted": True}
 
     def _find(self, file_id: str) -> Upload:
-        found = self._kept.get(file_id)
-        if found is None:
+        file = self._kept.get(file_id)
+        if file is None:
             raise RejectedError(not_found(f"file {file_id} not found"))
-        return found
+        return file
 
 
 def _description(upload: Upload) -> Fields:

@@ -16,7 +16,7 @@ ANTHROPIC_STATUSES = (400, 404)
 
 
 def message_answer(request: ChatRequest, scenario: Scenario) -> Answer:
-    """Answer a request as the scenario says."""
+    """Answer a request by the scenario."""
     return event_answer(request, scenario, Shape(as_message, as_events, message_failure, _error))
 
 
@@ -28,7 +28,7 @@ def message_failure(digest: str, failure: Failure) -> Answer:
 
 
 def as_message(completion: Completion) -> Fields:
-    """Return the first choice of a completion as the message that the API answers without streaming."""
+    """Return the first choice of a completion as a message in the form of the API without streaming."""
     return _message(completion) | {
         "content": [whole for _, _, whole in _blocks(completion)],
         "stop_reason": STOP_REASONS[completion.choices[0].finish_reason],
@@ -84,7 +84,7 @@ def _input(arguments: str) -> Json:
 
 
 def _message(completion: Completion) -> Fields:
-    """Return a message that has only begun."""
+    """Return a message at its beginning."""
     return {
         "id": f"msg_{completion.id[-24:]}",
         "type": "message",

@@ -1,4 +1,4 @@
-"""Read a request to Anthropic's messages as the chat request that asks the same."""
+"""Convert a request to Anthropic's messages to the equivalent chat request."""
 
 import json
 
@@ -17,19 +17,19 @@ def parse_message_request(body: bytes) -> ChatRequest:
 
 
 def as_chat(value: Fields) -> Fields:
-    """Return the body of a chat request with the same instructions, messages and tools."""
+    """Return the body of the equivalent chat request."""
     system = value.get("system")
     messages: list[Json] = [{"role": "system", "content": system}] if system else []
     for message in parse_messages(value):
         messages += _messages(message)
     tools = value.get("tools")
     functions: list[Json] = [_function(tool) for tool in (tools if isinstance(tools, list) else []) if _is_own(tool)]
-    told: Fields = {name: value[name] for name in ("model", "stream", "max_tokens") if name in value}
-    return {**told, "messages": messages, **({"tools": functions} if functions else {})}
+    members: Fields = {name: value[name] for name in ("model", "stream", "max_tokens") if name in value}
+    return {**members, "messages": messages, **({"tools": functions} if functions else {})}
 
 
 def _messages(message: Fields) -> list[Json]:
-    """Return the messages of a chat that say the same: results of tools are messages of their own."""
+    """Return the equivalent messages of a chat; results of tools become separate messages."""
     content = message.get("content")
     if not isinstance(content, list):
         return [message]
@@ -62,7 +62,7 @@ def _call(block: Fields) -> Fields:
 
 
 def _is_own(tool: Json) -> bool:
-    """Tell whether the client runs a tool, and not the API."""
+    """Return whether the client runs a tool, rather than the API."""
     return isinstance(tool, dict) and "input_schema" in tool
 
 

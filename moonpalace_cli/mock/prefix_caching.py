@@ -23,13 +23,13 @@ class PrefixCaching:
     def cached_tokens(self, owner: str, model: str, messages: Sequence[dict[str, Json]], tools: Json) -> int:
         """Return the tokens that a prompt shares with an earlier one of the same key and model; remember it."""
         blocks = block_hashes(_canonical([owner, model, tools]), messages)
-        known = next((number for number, block in enumerate(blocks) if block not in self._blocks), len(blocks))
+        known_blocks = next((number for number, block in enumerate(blocks) if block not in self._blocks), len(blocks))
         for block in blocks:
             self._blocks[block] = None
             self._blocks.move_to_end(block)
         while len(self._blocks) > MAX_BLOCKS:
             self._blocks.popitem(last=False)
-        return known * BLOCK
+        return known_blocks * BLOCK
 
 
 def block_hashes(seed: str, messages: Sequence[dict[str, Json]]) -> list[bytes]:
@@ -47,11 +47,11 @@ def block_hashes(seed: str, messages: Sequence[dict[str, Json]]) -> list[bytes]:
         if attached:
             state.update(_canonical(message).encode())
         while tokens:
-            taken = min(BLOCK - filled, tokens)
-            state.update(text[position : position + taken * BYTES_PER_TOKEN])
-            position += taken * BYTES_PER_TOKEN
-            tokens -= taken
-            filled = (filled + taken) % BLOCK
+            used = min(BLOCK - filled, tokens)
+            state.update(text[position : position + used * BYTES_PER_TOKEN])
+            position += used * BYTES_PER_TOKEN
+            tokens -= used
+            filled = (filled + used) % BLOCK
             if not filled:
                 hashes.append(state.copy().digest())
     return hashes

@@ -14,12 +14,12 @@ NO_LOGPROBS: Fields = {"logprobs": []}
 
 
 def response_answer(request: ChatRequest, scenario: Scenario) -> Answer:
-    """Answer a request as the scenario says."""
+    """Answer a request by the scenario."""
     return event_answer(request, scenario, Shape(as_response, as_events, failure_answer, _error_event))
 
 
 def as_response(completion: Completion) -> Fields:
-    """Return the first choice of a completion as the response that the API answers without streaming."""
+    """Return the first choice of a completion as a response in the form of the API without streaming."""
     is_cut = completion.choices[0].finish_reason == "length"
     usage: Fields = {
         "input_tokens": completion.prompt_tokens,
@@ -85,7 +85,7 @@ def _texts(kind: str, place: Fields, part: Fields, text: str, cut: Cut) -> Itera
 
 
 def _response(completion: Completion) -> Fields:
-    """Return a response that has only begun."""
+    """Return a response at its beginning."""
     nothing: dict[str, Json] = dict.fromkeys(("error", "incomplete_details", "instructions", "usage"))
     return {
         "id": f"resp_{completion.id[-24:]}",

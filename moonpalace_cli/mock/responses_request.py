@@ -1,4 +1,4 @@
-"""Read a request to the responses endpoint as the chat request that asks the same."""
+"""Convert a request to the responses endpoint to the equivalent chat request."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ type Fields = dict[str, Json]
 
 TOKENS = "max_output_tokens"
 SEPARATOR = "."
-"""Between a namespace and the name of a tool of it: neither has one."""
+"""The separator between a namespace and the name of its tool; neither contains one."""
 
 
 def parse_response_request(body: bytes) -> ChatRequest:
@@ -18,24 +18,24 @@ def parse_response_request(body: bytes) -> ChatRequest:
 
 
 def as_chat(value: Fields) -> Fields:
-    """Return the body of a chat request with the same instructions, messages and tools."""
-    instructions, given = value.get("instructions"), value.get("input")
-    items: list[Json] = [{"role": "user", "content": given}] if isinstance(given, str) else []
-    if isinstance(given, list):
-        items = given
+    """Return the body of the equivalent chat request."""
+    instructions, content = value.get("instructions"), value.get("input")
+    items: list[Json] = [{"role": "user", "content": content}] if isinstance(content, str) else []
+    if isinstance(content, list):
+        items = content
     if not items:
         raise RejectedError(invalid("input must be a string, or a list with at least one item"))
     messages: list[Json] = [{"role": "system", "content": instructions}] if instructions else []
     messages += [message for item in items if (message := _message(item)) is not None]
     tools = value.get("tools")
     functions: list[Json] = [*_functions(tools if isinstance(tools, list) else [])]
-    told: Fields = {name: value[name] for name in ("model", "stream") if name in value}
+    members: Fields = {name: value[name] for name in ("model", "stream") if name in value}
     limit: Fields = {"max_tokens": value[TOKENS]} if value.get(TOKENS) is not None else {}
-    return {**told, **limit, "messages": messages, **({"tools": functions} if functions else {})}
+    return {**members, **limit, "messages": messages, **({"tools": functions} if functions else {})}
 
 
 def _message(item: Json) -> Json:
-    """Return the message of a chat that says the same as an input item; None for reasoning."""
+    """Return the chat message for an input item; None for reasoning."""
     if not isinstance(item, dict):
         return item
     kind = item.get("type", "message")
@@ -51,7 +51,7 @@ def _message(item: Json) -> Json:
 
 
 def _functions(tools: list[Json], space: str = "") -> Iterator[Fields]:
-    """Yield the tools that the client runs, and not the API; those of a namespace with its name before theirs."""
+    """Yield the tools that the client runs, rather than the API; tools of a namespace have its name as a prefix."""
     for tool in tools:
         if not isinstance(tool, dict):
             continue

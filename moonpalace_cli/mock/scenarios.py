@@ -20,7 +20,7 @@ _SENTENCE = re.compile(r".+?(?:\. |\Z)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Hold every pause of the mock, in seconds."""
+    """Every pause of the mock, in seconds."""
 
     loop: float = 0.005  # between the events of a model that loops: slow enough to be interrupted
     slow: float = 0.3  # between the events of mock-slow
@@ -31,10 +31,10 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Define how an answer travels; `pause` (between events) and the two waits are seconds, `stop_after` counts events.
+    """How an answer is sent; `pause` (between events) and the two waits are seconds, `stop_after` counts events.
 
     An ending other than clean comes after `stop_after` events, or in the middle of a JSON body; `mute` ends the
-    connection before the first byte. `until_close` leaves the end of the connection as the only end of the body.
+    connection before the first byte. With `until_close` only the end of the connection marks the end of the body.
     """
 
     ending: Ending = "clean"
@@ -50,13 +50,13 @@ PROMPT = Delivery()
 
 
 def unchanged[T](value: T) -> T:
-    """Return the value."""
+    """Return the value unchanged."""
     return value
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Describe how the mock behaves under one model name; `budget` is in tokens, for requests that name none.
+    """The behaviour of the mock for one model name; `budget` is in tokens, for requests without a limit.
 
     `interleaved` lets the pieces of parallel tool calls alternate. `breaks_off` is the failure that ends a stream after
     two events. `headers` are added to those of an answer, and `edit_chunks` and `edit_answer` change its JSON.
@@ -77,7 +77,7 @@ class Scenario:
 
 
 def scenarios(times: Times, events: int | None = None) -> Mapping[str, Scenario]:
-    """Return all scenarios by model name; `events` replaces the number of events of those that repeat or count."""
+    """Return all scenarios by model name; `events` replaces the number of events in scenarios that repeat or count."""
     return _answering(times, events) | _breaking(times) | _failing()
 
 
@@ -163,7 +163,7 @@ def _failing() -> dict[str, Scenario]:
 
 
 def by_sentence(text: str) -> list[str]:
-    """Cut a text behind each sentence."""
+    """Split a text after each sentence."""
     return _SENTENCE.findall(text)
 
 

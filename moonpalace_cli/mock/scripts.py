@@ -21,75 +21,75 @@ THOUGHTS = (
 LOOP = "The moon rises over the palace and the rabbit begins to grind again. "
 NO_FAULT = "nothing that the record shows"
 FINDING = re.compile(r'^- evidence ("(?:[^"\\]|\\.)*"), advice ("(?:[^"\\]|\\.)*")$', re.MULTILINE)
-"""What the rules found, as `moonpalace_cli/explaining/digest.py` writes it."""
+"""A finding of the rules, as written by `moonpalace_cli/explaining/digest.py`."""
 ORDER = re.compile(r"([\w-]+) *(?=\{)")
-"""The name of a tool, before its arguments."""
-REASONING_BUDGET = 48  # tokens, when the request names no limit
+"""The name of a tool, followed by its arguments."""
+REASONING_BUDGET = 48  # tokens, if the request has no limit
 LENGTH_BUDGET = 16
 MAX_TOKENS = 32_768  # tokens that a script writes however much the request allows
 SCHEMA_DEPTH = 8  # a schema may contain itself
 
 
 def echo(request: ChatRequest) -> list[Choice]:
-    """Answer with the last user message, or with a tool's result when that came last."""
-    text = request.asked if request.tool_result is None else request.tool_result
+    """Answer with the last user message, or with a tool's result if that comes last."""
+    text = request.question if request.tool_result is None else request.tool_result
     return [said(text if index == 0 else f"{text} ({index + 1})") for index in range(request.n)]
 
 
 def story(request: ChatRequest) -> list[Choice]:
-    """Tell the same story to everybody."""
+    """Tell the same story every time."""
     return [said(STORY)] * request.n
 
 
 def helper(request: ChatRequest) -> list[Choice]:
-    """Explain a record of `mpal explain` by the first finding in it."""
-    found = FINDING.search(request.asked)
-    evidence, advice = (json.loads(text) for text in found.groups()) if found else (NO_FAULT, "nothing.")
+    """Explain a record of `mpal explain` by its first finding."""
+    match = FINDING.search(request.question)
+    evidence, advice = (json.loads(text) for text in match.groups()) if match else (NO_FAULT, "nothing.")
     return [said(f"What went wrong: {evidence}.\nWhat to change: {advice}")] * request.n
 
 
 def reasoning(request: ChatRequest) -> list[Choice]:
-    """Think aloud, then answer with the last user message."""
+    """Reason, then answer with the last user message."""
     return [Choice(Message(choice.message.content, THOUGHTS)) for choice in echo(request)]
 
 
 def length(request: ChatRequest) -> list[Choice]:
-    """Tell a story that is always longer than the budget."""
+    """Tell a story that is longer than any budget."""
     budget = min(request.budget or LENGTH_BUDGET, MAX_TOKENS)
     return [said(STORY * (1 + 4 * budget // len(STORY)), "length")] * request.n
 
 
 def endless_reasoning(request: ChatRequest) -> list[Choice]:
-    """Think until the budget is used up and say nothing."""
+    """Reason until the budget is used up, without any answer."""
     budget = min(request.budget or REASONING_BUDGET, MAX_TOKENS)
     return [Choice(Message("", THOUGHTS * (1 + 4 * budget // len(THOUGHTS))), "length")] * request.n
 
 
 def one_tool(request: ChatRequest) -> list[Choice]:
-    """Call the first tool offered; echo when there is none or when its result is there."""
+    """Call the first tool; echo if there is none or its result is there."""
     return _calling(request, request.tools[:1])
 
 
 def every_tool(request: ChatRequest) -> list[Choice]:
-    """Call every tool offered, the only one twice."""
+    """Call every tool; call the only one twice."""
     return _calling(request, request.tools if len(request.tools) > 1 else request.tools * 2)
 
 
 def named_tool(request: ChatRequest) -> list[Choice]:
-    """Call the tool that the last user message names, with the JSON behind its name; echo where it names none.
+    """Call the tool named in the last user message with the JSON after its name; echo without a name.
 
     Clients put the name of a server before that of its tool: `search_calls` also names `moonpalace_search_calls`.
     """
-    for found in ORDER.finditer(request.asked):
-        named = [tool for tool in request.tools if re.fullmatch(rf"(.*[._])?{re.escape(found[1])}", tool.name)]
-        arguments = json_object(request.asked, found.end())
+    for match in ORDER.finditer(request.question):
+        named = [tool for tool in request.tools if re.fullmatch(rf"(.*[._])?{re.escape(match[1])}", tool.name)]
+        arguments = json_object(request.question, match.end())
         if named and arguments is not None and request.tool_result is None:
             return [Choice(Message("", tool_calls=(tool_call(named[0], 0, arguments),)), "tool_calls")] * request.n
     return echo(request)
 
 
 def json_object(text: str, place: int) -> dict[str, Json] | None:
-    """Return the JSON object at a place of a text, None if there is none."""
+    """Return the JSON object at a position in a text; None if there is none."""
     try:
         value, _ = json.JSONDecoder().raw_decode(text, place)
     except (ValueError, RecursionError):
@@ -98,7 +98,7 @@ def json_object(text: str, place: int) -> dict[str, Json] | None:
 
 
 def repeated(events: int) -> Script:
-    """Return a script that says the same sentence `events` times."""
+    """Return a script that repeats the same sentence `events` times."""
     return lambda request: [said(LOOP * events, "length")] * request.n
 
 
@@ -108,10 +108,10 @@ def numbered(events: int) -> Script:
 
 
 def example(name: str, schema: dict[str, Json], depth: int = 0) -> Json:
-    """Invent a value that fits a JSON schema, named after the property it stands for."""
-    for given in ("const", "default"):
-        if given in schema:
-            return schema[given]
+    """Return a value that fits a JSON schema, named after its property."""
+    for keyword in ("const", "default"):
+        if keyword in schema:
+            return schema[keyword]
     for listed in ("enum", "examples"):
         values = schema.get(listed)
         if isinstance(values, list) and values:
@@ -142,7 +142,7 @@ def _example_of_type(name: str, schema: dict[str, Json], depth: int) -> Json:
 
 
 def said(text: str, finish_reason: FinishReason = "stop") -> Choice:
-    """Return an answer that consists of a text."""
+    """Return a choice that consists of a text."""
     return Choice(Message(text), finish_reason)
 
 

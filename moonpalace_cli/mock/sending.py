@@ -28,7 +28,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, no time to send 
 
 
 class Sending:
-    """Send an answer; `sent_events` and `cut_off` say how far it came.
+    """Send an answer; `sent_events` and `cut_off` describe how far it got.
 
     `recorded` is called once, before the last bytes are sent or when nothing more can be.
     """
@@ -56,7 +56,7 @@ class Sending:
         return self._framing == "length" and delivery.ending == "clean" and not delivery.before_headers
 
     def send_at_once(self) -> None:
-        """Send a simple answer."""
+        """Send a simple answer in one write."""
         self._record()
         self._connection.write(self._head() + self._body())
         self._connection.finish()
@@ -77,7 +77,7 @@ class Sending:
             self.client_left()
 
     def client_left(self) -> None:
-        """Take note that the client closed the connection."""
+        """Note that the client closed the connection."""
         self.cut_off = self.cut_off or not self._ended
         self._record()
 
@@ -98,7 +98,7 @@ class Sending:
         delivery = self.answer.delivery
         for number, piece in enumerate(stream):
             if number:
-                # A pause of 0 still lets other connections, and the news that this one is closed, have their turn.
+                # Even a pause of 0 gives way to other connections, and to the notice that this one is closed.
                 await asyncio.sleep(delivery.pause)
             self.sent_events = piece.events
             if piece.events == self.answer.total_events and delivery.ending == "clean":
@@ -128,7 +128,7 @@ class Sending:
             self._connection.finish()
             return
         if isinstance(self._stream.socket, ssl.SSLSocket):
-            # Says that the body is complete; it raises because it does not wait for the client's farewell.
+            # Marks the body as complete; it raises because it does not wait for the client to close.
             with contextlib.suppress(OSError):
                 self._stream.socket.unwrap()
         self._close()
@@ -139,7 +139,7 @@ class Sending:
 
     def _framed(self, data: bytes) -> bytes:
         if self._framing == "chunked":
-            # Compression may have nothing to say yet, and an empty chunk would end the body.
+            # Compression may have no output yet, and an empty chunk would end the body.
             return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         return data
 

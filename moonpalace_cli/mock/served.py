@@ -9,10 +9,10 @@ from typing import overload, override
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Describe a call that ended; `cut_off` says that the client left before it had been sent everything.
+    """A finished call; `cut_off` means that the client left before it got everything.
 
-    The events are those of a stream, `[DONE]` among them; other answers have none. Header names compare without regard
-    to case. A call of mock-cut and the like ends when the mock breaks off, which is no `cut_off`.
+    The events are those of a stream, including `[DONE]`; other answers have none. Header names are case-insensitive. A
+    call of mock-cut or a similar model ends when the mock breaks off, which does not set `cut_off`.
     """
 
     method: str
@@ -28,7 +28,7 @@ class Served:
 
 
 class ServedLog(Sequence[Served]):
-    """Keep the last `keep` calls in the order in which they ended; any thread may read it.
+    """The last `keep` calls in the order in which they ended; thread-safe for readers.
 
     A call is in the log before its last bytes are sent, so a client that has read its answer finds its call.
     """
@@ -38,7 +38,7 @@ class ServedLog(Sequence[Served]):
         self._changed = Condition()
 
     def append(self, served: Served) -> None:
-        """Add a call that has ended."""
+        """Add a finished call."""
         with self._changed:
             self._calls.append(served)
             self._changed.notify_all()

@@ -25,7 +25,7 @@ from moonpalace_cli.mock.sending import Sending
 from moonpalace_cli.mock.served import Served, ServedLog
 from moonpalace_cli.mock.websocket import ResponsesSocket, asks_for_websocket
 
-MAX_BODY_SIZE = 128 << 20  # bytes; the API takes 100 MB
+MAX_BODY_SIZE = 128 << 20  # bytes; the API's limit is 100 MB
 ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 read, not bound to
 _STOP_TIMEOUT = 5.0  # seconds
 
@@ -33,11 +33,11 @@ _logger = logging.getLogger(__name__)
 
 
 class MockServer:
-    """Serve the mock until `stop`, or for the length of a `with` block.
+    """Serve the mock until `stop`, or within a `with` block.
 
-    `port` 0 takes a free one, which `port` tells after the start; `times` are the pauses of the scenarios; without
-    `caching` there is no /v1/caching, and `clock` (seconds since 1970) says when a context cache expires; `log` keeps
-    the last `keep` calls; `on_served` is called in the server's thread for each call that has ended.
+    With `port` 0 a free one is chosen, which `port` returns after the start; `times` are the pauses of the scenarios;
+    without `caching` /v1/caching does not exist, and `clock` (seconds since 1970) determines when a context cache
+    expires; `log` keeps the last `keep` calls; `on_served` is called in the server's thread for each finished call.
     """
 
     api = Api
@@ -77,7 +77,7 @@ class MockServer:
         return self._certificate.ca_file if self._certificate else ""
 
     def start(self) -> Self:
-        """Listen, and return once calls are answered; raise `MoonPalaceError` when the address cannot be used."""
+        """Listen, and return once calls are answered; raise `MoonPalaceError` if the address cannot be used."""
         try:
             sockets = listening(self.host, self.port)
         except (OSError, UnicodeError) as error:
@@ -94,7 +94,7 @@ class MockServer:
         return self
 
     def stop(self) -> None:
-        """Close all connections and stop listening; calling it again does nothing."""
+        """Close all connections and stop listening; idempotent."""
         thread, self._thread = self._thread, None
         running, self._running = self._running, None
         if thread is None or running is None:
@@ -153,11 +153,11 @@ class MockServer:
             return
         task = self._start(sending.send())
 
-        def left() -> None:
+        def is_idle() -> None:
             sending.client_left()
             task.cancel()
 
-        connection.set_close_callback(left)
+        connection.set_close_callback(is_idle)
 
     def _serve_websocket(self, request: HTTPServerRequest, connection: HTTP1Connection, call: Call) -> None:
         def answer(body: bytes) -> Answer:

@@ -23,7 +23,7 @@ from moonpalace_cli.mock.scenarios import Scenario
 from moonpalace_cli.mock.spelling import DONE
 
 DIMENSIONS = 8
-"""Numbers in an embedding: enough to look like one."""
+"""The length of an embedding: enough to look like one."""
 
 
 def parse_completion_request(body: bytes) -> ChatRequest:
@@ -33,12 +33,12 @@ def parse_completion_request(body: bytes) -> ChatRequest:
     texts = prompt if isinstance(prompt, list) else [prompt]
     if not texts or not all(isinstance(text, str) for text in texts):
         raise RejectedError(invalid("prompt must be a string, or a list of strings"))
-    told = {name: member for name, member in value.items() if name != "prompt"}
-    return chat_request({**told, "messages": [{"role": "user", "content": text} for text in texts]})
+    members = {name: member for name, member in value.items() if name != "prompt"}
+    return chat_request({**members, "messages": [{"role": "user", "content": text} for text in texts]})
 
 
 def completion_answer(request: ChatRequest, scenario: Scenario) -> Answer:
-    """Answer with the texts that a chat completion would have as contents."""
+    """Answer with the contents of a chat completion as texts."""
     failure = scenario.failure or (None if request.stream else scenario.breaks_off)
     if failure is not None:
         return failure_answer(request.digest, failure)
@@ -58,10 +58,10 @@ def completion_answer(request: ChatRequest, scenario: Scenario) -> Answer:
 
 
 def embeddings_answer(digest: str, body: bytes) -> Answer:
-    """Answer a request for embeddings with numbers that are always the same for a text."""
+    """Answer a request for embeddings with numbers that only depend on the text."""
     value = parse_object(body)
-    model, given = parse_text(value, "model", "mock-embedding"), value.get("input")
-    texts = given if isinstance(given, list) and given and not isinstance(given[0], int) else [given]
+    model, content = parse_text(value, "model", "mock-embedding"), value.get("input")
+    texts = content if isinstance(content, list) and content and not isinstance(content[0], int) else [content]
     if None in texts or [] in texts:
         raise RejectedError(invalid("input must be a string, or a list of strings"))
     encode = _in_base64 if value.get("encoding_format") == "base64" else _as_list
@@ -78,7 +78,7 @@ def _streaming(request: ChatRequest, scenario: Scenario) -> Streaming:
 
 
 def _as_text(completion: Completion, chunk: Fields) -> Fields:
-    """Return a completion, or a chunk of one, with texts instead of messages."""
+    """Return a completion, or a chunk of one, with texts in place of messages."""
     rows = chunk["choices"]
     return {
         "id": completion.id.replace("chatcmpl-", "cmpl-"),
@@ -91,8 +91,8 @@ def _as_text(completion: Completion, chunk: Fields) -> Fields:
 
 
 def _row(row: Fields) -> Fields:
-    said = row.get("delta") or row.get("message")
-    text = said.get("content", "") if isinstance(said, dict) else ""
+    message = row.get("delta") or row.get("message")
+    text = message.get("content", "") if isinstance(message, dict) else ""
     return {"index": row["index"], "text": text, "logprobs": None, "finish_reason": row["finish_reason"]} | (
         {"usage": row["usage"]} if "usage" in row else {}
     )

@@ -1,7 +1,7 @@
 """The WebSocket form of the responses endpoint: each `response.create` is answered with events, one call after another.
 
-The answers are those of `POST /v1/responses`. `stream_id` comes back with each event; calls with different ones are
-answered one after another too.
+The answers are those of `POST /v1/responses`. Each event repeats the `stream_id` of its call; calls with different ones
+are also answered one after another.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ type Fields = dict[str, Json]
 
 
 def asks_for_websocket(request: HTTPServerRequest) -> bool:
-    """Tell whether a request asks to change to a WebSocket."""
+    """Return whether a request asks to switch to a WebSocket."""
     is_upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
     return is_upgrade and request.method == "GET" and request.path == PATH
 
 
 class ResponsesSocket:
-    """One connection; `answer` gives the answer to the body of a request."""
+    """One connection; `answer` returns the answer to the body of a request."""
 
     def __init__(self, request: HTTPServerRequest, stream: IOStream, answer: Callable[[bytes], Answer]) -> None:
         self._stream = stream
@@ -45,7 +45,7 @@ class ResponsesSocket:
         """Serve the connection until one side closes it."""
         answering = asyncio.create_task(self._answer_all())
         try:
-            self._stream.set_nodelay(True)  # events are small, and must not wait for one another
+            self._stream.set_nodelay(True)  # events are small and must not be delayed by Nagle's algorithm
             list(self._socket.events())
             await self._stream.write(self._socket.send(AcceptConnection(extensions=[PerMessageDeflate()])))
             await self._read()
@@ -74,18 +74,18 @@ class ResponsesSocket:
         while True:
             message = await self._asked.get()
             try:
-                asked = json.loads(message or "")
+                body = json.loads(message or "")
             except ValueError:
-                asked = None
-            if isinstance(asked, dict) and asked.pop("type", "") == "response.create":
-                await self._answer_one(asked)
+                body = None
+            if isinstance(body, dict) and body.pop("type", "") == "response.create":
+                await self._answer_one(body)
             else:
                 error: Fields = {"type": "invalid_request_error", "message": "only response.create is understood"}
                 await self._say({"type": "error", "status": 400, "error": error}, None)
 
-    async def _answer_one(self, asked: Fields) -> None:
-        lane = asked.pop("stream_id", None)
-        answer = self._answer(json.dumps({**asked, "stream": True}).encode())
+    async def _answer_one(self, body: Fields) -> None:
+        lane = body.pop("stream_id", None)
+        answer = self._answer(json.dumps({**body, "stream": True}).encode())
         if answer.stream is None:
             failure = json.loads(answer.body)
             await self._say({"type": "error", "status": answer.status, "error": failure.get("error")}, lane)
@@ -100,5 +100,5 @@ class ResponsesSocket:
                 return
 
     async def _say(self, event: Fields, lane: Json) -> None:
-        told = event if lane is None else {**event, "stream_id": lane}
-        await self._stream.write(self._socket.send(TextMessage(json.dumps(told, ensure_ascii=False))))
+        labelled = event if lane is None else {**event, "stream_id": lane}
+        await self._stream.write(self._socket.send(TextMessage(json.dumps(labelled, ensure_ascii=False))))

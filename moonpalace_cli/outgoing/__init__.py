@@ -1,1 +1,1 @@
-"""Requests to other servers: HTTP over verified TLS, by way of the proxy that the environment names."""
+"""Requests to other servers: HTTP over verified TLS, through the proxy from the environment."""

@@ -1,7 +1,7 @@
-"""An HTTP client for single requests that tells whether the server may have read a request that got no answer.
+"""An HTTP client for single requests which tells whether an unanswered request may have been processed.
 
-It verifies certificates, and follows no redirects, as they would carry credentials to another host. Messages of its
-errors name the host alone: paths and queries may hold tokens.
+It verifies certificates, and follows no redirects, which would send credentials to another host. Its error messages
+name only the host: paths and queries may contain tokens.
 """
 
 import base64
@@ -27,14 +27,14 @@ CONNECT_TIMEOUT = 15.0
 TIMEOUT = 30.0
 """Seconds from the beginning of a request to the end of its answer."""
 MAX_ANSWER_SIZE = 4_000_000
-"""Bytes of an answer that are read."""
+"""Maximum bytes of an answer that are read."""
 AGENT = f"moonpalace/{__version__}"
 FAILURES = (OSError, HTTPException, ValueError)
-"""What the HTTP client of Python raises."""
+"""The exceptions of Python's HTTP client."""
 
 
 class NotSentError(MoonPalaceError):
-    """Raised if the server cannot have acted on the request, as it did not get all of it."""
+    """Raised if the server cannot have processed the request, because it did not receive all of it."""
 
 
 class UntrustedError(NotSentError):
@@ -42,14 +42,14 @@ class UntrustedError(NotSentError):
 
 
 class NoAnswerError(MoonPalaceError):
-    """Raised if the server may have acted on the request, but its answer did not come, or not all of it."""
+    """Raised if the server may have processed the request, but its answer did not arrive completely."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How a server is reached: by way of `proxy`, which messages call `named`, and trusting the authorities in `ca`.
+    """How to reach a server: through `proxy`, called `named` in messages, trusting the authorities in the file `ca`.
 
-    Without a file `ca` these are the authorities of this system.
+    Without `ca` these are the authorities of this system.
     """
 
     proxy: str | None = field(default=None, repr=False)
@@ -58,11 +58,11 @@ class Route:
 
     @classmethod
     def by_environment(cls, url: str) -> Self:
-        """Return the route to the server of a URL that the standard variables name; raise NotSentError."""
+        """Return the route to the server of a URL according to the standard variables; raise NotSentError."""
         parts = urlsplit(url)
-        if (found := environment_proxy(f"{parts.scheme}://{parts.netloc}", os.environ)) is None:
+        if (configured := environment_proxy(f"{parts.scheme}://{parts.netloc}", os.environ)) is None:
             return cls()
-        variable, proxy = found
+        variable, proxy = configured
         try:
             return cls(kinds.PROXY.parse(proxy), f"the proxy in {variable}")
         except ValueError:
@@ -70,7 +70,7 @@ class Route:
 
     @property
     def credentials(self) -> dict[str, str]:
-        """Return the header for a proxy that wants a password."""
+        """Return the header for a proxy that requires a password."""
         proxy = urlsplit(self.proxy or "")
         if proxy.username is None:
             return {}
@@ -89,12 +89,12 @@ class Request:
 
     @property
     def host(self) -> str:
-        """Return the host, which messages name."""
+        """The host, for messages."""
         return urlsplit(self.url).hostname or "?"
 
     @property
     def is_tls(self) -> bool:
-        """Tell whether the server speaks TLS."""
+        """Return whether the server uses TLS."""
         return urlsplit(self.url).scheme == "https"
 
 
@@ -110,7 +110,7 @@ class Response:
 def send(request: Request, *, timeout: float = TIMEOUT) -> Response:
     """Send a request and return the answer; raise NotSentError or NoAnswerError.
 
-    The standard variables name the proxy. After `timeout` seconds the connection is closed.
+    The standard variables determine the proxy. After `timeout` seconds the connection is closed.
     """
     with opened(request, Route.by_environment(request.url), timeout=timeout) as answer:
         return Response(answer.status, answer.headers, answer.read(MAX_ANSWER_SIZE))
@@ -120,12 +120,12 @@ def send(request: Request, *, timeout: float = TIMEOUT) -> Response:
 def opened(
     request: Request, route: Route, *, timeout: float = threading.TIMEOUT_MAX, idle_timeout: float = TIMEOUT
 ) -> Iterator[HTTPResponse]:
-    """Yield the answer to a request as soon as its headers are there; raise NotSentError or NoAnswerError.
+    """Yield the answer to a request once its headers have arrived; raise NotSentError or NoAnswerError.
 
-    If nothing comes for `idle_timeout` seconds, or after `timeout` in all, the connection is closed.
+    If nothing arrives for `idle_timeout` seconds, or after `timeout` seconds in total, the connection is closed.
     """
     connection = connected(request, route)
-    sock = connection.sock  # the connection forgets it when an answer has begun
+    sock = connection.sock  # the connection drops its reference when an answer has begun
     sock.settimeout(idle_timeout)
     is_late = threading.Event()
 
@@ -140,7 +140,7 @@ def opened(
     try:
         with answered(connection, request, route) as answer:
             yield answer
-        if is_late.is_set():  # without a length, that is the end of an answer
+        if is_late.is_set():  # without a length, this is the end of an answer
             raise TimeoutError
     except FAILURES as error:
         why = f"its answer took longer than {timeout:g} s" if is_late.is_set() else unfinished(error, idle_timeout)
@@ -151,7 +151,7 @@ def opened(
 
 
 def answered(connection: HTTPConnection, request: Request, route: Route) -> HTTPResponse:
-    """Send the request and return the beginning of its answer; raise NotSentError if it could not be sent whole."""
+    """Send the request and return the beginning of its answer; raise NotSentError if not all of it was sent."""
     try:
         connection.request(request.method, target(request, route), request.body, headers(request, route))
     except FAILURES as error:
@@ -167,7 +167,7 @@ def connected(request: Request, route: Route) -> HTTPConnection:
     """Return a connection to the server, or to its proxy; raise NotSentError."""
     if (route.proxy or "").startswith("https:"):
         raise NotSentError(f"cannot use {route.named}: its own address is https://, and must be http://")
-    connection = made(request, route)
+    connection = new_connection(request, route)
     try:
         connection.connect()
     except FAILURES as error:
@@ -178,8 +178,8 @@ def connected(request: Request, route: Route) -> HTTPConnection:
     return connection
 
 
-def made(request: Request, route: Route) -> HTTPConnection:
-    """Return a connection, not yet open; through a proxy for https it is a tunnel."""
+def new_connection(request: Request, route: Route) -> HTTPConnection:
+    """Return a connection that is not yet open; for https through a proxy it is a tunnel."""
     far = urlsplit(request.url)
     near = urlsplit(route.proxy or request.url)
     host, port = near.hostname or "", near.port or (443 if near.scheme == "https" else 80)
@@ -192,7 +192,7 @@ def made(request: Request, route: Route) -> HTTPConnection:
 
 
 def target(request: Request, route: Route) -> str:
-    """Return what the request line names: the path, or the whole URL for a proxy."""
+    """Return the target of the request line: the path, or for a proxy the whole URL."""
     if route.proxy and not request.is_tls:
         return request.url
     parts = urlsplit(request.url)
@@ -207,7 +207,7 @@ def headers(request: Request, route: Route) -> dict[str, str]:
 
 
 def overridden(headers: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
-    """Return both headers; of those with the same name only the others."""
+    """Return both headers; of headers with the same name, only those of `others`."""
     names = {name.lower() for name in others}
     return {name: value for name, value in headers.items() if name.lower() not in names} | dict(others)
 
@@ -224,7 +224,7 @@ def tls(ca: str | None = None) -> ssl.SSLContext:
 
 
 def unfinished(error: Exception, idle_timeout: float) -> str:
-    """Return why the answer to a request did not come, or not all of it."""
+    """Return why the answer to a request did not arrive completely."""
     if isinstance(error, TimeoutError):
         return f"nothing came for {idle_timeout:g} s"
     if isinstance(error, IncompleteRead | ConnectionResetError | BrokenPipeError):
@@ -233,7 +233,7 @@ def unfinished(error: Exception, idle_timeout: float) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Return why a connection failed, in one line without the request's words."""
+    """Return why a connection failed, in one line and without parts of the request."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({error.verify_message})"
     if isinstance(error, TimeoutError):

@@ -26,8 +26,8 @@ LEVELS = {logging.WARNING: "warning", logging.ERROR: "bad", logging.CRITICAL: "b
 class ConsoleLog(QueueHandler):
     """Print in a separate thread: a stopped terminal or a full pipe must not block calls or rows.
 
-    If `CAPACITY` messages are waiting, new ones are dropped and counted. With `as_json` a message that brings no times
-    of its own is one JSON object on one line, as the calls of `--log json` are.
+    If `CAPACITY` messages are waiting, new ones are dropped and counted. With `as_json`, a message without times is
+    printed as a JSON object on one line, like the calls of `--log json`.
     """
 
     def __init__(self, stream: TextIO, *, as_json: bool = False) -> None:
@@ -73,7 +73,7 @@ class ConsoleLog(QueueHandler):
         lines = record.getMessage().split("\n")
         styles = getattr(record, "styles", [LEVELS.get(record.levelno, "plain")] * len(lines))
         start = "" if has_own_times else f"{prefix(record.created)} "
-        if not "".join(lines).isprintable():  # one look at all of them, as the calls of a batch have hundreds
+        if not "".join(lines).isprintable():  # check all of them at once: the calls of a batch have hundreds of lines
             lines = [printable(line) for line in lines]
         if self.colour:
             lines = [self._styled(line, style) for line, style in zip(lines, styles, strict=False)]
@@ -97,8 +97,8 @@ def notice(text: str) -> logging.LogRecord:
 def json_line(record: logging.LogRecord) -> str:
     """Return a message as a JSON object on one line."""
     at = datetime.fromtimestamp(record.created, UTC).astimezone().isoformat(timespec="milliseconds")
-    told = {"time": at, "level": record.levelname.lower(), "message": record.getMessage()}
-    return printable(json.dumps(told, ensure_ascii=False)) + "\n"
+    fields = {"time": at, "level": record.levelname.lower(), "message": record.getMessage()}
+    return printable(json.dumps(fields, ensure_ascii=False)) + "\n"
 
 
 def install(settings: Settings) -> ConsoleLog:

@@ -12,5 +12,5 @@ def cannot_listen(settings: Settings, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"{place} is in use: give another with --port, or 0 for any free one"
     # Errors of name resolution have their own numbers, below 0.
-    known = error.errno is not None and error.errno > 0
-    return f"cannot listen on {place}: {os.strerror(error.errno) if known and error.errno else error}"
+    is_system_error = error.errno is not None and error.errno > 0
+    return f"cannot listen on {place}: {os.strerror(error.errno) if is_system_error and error.errno else error}"

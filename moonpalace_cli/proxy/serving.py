@@ -130,7 +130,7 @@ async def run_web(settings: Settings, console: logging.Handler, web_port: int) -
     master.addons.remove(master.addons.get("errorcheck"))
     master.addons.add(StartupCheck(settings, console), *make_addons(settings))
     master.options.update(web_port=web_port, web_open_browser=sys.stderr.isatty())
-    logging.getLogger("mitmproxy.tools.web").setLevel(logging.INFO)  # says where the page is, with its token
+    logging.getLogger("mitmproxy.tools.web").setLevel(logging.INFO)  # prints the page's address, with its token
     await run_master(master)
 
 
@@ -141,7 +141,7 @@ async def run_master(master: Master) -> None:
     """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        if sys.platform == "win32":  # whose event loops take no handlers
+        if sys.platform == "win32":  # Windows, whose event loops have no signal handlers
             signal.signal(number, lambda *_: master.shutdown())
         else:
             loop.add_signal_handler(number, master.shutdown)
@@ -155,14 +155,14 @@ async def run_master(master: Master) -> None:
 
 
 def ignore_cancellations(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    """Log what goes wrong while the loop ends, but not that calls under way were cancelled, as older Pythons would."""
+    """Log exceptions while the loop ends, except for cancelled calls, which older Pythons would log."""
     if not isinstance(context.get("exception"), asyncio.CancelledError):
         loop.default_exception_handler(context)
 
 
 def mitmproxy_settings(settings: Settings) -> options.Options:
-    """Return mitmproxy's options with the address set, and no socket: the addons open it when they are ready."""
-    make_home(settings.home)  # before mitmproxy makes it, readable for everybody, to put its certificates in
+    """Return mitmproxy's options with the address but without a socket: the addons open it when they are ready."""
+    make_home(settings.home)  # before mitmproxy makes it, readable for everybody, for its certificates
     mode = server_mode(settings)
     listen_on_tcp_only(mode)
     opts = options.Options()

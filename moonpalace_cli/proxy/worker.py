@@ -65,9 +65,9 @@ def main() -> int:
     return 0
 
 
-def say(what: dict[str, str]) -> None:
+def say(message: dict[str, str]) -> None:
     """Report to the parent process."""
-    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 
 

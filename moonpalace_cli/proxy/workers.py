@@ -141,18 +141,18 @@ class Workers:
         if self._stopping.is_set():
             process.terminate()
         line = await process.stdout.readline()
-        told = (
+        reported = (
             WorkerReport(**json.loads(line))
             if line.strip()
             else WorkerReport(error=f"a worker ended with {ending(await process.wait())}")
         )
-        if told.url is None:
-            raise MoonPalaceError(str(told.error))
+        if reported.url is None:
+            raise MoonPalaceError(str(reported.error))
         self._ready.add(number)
-        return told.url
+        return reported.url
 
     def _settings_of(self, number: int) -> Settings:
-        """Return the settings of a worker: the console runs beside this process, the rules beside the first worker."""
+        """Return the settings of a worker: the console belongs to this process, the rules to the first worker."""
         return replace(self.settings, console=False, rules=self.settings.rules if number == 0 else ())
 
     async def _keep(self, number: int) -> None:
@@ -185,5 +185,5 @@ class Workers:
 
 
 def ending(code: int) -> str:
-    """Return how a process ended, in words."""
+    """Describe how a process ended."""
     return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"

@@ -1,4 +1,4 @@
-"""Send reports of calls that a user has chosen, once each."""
+"""Send reports of calls that a user has chosen, each once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A report of a call that can be sent; `said` is what to tell instead if it was sent before, or may have been.
+    """A report that can be sent; `state_text` is a description instead if it was sent before, or may have been.
 
     `delivery` is that of an earlier attempt, or of a rule.
     """
@@ -36,17 +36,17 @@ class Prepared:
     exchange: Exchange
     message: Message | None = field(default=None, repr=False)
     delivery: Delivery | None = None
-    said: str = ""
+    state_text: str = ""
 
     @property
     def has_failed(self) -> bool:
-        """Tell whether it is not known to have arrived."""
+        """Return whether it is not known to have arrived."""
         return self.delivery is None or self.delivery.state is not DeliveryState.SENT
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Sends reports of calls to the destination `name`; with `again` also those that went there before."""
+    """Send reports of calls to the destination `name`; with `again` even those that were sent there before."""
 
     engine: Engine
     name: str
@@ -56,7 +56,7 @@ class Sender:
     again: bool = False
 
     def prepared(self, ids: Sequence[int], *, asks: bool) -> Iterator[Prepared]:
-        """Yield the reports of calls; with `asks` the receiver is asked about those whose fate is not known."""
+        """Yield the reports of calls; with `asks` the receiver is asked about doubtful ones."""
         for exchange in selection.in_order(self.engine, ids):
             with self.engine.connect() as connection:
                 earlier = deliveries.latest(connection, exchange.id, self.name)
@@ -69,7 +69,7 @@ class Sender:
                 yield Prepared(exchange, None, earlier, story(earlier))
 
     def _found_out(self, delivery: Delivery) -> Delivery:
-        """Return a report as it is after its receiver was asked, if it may be asked."""
+        """Return a report after asking its receiver about it, if that is possible."""
         with self.engine.connect() as connection:
             is_abandoned = deliveries.is_abandoned(connection, delivery)
             age = deliveries.age(connection, delivery)
@@ -90,17 +90,17 @@ class Sender:
 
 
 def about(delivery: Delivery) -> str:
-    """Return the words for a report: its call, or its number and rule."""
+    """Return the name of a report in messages: its call, or its number and rule."""
     return f"call {delivery.exchange_id}" if delivery.rule is None else f"report {delivery.id} of rule {delivery.rule}"
 
 
 def doubtful(delivery: Delivery) -> str:
-    """Return that it is not known whether a report has arrived."""
+    """Return a message that a report may have arrived."""
     return f"{about(delivery)}: whether {delivery.destination} has the report is in doubt ({delivery.reason})"
 
 
 def story(delivery: Delivery) -> str:
-    """Return the state of a report, and what can be done."""
+    """Describe the state of a report, and the possible next steps."""
     when = local_time(datetime.fromtimestamp(delivery.changed_at / 1e6, UTC))
     match delivery.state:
         case DeliveryState.SENDING:
@@ -123,7 +123,7 @@ def command(delivery: Delivery) -> str:
 
 
 def retried(engine: Engine, number: int) -> Delivery:
-    """Return a report that may be sent again; raise MoonPalaceError for others."""
+    """Return a report that may be sent again; raise MoonPalaceError for any other."""
     with engine.connect() as connection:
         delivery = deliveries.numbered(connection, number)
         if delivery is None:
@@ -135,7 +135,7 @@ def retried(engine: Engine, number: int) -> Delivery:
 
 
 def reopened(engine: Engine, delivery: Delivery) -> Delivery:
-    """Record that a report is to be sent again."""
+    """Make a report pending again."""
     deliveries.settle(engine, delivery, DeliveryState.PENDING, reason=delivery.reason)
     with engine.connect() as connection:
         return deliveries.numbered(connection, delivery.id) or delivery

@@ -1,4 +1,4 @@
-"""Send a report once: claim it, send it, record its outcome, and find out that of reports left behind."""
+"""Send a report once: claim it, send it, record its outcome, and resolve abandoned reports."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE = 60.0
 MAX_PAUSE = 4 * 3600.0
-"""Seconds until the second attempt, and at most between attempts: each pause is twice as long as the one before."""
+"""Seconds until the second attempt, and the maximum between attempts; each pause is twice as long as the previous one.
+"""
 MAX_ATTEMPTS = 12
-"""Attempts after which a report is given up, about a day after the first."""
+"""Attempts after which a report is given up; about a day after the first one."""
 SETTLING_TIME = 60.0
-"""Seconds in which a receiver may still act on a request that got no answer."""
+"""Seconds for which a receiver may still process a request that got no answer."""
 ASK_AGAIN = 600.0
 """Seconds until a receiver that could not be asked is asked again."""
 CLOCK_SKEW = timedelta(hours=1)
-"""How much earlier than our attempt a report may have arrived, by the receiver's clock."""
+"""How much earlier than our attempt a report may have arrived according to the receiver's clock."""
 RECORDING_ATTEMPTS = 6
 INTERRUPTED = "it was interrupted while it was being sent"
 ABANDONED = "its process ended while it was being sent"
 
 
 def attempt(engine: Engine, delivery: Delivery, message: Message, receiver: Receiver) -> Delivery | None:
-    """Send a report unless another process does; return it as it is now, None if another process has it."""
+    """Send a report unless another process does; return its new state, or None if another process has it."""
     claimed = deliveries.claim(engine, delivery)
     if claimed is None:
         return None
@@ -51,7 +52,7 @@ def attempt(engine: Engine, delivery: Delivery, message: Message, receiver: Rece
 
 
 def record(engine: Engine, delivery: Delivery, outcome: Outcome) -> None:
-    """Record the outcome of a claimed report, if necessary when the store is free again."""
+    """Record the outcome of a claimed report; if the store is locked, wait until it is free."""
     for number in range(RECORDING_ATTEMPTS):
         try:
             record_once(engine, delivery, outcome)
@@ -72,7 +73,7 @@ def record_once(engine: Engine, delivery: Delivery, outcome: Outcome) -> None:
             deliveries.settle(engine, delivery, DeliveryState.REFUSED, reason=reason)
         case InDoubt(reason):
             deliveries.settle(engine, delivery, DeliveryState.IN_DOUBT, reason=reason, delay=SETTLING_TIME)
-        case Later(reason) if delivery.rule is None:  # nobody sends it by himself
+        case Later(reason) if delivery.rule is None:  # a user has to send it again
             deliveries.settle(engine, delivery, DeliveryState.REFUSED, reason=f"{reason}; try again later")
         case Later(reason, seconds):
             if delivery.attempts >= MAX_ATTEMPTS:
@@ -84,7 +85,7 @@ def record_once(engine: Engine, delivery: Delivery, outcome: Outcome) -> None:
 
 
 def find_out(engine: Engine, delivery: Delivery, receiver: Receiver) -> Delivery:
-    """Return a report, left by a dead process or in doubt, as it is after its receiver was asked about it.
+    """Ask the receiver about an abandoned or doubtful report; return its new state.
 
     If it has not arrived, it is pending again; if the receiver cannot be asked, it is in doubt.
     """

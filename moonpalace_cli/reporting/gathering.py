@@ -1,4 +1,4 @@
-"""Which calls a rule reports together, and which reports share what is left of its limit."""
+"""Which calls a rule reports together, and which reports share the rest of its limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Counted(Protocol):
-    """What stands for a number of calls."""
+    """An item that covers a number of calls."""
 
     @property
     def calls(self) -> int:
@@ -30,25 +30,25 @@ class Counted(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A call that a rule has found; `at` is when it began, in microseconds since the epoch."""
+    """A call that a rule has matched; `at` is when it began, in microseconds since the epoch."""
 
     id: int
     at: int
     likeness: str
 
 
-def seen(engine: Engine, ids: Sequence[int]) -> list[Seen]:
-    """Return what counts of these calls, in their order; deleted ones are left out."""
-    found = []
+def load(engine: Engine, ids: Sequence[int]) -> list[Seen]:
+    """Return the relevant data of these calls, in their order; deleted ones are left out."""
+    calls_seen = []
     with engine.connect() as connection:
         for exchange in selection.in_order(engine, ids):
             request = small_request(connection, exchange)
-            found.append(Seen(exchange.id, microseconds(exchange.started_at), likeness(exchange, request)))
-    return found
+            calls_seen.append(Seen(exchange.id, microseconds(exchange.started_at), likeness(exchange, request)))
+    return calls_seen
 
 
 def small_request(connection: Connection, exchange: Exchange) -> bytes | None:
-    """Return the request of a call, None for a damaged one, which must not stop the rule; a large one is not read."""
+    """Return the request of a call; None if it is damaged, which must not stop the rule, or large."""
     if exchange.request_bytes > MAX_SIZE:
         return b"x" * (MAX_SIZE + 1)
     try:
@@ -58,9 +58,9 @@ def small_request(connection: Connection, exchange: Exchange) -> bytes | None:
 
 
 def alike(calls: Sequence[Seen], known: set[str], limit: int) -> dict[str, list[Seen]]:
-    """Return the calls by their likeness, those of a group in their order.
+    """Return the calls by their likeness; those of a group in their order.
 
-    Those whose likeness is neither `known` nor one of the first `limit` are one group, `OTHERS`.
+    Calls whose likeness is neither in `known` nor one of the first `limit` form one group, `OTHERS`.
     """
     groups, apart = dict[str, list[Seen]](), set(known)
     for call in calls:
@@ -71,9 +71,9 @@ def alike(calls: Sequence[Seen], known: set[str], limit: int) -> dict[str, list[
 
 
 def shares[T: Counted](waiting: Sequence[T], room: int) -> list[list[T]]:
-    """Return the reports to send now, at most `room`: each on its own as far as there is room, the rest as one.
+    """Divide waiting reports into at most `room` messages: single ones while there is room, the rest in one.
 
-    Those that stand for the most calls come first.
+    Reports of the most calls come first.
     """
     if room <= 0:
         return []

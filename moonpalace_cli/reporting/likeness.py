@@ -1,4 +1,4 @@
-"""What calls have in common that one report can stand for."""
+"""The likeness of calls that one report can cover."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ if TYPE_CHECKING:
     from moonpalace_addons.wire.faces.turns import Part
 
 MESSAGES = ("messages", "input")
-"""Members of requests that hold messages."""
+"""Members of requests that contain messages."""
 MAX_SIZE = 1_000_000
-"""Bytes of a request whose messages are read."""
+"""Maximum bytes of a request whose messages are read."""
 
 
 def likeness(exchange: Exchange, request: bytes | None) -> str:
-    """Return the same text for calls with the same kind of error, model, and shape of the last message."""
+    """Return a hash that is equal for calls with the same kind of error, model, and shape of the last message."""
     error = [exchange.state.value, exchange.status_code, exchange.error_kind, exchange.finish_reason]
     same = [exchange.path, model(exchange), error, last_shape(exchange.path, request or b"")]
     return hashlib.blake2b(json.dumps(same).encode(), digest_size=16).hexdigest()
 
 
 def last_shape(path: str, request: bytes) -> list[object]:
-    """Return the shape of a request's last message: its role, the kinds of its parts, and their lengths in digits."""
+    """Return the shape of a request's last message: its role, the kinds of its parts, their lengths in digits."""
     if len(request) > MAX_SIZE:
         return ["large"]
-    turns = face_of_path(path).asked(only_last(parse_bounded(request)))
+    turns = face_of_path(path).request_turns(only_last(parse_bounded(request)))
     return [turns[-1].role, *(word for part in turns[-1].parts for word in part_shape(part))] if turns else []
 
 
 def only_last(request: object) -> object:
-    """Return a request with the last of its messages alone: an agent's has hundreds, and reading all takes long."""
+    """Return a request with only the last of its messages: an agent's has hundreds, and reading all takes long."""
     members = mapping(request)
     last = {name: value[-1:] for name in MESSAGES if isinstance(value := members.get(name), list)}
     return {**members, **last} if last else request
 
 
 def part_shape(part: Part) -> Iterator[str]:
-    """Yield what tells parts of different shapes apart."""
+    """Yield the properties that distinguish parts of different shapes."""
     yield part.kind
     yield part.label.partition(" ")[0] if part.kind == "call" else str(mapping(part.content).get("type", ""))
     yield str(len(str(len(part.content)))) if isinstance(part.content, str) else ""

@@ -1,4 +1,4 @@
-"""A report as it goes out: its title, its text, its short form for chats, and the documented JSON of the call."""
+"""A report as it is sent: title, text, short form for chats, and the documented JSON of the call."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ BRIEF_FACTS = (
     "latency",
 )
 MAX_ERROR = 1000
-"""Characters of an error in a chat."""
+"""Maximum characters of an error in a chat."""
 
 
 class DeletedCallError(MoonPalaceError):
-    """Raised if the call of a report is not stored any more."""
+    """Raised if the call of a report is no longer stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """A report. `text` is Markdown without the title, `brief` a few lines of plain text, `document` the call as JSON.
 
-    `marker` names the report wherever it arrives, `stem` its files.
+    `marker` identifies the report at its destination; its files are named `stem`.
     """
 
     title: str
@@ -66,11 +66,11 @@ class Message:
 def compose_for(
     engine: Engine, delivery: Delivery, redactor: Redactor | None, *, allow_secrets: bool = False
 ) -> Message:
-    """Return the report of a delivery, which says how many calls it stands for; raise as `compose` does."""
+    """Return the report of a delivery, with the number of calls that it covers; raise the exceptions of `compose`."""
     message = compose(engine, delivery.exchange_id, redactor, allow_secrets=allow_secrets)
-    gathered = stands_for(delivery)
+    remark = stands_for(delivery)
     text, brief = (
-        f"{gathered}{end}{each}" if gathered else each for end, each in (("\n\n", message.text), ("\n", message.brief))
+        f"{remark}{end}{each}" if remark else each for end, each in (("\n\n", message.text), ("\n", message.brief))
     )
     return replace(message, text=text, brief=brief, calls=delivery.calls, marker=delivery.marker)
 
@@ -85,9 +85,9 @@ def compose(engine: Engine, number: int | None, redactor: Redactor | None, *, al
         raise DeletedCallError("its call is not stored any more")
     if redactor is not None:
         call = redactor.redact(call)
-    elif not allow_secrets and (found := secrets_in(call)):
+    elif not allow_secrets and (secrets := secrets_in(call)):
         raise MoonPalaceError(
-            f"call {number} seems to contain a secret: {found[0]}; without --no-redact secrets are replaced, "
+            f"call {number} seems to contain a secret: {secrets[0]}; without --no-redact secrets are replaced, "
             "--allow-secrets sends it unchanged"
         )
     _, _, text = report.report(call).partition("\n\n")  # the first line is the title
@@ -96,7 +96,7 @@ def compose(engine: Engine, number: int | None, redactor: Redactor | None, *, al
 
 
 def stands_for(delivery: Delivery) -> str:
-    """Return how many calls a rule's report stands for; empty for one that was sent by hand."""
+    """Return how many calls a rule's report covers; empty for one that was sent by hand."""
     if delivery.rule is None:
         return ""
     if delivery.calls == 1:
@@ -113,8 +113,8 @@ def stands_for(delivery: Delivery) -> str:
 
 
 def brief_lines(call: Call) -> list[str]:
-    """Return the lines of a chat's message: identifiers, how the call ended, and its error."""
-    told = metadata(call.exchange)
-    lines = [f"{name}: {told[name]}{' ms' if name == 'latency' else ''}" for name in BRIEF_FACTS if name in told]
+    """Return the lines of a chat message: identifiers, how the call ended, and its error."""
+    values = metadata(call.exchange)
+    lines = [f"{name}: {values[name]}{' ms' if name == 'latency' else ''}" for name in BRIEF_FACTS if name in values]
     error = error_text(call.exchange)
     return [*lines, *([f"error: {shortened(error, MAX_ERROR)}"] if error else []), f"mpal show {call.exchange.id}"]

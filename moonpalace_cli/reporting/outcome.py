@@ -1,4 +1,4 @@
-"""What a receiver made of a report."""
+"""The outcome of sending a report."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The report has arrived; `address` is where it can be found, as far as the receiver says."""
+    """The report has arrived; `address` is where it can be found, if the receiver says so."""
 
     address: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The report was not accepted, and would not be if it were sent again as it is."""
+    """The report was rejected, and would be again."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """The report was not accepted, or could not be sent; it may be in `seconds`, None if nobody says when."""
+    """The report was not accepted, or could not be sent; `seconds` is the wait for the next attempt, if known."""
 
     reason: str
     seconds: float | None = None

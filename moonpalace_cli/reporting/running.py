@@ -1,4 +1,4 @@
-"""Run the rules that report calls: look for calls, gather similar ones, and have sent what is due."""
+"""Run the rules that report calls: find calls, gather similar ones, and send due reports."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from moonpalace_cli.reporting.gathering import Seen
 
 MAX_KINDS = 100
-"""Kinds of calls that a rule gathers apart while its limit holds them back; all others are one more."""
+"""Maximum kinds of calls that a rule gathers separately while its limit holds them back; all others are one more."""
 
 
 @dataclass(slots=True)
 class Reporter:
     """Run rules on a store, in turns; other processes may do the same.
 
-    `tell` gets a line for each report that was sent, and `warn` for what goes wrong. A new rule sees the calls that
-    began after `since`, in microseconds since the epoch.
+    `tell` gets a line for each sent report, and `warn` for each problem. A new rule sees the calls that began after
+    `since`, in microseconds since the epoch.
     """
 
     engine: Engine
@@ -43,27 +43,27 @@ class Reporter:
     redact_pattern: str | None = None
     since: int = field(default_factory=lambda: time.time_ns() // 1000)
     is_stopped: Callable[[], bool] = lambda: False
-    said: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
     known: dict[str, Progress] = field(default_factory=dict)
-    """How far the rules have looked, unless another process has looked since."""
+    """The progress of the rules, unless another process has changed it."""
 
     def turn(self) -> None:
-        """Look for new calls, and send what is due."""
+        """Find new calls, and send due reports."""
         for rule in self.rules:
             self._guarded(rule, self.look)
         if not self._is_any_open():
             return
-        # Only where there is something to send: redaction and receivers take time to import, and memory.
+        # Only if there is something to send: redaction and receivers take time and memory to import.
         from moonpalace_cli.reporting.sending import Sending
 
-        told = (self.tell, self.warn, self.redact_pattern, self.is_stopped)
-        sending = Sending(self.engine, self.destinations, self.environ, *told)
+        callbacks = (self.tell, self.warn, self.redact_pattern, self.is_stopped)
+        sending = Sending(self.engine, self.destinations, self.environ, *callbacks)
         for rule in self.rules:
             self._guarded(rule, sending.resolve)
             self._guarded(rule, sending.send)
 
     def _is_any_open(self) -> bool:
-        """Tell whether there is anything to do about reports; true if that cannot be known, as the steps say why."""
+        """Return whether any report is open; true if that is unknown, because the steps report the problem."""
         try:
             with self.engine.connect() as connection:
                 return deliveries.any_open(connection)
@@ -71,23 +71,23 @@ class Reporter:
             return True
 
     def _guarded(self, rule: ReportRule, step: Callable[[ReportRule], None]) -> None:
-        """Run a step; log an error unless it repeats the last one of this step."""
+        """Run a step; log an exception unless it is the same as the last one of this step."""
         if self.is_stopped():
             return
         name = f"{rule.name} {step.__name__}"
         try:
             step(rule)
         except Exception as error:  # noqa: BLE001 - the other rules go on
-            said = str(error) if isinstance(error, MoonPalaceError) else words(error)
-            if self.said.get(name) != said:
-                self.warn(f"rule {rule.name}: {said}")
-            self.said[name] = said
+            problem = str(error) if isinstance(error, MoonPalaceError) else words(error)
+            if self.problems.get(name) != problem:
+                self.warn(f"rule {rule.name}: {problem}")
+            self.problems[name] = problem
         else:
-            self.said.pop(name, None)
+            self.problems.pop(name, None)
 
     def look(self, rule: ReportRule) -> None:
-        """Record the reports of calls that have ended since the last look."""
-        before = self.known.get(rule.name) or self._begun(rule)
+        """Record the reports of calls that have ended since the last time."""
+        before = self.known.get(rule.name) or self._progress(rule)
         while before is not None and not self.is_stopped():
             step = self._step(rule, before)
             if step is None:
@@ -95,51 +95,51 @@ class Reporter:
             before = step.after if self._gather(rule, step) else None
             self._remember(rule, before)
 
-    def _begun(self, rule: ReportRule) -> Progress | None:
-        """Return how far a rule has looked; a new one is recorded."""
-        condition([rule.when], self.engine)  # a mistake is said even if there is no call to look at
+    def _progress(self, rule: ReportRule) -> Progress | None:
+        """Return the progress of a rule; a new one is recorded."""
+        condition([rule.when], self.engine)  # a mistake is reported even if there are no calls
         with self.engine.connect() as connection:
-            found = report_rules.progress(connection, rule.name)
-        if found is None:
+            progress = report_rules.progress(connection, rule.name)
+        if progress is None:
             with writing(self.engine) as connection:
                 report_rules.begin(connection, rule.name, self.since)
-                found = report_rules.progress(connection, rule.name)
-        self._remember(rule, found)
-        return found
+                progress = report_rules.progress(connection, rule.name)
+        self._remember(rule, progress)
+        return progress
 
     def _remember(self, rule: ReportRule, progress: Progress | None) -> None:
-        """Keep how far a rule has looked, None to read it again."""
+        """Store the progress of a rule in memory; None to read it again."""
         if progress is None:
             self.known.pop(rule.name, None)
         else:
             self.known[rule.name] = progress
 
     def _step(self, rule: ReportRule, before: Progress) -> report_rules.Step | None:
-        """Return the calls that have ended since; None if nothing is new."""
+        """Return the matching calls that have ended since; None if nothing is new."""
         with self.engine.connect() as connection:
             if not report_rules.has_more(connection, before):
                 return None
-        chosen = condition([rule.when], self.engine)  # anew: it may name a time, such as -1h
+        chosen = condition([rule.when], self.engine)  # compiled each time: it may contain a relative time such as -1h
         with self.engine.connect() as connection:
             return report_rules.step(connection, before, chosen)
 
     def _gather(self, rule: ReportRule, step: report_rules.Step) -> bool:
         """Record a step with its reports; return False if another process was first."""
-        from moonpalace_cli.reporting.gathering import alike, seen  # the shapes of all APIs
+        from moonpalace_cli.reporting.gathering import alike, load  # the shapes of all APIs
 
-        calls = seen(self.engine, step.found)
+        calls = load(self.engine, step.found)
         with writing(self.engine) as connection:
             if not report_rules.advance(connection, rule.name, step):
                 return False
-            known = deliveries.gathered(connection, rule.name)
-            for likeness, group in alike(calls, known, MAX_KINDS).items():
+            likenesses = deliveries.gathered(connection, rule.name)
+            for likeness, group in alike(calls, likenesses, MAX_KINDS).items():
                 deliveries.join(connection, rule.name, likeness, of_calls(rule, group), delay=rule.delay)
         return True
 
 
 def of_calls(rule: ReportRule, calls: Sequence[Seen]) -> dict[str, object]:
-    """Return the columns of a report that stands for these calls and shows the newest."""
+    """Return the columns of a report that covers these calls and shows the newest."""
     times = [call.at for call in calls]
-    shown = {"exchange_id": calls[-1].id, "first_at": min(times), "last_at": max(times)}
+    columns = {"exchange_id": calls[-1].id, "first_at": min(times), "last_at": max(times)}
     counts = {"calls": len(calls), "kinds": len({call.likeness for call in calls})}
-    return shown | counts | {"destination": rule.to}
+    return columns | counts | {"destination": rule.to}

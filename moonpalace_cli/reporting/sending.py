@@ -1,4 +1,4 @@
-"""Send the reports that rules have gathered, and find out whether those in doubt were sent."""
+"""Send the reports that rules have gathered, and resolve doubtful ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """Send the reports of rules. `tell` gets a line for each that was sent, and `warn` for what goes wrong."""
+    """Send the reports of rules. `tell` gets a line for each sent report, and `warn` for each problem."""
 
     engine: Engine
     destinations: Sequence[Destination]
@@ -38,20 +38,20 @@ class Sending:
     def resolve(self, rule: ReportRule) -> None:
         """Ask receivers about reports that are in doubt."""
         with self.engine.connect() as connection:
-            left = deliveries.left(connection, rule.name)
-        for delivery in left:
+            doubtful = deliveries.left(connection, rule.name)
+        for delivery in doubtful:
             where = receiver(self._destination(delivery), self.environ)
             if delivery.state is DeliveryState.SENDING or where.can_find:
                 self._log(find_out(self.engine, delivery, where))
 
     def send(self, rule: ReportRule) -> None:
-        """Send what is due, as far as the rule's limit allows."""
+        """Send due reports within the rule's limit."""
         for delivery in self._chosen(rule):
             if not self.is_stopped():
                 self._send(delivery)
 
     def _chosen(self, rule: ReportRule) -> list[Delivery]:
-        """Return the reports to send now; those beyond the limit are merged into the last."""
+        """Return the reports to send now; those beyond the limit are merged into the last one."""
         with self.engine.connect() as connection:
             if not deliveries.due(connection, rule.name):
                 return []
@@ -65,10 +65,10 @@ class Sending:
                 if len(each) > 1:
                     deliveries.merge(connection, each)
             chosen = [each[0].id for each in shared] + [each.id for each in waiting if each.attempts]
-            return [found for each in chosen if (found := deliveries.numbered(connection, each))]
+            return [report for each in chosen if (report := deliveries.numbered(connection, each))]
 
     def _send(self, delivery: Delivery) -> None:
-        """Send one report; one that cannot be made, or has no receiver, says why."""
+        """Send one report; if it cannot be composed or has no receiver, record why."""
         try:
             destination = self._destination(delivery)
             where = receiver(destination, self.environ)

@@ -1,4 +1,4 @@
-"""What a rule would have sent: its delay and its limit applied to calls that are stored."""
+"""Simulate the delay and the limit of a rule on stored calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Gathering:
-    """Similar calls whose report is due at a moment, in microseconds since the epoch."""
+    """Similar calls whose report is due at a time, in microseconds since the epoch."""
 
     due: int
     found: list[Seen] = field(default_factory=list)
@@ -28,14 +28,14 @@ class Gathering:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A report that would have been sent at a moment, or None if it would still wait: its calls, by kinds."""
+    """A report that would have been sent at a time, or None if it would still be waiting: its calls by kind."""
 
     at: int | None
     shared: Sequence[Gathering]
 
     @property
     def calls(self) -> int:
-        """Return how many calls it stands for."""
+        """Return how many calls it covers."""
         return sum(each.calls for each in self.shared)
 
     @property
@@ -45,7 +45,7 @@ class Planned:
 
 
 def planned(rule: ReportRule, calls: Sequence[Seen], now: int) -> list[Planned]:
-    """Return the reports of these calls up to now, and those that would wait then."""
+    """Return the reports of these calls up to now, and those that would still be waiting."""
     sent, waiting = list[Planned](), dict[str, Gathering]()
     for call in sorted(calls, key=lambda each: each.at):
         send_due(rule, waiting, sent, call.at)
@@ -55,7 +55,7 @@ def planned(rule: ReportRule, calls: Sequence[Seen], now: int) -> list[Planned]:
 
 
 def send_due(rule: ReportRule, waiting: dict[str, Gathering], sent: list[Planned], now: int) -> None:
-    """Move what is sent by a moment from what waits to what is sent."""
+    """Move the reports that are sent by a time from `waiting` to `sent`."""
     while waiting:
         at = min(each.due for each in waiting.values())
         if len(sent) >= rule.limit:

@@ -13,7 +13,7 @@ RESET = "\x1b[0m"
 KEY, STRING, NUMBER, WORD, FAINT, BOLD = ("\x1b[36m", "\x1b[32m", "\x1b[33m", "\x1b[35m", "\x1b[2m", "\x1b[1m")
 ALARM = "\x1b[31m"
 OUTCOMES = {"good": STRING, "bad": ALARM, "warning": NUMBER, "quiet": FAINT}
-"""The colours of the styles in which a call ended."""
+"""The colours of the styles of outcomes."""
 TOKEN = re.compile(
     r'(?P<string>"[^"\\]*(?:\\.[^"\\]*)*")(?P<colon>\s*:)?|(?P<number>-?\d[\d.eE+-]*)|(?P<word>true|false|null)'
 )
@@ -22,9 +22,9 @@ HEADER = re.compile(r"[\w.-]+:", re.ASCII)
 
 
 def wanted(stream: TextIO | None = None) -> bool:
-    """Tell whether to write colours to a stream, by default standard output.
+    """Return whether to write colours to a stream, by default standard output.
 
-    The flag --color decides, else the stream: a terminal that knows colours gets them, unless NO_COLOR is set
+    The flag --color decides; otherwise a terminal that supports colours gets them, unless NO_COLOR is set
     (https://no-color.org).
     """
     context = click.get_current_context(silent=True)
@@ -35,7 +35,7 @@ def wanted(stream: TextIO | None = None) -> bool:
 
 
 def paint(text: str, colour: str) -> str:
-    """Return the text in a colour; without a colour or a text, as it is."""
+    """Return the text in a colour; unchanged without a colour or a text."""
     return f"{colour}{text}{RESET}" if text and colour else text
 
 
@@ -53,11 +53,11 @@ def paint_body(text: str) -> str:
 
 def paint_event_line(line: str) -> str:
     """Return a line of an event stream with a faint field and coloured JSON; any other line unchanged."""
-    found = FIELD.match(line)
-    if found is None:
+    match = FIELD.match(line)
+    if match is None:
         return line
-    rest = line[found.end() :]
-    return paint(found[0], FAINT) + (paint_pieces([rest])[0] if looks_like_json(rest) else rest)
+    rest = line[match.end() :]
+    return paint(match[0], FAINT) + (paint_pieces([rest])[0] if looks_like_json(rest) else rest)
 
 
 def paint_message(text: str) -> str:
@@ -69,8 +69,8 @@ def paint_message(text: str) -> str:
 
 def paint_header(line: str) -> str:
     """Return a header with its name in a colour."""
-    found = HEADER.match(line)
-    return line if found is None else paint(found[0], KEY) + line[found.end() :]
+    match = HEADER.match(line)
+    return line if match is None else paint(match[0], KEY) + line[match.end() :]
 
 
 def paint_pieces(pieces: Sequence[str]) -> list[str]:
@@ -85,12 +85,12 @@ def paint_pieces(pieces: Sequence[str]) -> list[str]:
 
 def spans_of(line: str) -> Iterator[tuple[int, int, str]]:
     """Yield (start, end, colour) of the coloured parts of a line of JSON."""
-    for found in TOKEN.finditer(line):
-        kind = found.lastgroup
-        if found["string"] is not None:
-            yield found.start("string"), found.end("string"), KEY if kind == "colon" else STRING
+    for match in TOKEN.finditer(line):
+        kind = match.lastgroup
+        if match["string"] is not None:
+            yield match.start("string"), match.end("string"), KEY if kind == "colon" else STRING
         else:
-            yield found.start(), found.end(), NUMBER if kind == "number" else WORD
+            yield match.start(), match.end(), NUMBER if kind == "number" else WORD
 
 
 def paint_between(piece: str, start: int, spans: Sequence[tuple[int, int, str]]) -> str:

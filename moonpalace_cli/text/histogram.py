@@ -8,7 +8,7 @@ from itertools import count
 from moonpalace_addons.views.durations import MILLISECOND, duration
 
 STEPS = (1, 2, 5)
-"""A logarithmic scale that is easy to read: 1, 2, 5, 10, 20, 50 … milliseconds."""
+"""The limits of a readable logarithmic scale: 1, 2, 5, 10, 20, 50 and so on, in milliseconds."""
 EIGHTHS = " ▏▎▍▌▋▊▉"
 FULL = "█"
 PLAIN = "#"
@@ -24,14 +24,14 @@ class Step:
 
 def steps(ordered: Sequence[int]) -> list[Step]:
     """Return the steps from the first to the last that contain one of the sorted durations."""
-    found: list[Step] = []
+    result: list[Step] = []
     done = 0
     for limit in scale():
         if done == len(ordered):
-            return found
+            return result
         reached = bisect_right(ordered, limit)
-        if found or reached:
-            found.append(Step(limit, reached - done))
+        if result or reached:
+            result.append(Step(limit, reached - done))
         done = reached
     raise AssertionError("the scale never ends")
 

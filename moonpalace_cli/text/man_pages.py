@@ -7,13 +7,13 @@ from inspect import cleandoc
 import click
 
 HANGING = "\b"
-"""Click's mark before a paragraph that keeps its line ends."""
+"""Click's mark before a paragraph whose line ends are kept."""
 
 
 def pages(
     program: click.Command, name: str, version: str, parent: click.Context | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Yield the file name and the text of the page of a command, and of all commands that it has."""
+    """Yield the file name and the text of the page of a command, and of all its subcommands."""
     context = click.Context(program, info_name=name, parent=parent, **program.context_settings)
     title = context.command_path.replace(" ", "-")
     yield f"{title}.1", "\n".join([*page(context, title, version), ""])
@@ -34,14 +34,16 @@ def page(context: click.Context, title: str, version: str) -> Iterator[str]:
     options = [each.get_help_record(context) for each in command.get_params(context)]
     yield from entries("OPTIONS", [each for each in options if each is not None])
     if isinstance(command, click.Group):
-        found = ((each, command.get_command(context, each)) for each in command.list_commands(context))
-        yield from entries("COMMANDS", [(name, each.get_short_help_str(limit=200)) for name, each in found if each])
+        subcommands = ((each, command.get_command(context, each)) for each in command.list_commands(context))
+        yield from entries(
+            "COMMANDS", [(name, each.get_short_help_str(limit=200)) for name, each in subcommands if each]
+        )
     if context.parent is not None:
         yield from (".SH SEE ALSO", f"\\fB{escaped(context.parent.command_path.replace(' ', '-'))}\\fP(1)")
 
 
 def paragraphs(text: str) -> Iterator[str]:
-    """Yield the lines of a text with its paragraphs; those that keep their line ends are not filled."""
+    """Yield the lines of a text with its paragraphs; those whose line ends are kept are not filled."""
     for paragraph in re.split(r"\n\s*\n", text):
         lines = [line for line in paragraph.splitlines() if line.strip() != HANGING]
         keeps = len(lines) < len(paragraph.splitlines())
@@ -50,7 +52,7 @@ def paragraphs(text: str) -> Iterator[str]:
 
 
 def entries(title: str, named: list[tuple[str, str]]) -> Iterator[str]:
-    """Yield a section of names with their meanings; nothing without any."""
+    """Yield a section of names with their meanings; nothing if there are none."""
     if named:
         yield f".SH {title}"
     for name, meaning in named:
@@ -58,8 +60,8 @@ def entries(title: str, named: list[tuple[str, str]]) -> Iterator[str]:
 
 
 def escaped(text: str) -> str:
-    """Return a text of which troff interprets nothing, in ASCII."""
-    shown = text.replace("\\", "\\e").replace("-", "\\-")
-    if not shown.isascii():
-        shown = "".join(each if each.isascii() else f"\\[u{ord(each):04X}]" for each in shown)
-    return f"\\&{shown}" if shown.startswith((".", "'")) else shown
+    """Return a text in ASCII that troff does not interpret."""
+    result = text.replace("\\", "\\e").replace("-", "\\-")
+    if not result.isascii():
+        result = "".join(each if each.isascii() else f"\\[u{ord(each):04X}]" for each in result)
+    return f"\\&{result}" if result.startswith((".", "'")) else result

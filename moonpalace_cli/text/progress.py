@@ -1,4 +1,4 @@
-"""Report the progress of a long command, and what it has done if it is interrupted."""
+"""Report the progress of a long command, and if it is interrupted, what it has done."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import click
 
 type Step = Callable[[int], None]
-"""Called with the number of calls that are done since the last time."""
+"""A function that is called with the number of calls done since the last time."""
 
 MAX_UPDATES = 200
 """Maximum updates of the bar."""
@@ -17,9 +17,10 @@ QUIET_LIMIT = 20
 
 @contextmanager
 def progress(length: int, label: str, left: str, *, shows_bar: bool = True) -> Iterator[Step]:
-    """Yield a function that counts calls; a terminal gets a bar if there are many.
+    """Yield a function that counts calls; if there are many, a terminal gets a bar.
 
-    `left` says what an interruption leaves, as the end of a sentence: 3 of 6,000 calls …; a `length` of 0 is unknown.
+    `left` describes what an interruption leaves, as the end of a sentence: "3 of 6,000 calls" and so on; a `length` of
+    0 is unknown.
     """
     done = 0
 

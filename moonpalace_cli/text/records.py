@@ -1,4 +1,4 @@
-"""Print records for programs: JSON, lines of JSON, CSV or YAML."""
+"""Print records for programs: JSON, JSON Lines, CSV or YAML."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from moonpalace_cli.output import print_json, print_text
 type Form = Literal["table", "json", "jsonl", "csv", "yaml"]
 
 FORMS = ("table", "json", "jsonl", "csv", "yaml")
-"""The forms in which records are printed; a table is for people."""
+"""The output forms of records; a table is for people."""
 
 
 def print_records(lines: Iterable[str], form: Form) -> None:
-    """Print records, each given as a JSON object in one line, in a form other than a table."""
+    """Print records, each given as a JSON object in one line, in any form except a table."""
     if form == "jsonl":
         for line in lines:
             print_json(line)
     elif form == "json":
-        found = list(lines)
-        print_json("[\n" + ",\n".join(found) + "\n]" if found else "[]")
+        objects = list(lines)
+        print_json("[\n" + ",\n".join(objects) + "\n]" if objects else "[]")
     elif form == "csv":
         print_csv(lines)
     else:
@@ -31,7 +31,7 @@ def print_records(lines: Iterable[str], form: Form) -> None:
 
 
 def print_object(value: Json, form: Form) -> None:
-    """Print a single object in a form other than a table: as JSON indented, as JSON Lines in one line."""
+    """Print a single object in any form except a table: JSON is indented, JSON Lines have it on one line."""
     if form == "json":
         print_json(dumps(value))
     elif form == "yaml":
@@ -48,8 +48,8 @@ def print_yaml(value: object) -> None:
 
 
 def print_csv(lines: Iterable[str]) -> None:
-    """Print a header and a row for each record; what is neither a text nor a number is JSON, null is empty."""
-    import csv  # few want it
+    """Print a header and a row for each record; values other than texts and numbers are JSON, null is empty."""
+    import csv  # only few users need it
 
     for place, line in enumerate(lines):
         record = json.loads(line)

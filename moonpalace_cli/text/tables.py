@@ -19,7 +19,7 @@ MAX_CLUSTER_LENGTH = 32
 
 
 def box(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
-    """Return a table with a frame; cells may have several lines. The columns at the places `right` hold numbers."""
+    """Return a table with a frame; cells may have several lines. `right` lists the columns of numbers."""
     # 0.05 s for the tables of wide characters, and most listings are ASCII.
     defer("wcwidth")
     # 0.04 s, which `mpal --help` need not pay.
@@ -48,7 +48,7 @@ def rule(widths: Sequence[int]) -> str:
 
 
 def row_lines(row: Sequence[Sequence[str]], widths: Sequence[int], right: Collection[int] = ()) -> str:
-    """Return a row of a table from the lines of its cells; a line wider than its column moves the others."""
+    """Return a row of a table from the lines of its cells; a line wider than its column shifts the others."""
     height = max(len(lines) for lines in row)
     filled = [[*lines, *[""] * (height - len(lines))] for lines in row]
     return "\n".join(
@@ -58,12 +58,12 @@ def row_lines(row: Sequence[Sequence[str]], widths: Sequence[int], right: Collec
 
 
 def frame_width(columns: int) -> int:
-    """Return the columns that the frame of such a table takes."""
+    """Return the number of terminal columns that the frame of such a table takes."""
     return len("| ") + len(" | ") * (columns - 1) + len(" |")
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:
-    """Return the text padded with spaces to a display width, on its left if it belongs on the right."""
+    """Pad the text with spaces to a display width, on its left if it is right-aligned."""
     spaces = " " * (width - display_width(text))
     return spaces + text if right else text + spaces
 
@@ -91,7 +91,7 @@ def fold(line: str, width: int) -> list[str]:
 
 
 def last_break(line: str, start: int, end: int) -> int:
-    """Return where to break before `end` at the latest: there if the second half of the piece has no better place."""
+    """Return where to break before `end`: at `end` if there is no better position in the second half of the piece."""
     middle = (start + end + 1) // 2
     if line[middle - 1 : end + 1].isascii():
         space = line.rfind(" ", middle, end + 1)

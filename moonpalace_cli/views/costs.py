@@ -20,15 +20,15 @@ SHORT = {"completion": "output"}
 PARTS = ("for input", "for cached", "for output")
 """Columns that a narrow terminal does not show."""
 SORTS = ("name", "calls", *TOKENS, *AMOUNTS)
-"""What groups can be sorted by."""
+"""The properties by which groups can be sorted."""
 DIGITS = 9
 """Decimals of an amount in JSON."""
 
 
 def table(by: str, groups: Sequence[Spent], width: int | None) -> str:
-    """Return a table of groups, and for each currency a line for all; without columns that are empty in each line.
+    """Return a table of groups with a total for each currency, without columns that are empty in all lines.
 
-    A name has a line for each currency, in the first of which its calls without a cost count too.
+    A name has a line for each currency; its calls without a cost are counted in the first.
     """
     lines = folded(groups)
     names = [group.name or f"(no {by})" for group in lines]
@@ -67,13 +67,13 @@ def in_order(groups: Sequence[Spent], order: str) -> list[Spent]:
 
 
 def sums(groups: Sequence[Spent]) -> dict[str | None, Spent]:
-    """Return the sum of the groups of each currency."""
+    """Return the total for each currency."""
     from moonpalace_addons.store.read.costs import Spent  # it imports SQLAlchemy
 
-    found: dict[str | None, Spent] = {}
+    totals: dict[str | None, Spent] = {}
     for group in groups:
-        found.setdefault(group.currency, Spent(None, group.currency)).add(group)
-    return found
+        totals.setdefault(group.currency, Spent(None, group.currency)).add(group)
+    return totals
 
 
 def row(name: str, group: Spent, count: Callable[[int], str] = "{:,}".format) -> list[str]:
@@ -93,8 +93,8 @@ def without_columns(
     headers: Sequence[str], rows: Sequence[Sequence[str]], hidden: set[str]
 ) -> tuple[list[str], list[list[str]]]:
     """Return headers and rows without these columns."""
-    kept = [place for place, header in enumerate(headers) if header not in hidden]
-    return [headers[place] for place in kept], [[line[place] for place in kept] for line in rows]
+    visible_columns = [place for place, header in enumerate(headers) if header not in hidden]
+    return [headers[place] for place in visible_columns], [[line[place] for place in visible_columns] for line in rows]
 
 
 def document(by: str, group: Spent) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Show reports: those that were sent, wait or are in doubt, and those that rules would have sent."""
+"""Show reports: sent, waiting and doubtful ones, and those that rules would have sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from moonpalace_addons.store.read import selection
 from moonpalace_addons.store.records import deliveries
 from moonpalace_cli.calls.presentation import local_time
 from moonpalace_cli.output import terminal_width, visible
-from moonpalace_cli.reporting.gathering import seen
+from moonpalace_cli.reporting.gathering import load
 from moonpalace_cli.reporting.simulation import planned
 from moonpalace_cli.text.records import print_records
 from moonpalace_cli.views.listing.layout import lay_out
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from moonpalace_cli.text.records import Form
 
 MAX_LISTED = 200
-"""Reports in the list, the newest."""
+"""Maximum reports in the list; the newest."""
 
 type Record = dict[str, str | int | None]
 
@@ -38,8 +38,8 @@ type Record = dict[str, str | int | None]
 def print_deliveries(engine: Engine, form: Form) -> None:
     """Print the newest reports, oldest first."""
     with engine.connect() as connection:
-        found = deliveries.read(connection, limit=MAX_LISTED)
-    print_all([delivery_record(each) for each in found], form, "no report was sent yet")
+        reports = deliveries.read(connection, limit=MAX_LISTED)
+    print_all([delivery_record(each) for each in reports], form, "no report was sent yet")
 
 
 def delivery_record(delivery: Delivery) -> Record:
@@ -57,7 +57,7 @@ def delivery_record(delivery: Delivery) -> Record:
 
 
 def print_planned(engine: Engine, rules: Sequence[ReportRule], filters: Filters, form: Form) -> None:
-    """Print what the rules would have sent of the stored calls that pass the filters."""
+    """Print the reports that the rules would have sent of the matching stored calls."""
     if not rules:
         raise MoonPalaceError("no rule is configured: add one under rules in config.yaml")
     records = [record for rule in rules for record in planned_records(engine, rule, filters)]
@@ -65,9 +65,9 @@ def print_planned(engine: Engine, rules: Sequence[ReportRule], filters: Filters,
 
 
 def planned_records(engine: Engine, rule: ReportRule, filters: Filters) -> Iterator[Record]:
-    """Yield the reports that a rule would have sent, and those that would wait."""
+    """Yield the reports that a rule would have sent, and those that would be waiting."""
     chosen = condition([rule.when, *filters.predicates], engine)
-    calls = seen(engine, selection.chosen_ids(engine, chosen))
+    calls = load(engine, selection.chosen_ids(engine, chosen))
     for each in planned(rule, calls, int(datetime.now(UTC).timestamp() * 1e6)):
         yield {
             "rule": rule.name,
@@ -80,7 +80,7 @@ def planned_records(engine: Engine, rule: ReportRule, filters: Filters) -> Itera
 
 
 def moment(microseconds: int) -> str:
-    """Return a time as tables show it."""
+    """Format a time as in tables."""
     return local_time(datetime.fromtimestamp(microseconds / 1e6, UTC))
 
 

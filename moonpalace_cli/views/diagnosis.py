@@ -61,17 +61,17 @@ def report_text(report: Report) -> Iterator[str]:
 
 
 def backlog(report: Report) -> str:
-    """Return the calls that wait outside of the store, and the maximum that a proxy keeps in memory."""
+    """Return the size of the calls that wait outside the store, and the most that a proxy keeps in memory."""
     from moonpalace_addons.store.write.memory import MEMORY_LIMIT, WINDOW_SIZE
 
-    journals = [found for found in report.journals if not found.problem]
-    waiting = f"{size(sum(found.size for found in journals))} in {len(journals)} journals" if journals else "none"
+    journals = [journal for journal in report.journals if not journal.problem]
+    waiting = f"{size(sum(journal.size for journal in journals))} in {len(journals)} journals" if journals else "none"
     most, limit = size(WINDOW_SIZE), size(MEMORY_LIMIT)
     return f"{waiting}; a proxy has {most} of ended calls in memory at most, and a journal from {limit} on"
 
 
 def waiting(delivery: Delivery) -> str:
-    """Return a report that waits, for people."""
+    """Describe a waiting report."""
     whose = f" of rule {delivery.rule}" if delivery.rule else ""
     since = local_time(datetime.fromtimestamp(delivery.due_at / 1e6, UTC))
     why = f": {delivery.reason}" if delivery.reason else ""
@@ -79,7 +79,7 @@ def waiting(delivery: Delivery) -> str:
 
 
 def exported(pid: int, state: ExportState) -> str:
-    """Return the state of a living proxy's export."""
+    """Describe the state of a running proxy's export."""
     counts = f"process {pid}: {state.sent:,} calls taken, {state.waiting:,} waiting, {state.left_out:,} left out"
     if state.problem is None or state.problem_at is None:
         return counts
@@ -93,15 +93,15 @@ def line(name: str, text: str) -> str:
 
 
 def proxy(run: Run) -> str:
-    """Return a living proxy for people."""
+    """Describe a running proxy."""
     machine = run.open_run.host.partition("/")[0]
     since = local_time(datetime.fromtimestamp(run.started_at / 1e6, UTC))
-    heard = f"last heartbeat {run.open_run.silent / 1e6:.0f} s ago"
-    return f"process {run.open_run.pid} on {machine} since {since}, {heard}, {run.in_flight} calls under way"
+    heartbeat = f"last heartbeat {run.open_run.silent / 1e6:.0f} s ago"
+    return f"process {run.open_run.pid} on {machine} since {since}, {heartbeat}, {run.in_flight} calls under way"
 
 
 def size(bytes_: int) -> str:
-    """Return a size for people."""
+    """Format a size for people."""
     for unit, name in UNITS:
         if bytes_ >= unit:
             return f"{bytes_ / unit:,.1f} {name}"
@@ -109,7 +109,7 @@ def size(bytes_: int) -> str:
 
 
 def report_json(report: Report) -> dict[str, object]:
-    """Return a report as a JSON object; sizes are in bytes, moments in ISO 8601."""
+    """Return a report as a JSON object; sizes are in bytes, times in ISO 8601."""
     from moonpalace_addons.store.upkeep.health import live_proxies
 
     return {
@@ -126,9 +126,9 @@ def report_json(report: Report) -> dict[str, object]:
         "unused_bytes": report.unused_bytes,
         "proxies": [proxy_json(run) for run in live_proxies(report)],
         "journals": [
-            {"path": str(found.path), "size": found.size, "in_use": found.in_use}
-            for found in report.journals
-            if not found.problem
+            {"path": str(journal.path), "size": journal.size, "in_use": journal.in_use}
+            for journal in report.journals
+            if not journal.problem
         ],
         "kept_journals": [str(path) for path in report.kept],
         "export": report.export or None,
@@ -139,7 +139,7 @@ def report_json(report: Report) -> dict[str, object]:
 
 
 def proxy_json(run: Run) -> dict[str, object]:
-    """Return a living proxy for --json."""
+    """Return a running proxy for --json."""
     return {
         "host": run.open_run.host,
         "pid": run.open_run.pid,

@@ -1,8 +1,9 @@
 """Find the calls before and after a call in its conversation.
 
-A client that goes on with a conversation sends all of it again, or names the answer that it goes on from
-(`previous_response_id`). So two calls are of one conversation if their requests begin with the same messages, up to the
-first one that is no instruction. Where no such call is near, the client's session takes the place of the conversation.
+A client that continues a conversation sends all of it again, or names the answer that it continues
+(`previous_response_id`). So two calls belong to one conversation if their requests begin with the same messages, up to
+the first one that is not an instruction. If no such call is near, the client's session takes the place of the
+conversation.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
 MAX_CALLS = 20
-"""Calls on either side whose requests are read."""
+"""Maximum calls on each side whose requests are read."""
 MAX_BYTES = 4_000_000
-"""Bytes of requests that are read on either side."""
+"""Maximum bytes of requests that are read on each side."""
 POINTER = "previous_response_id"
 
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """The ids of the calls before and after a call in its conversation or its session, None where none is known."""
+    """The ids of the calls before and after a call in its conversation or its session; None if unknown."""
 
     previous: int | None
     next: int | None
@@ -56,25 +57,27 @@ def turns(engine: Engine, call: Exchange) -> Turns:
     """Return the neighbours of a call in its conversation."""
     own = thread(engine, call.id, call.path)
     earlier, later = (candidates(engine, call, later=later, limit=MAX_CALLS) for later in (False, True))
-    found = Turns(nearest(engine, call, own, earlier), nearest(engine, call, own, later, later=True))
-    if found == NONE and call.session is not None and (earlier or later):
+    neighbours = Turns(nearest(engine, call, own, earlier), nearest(engine, call, own, later, later=True))
+    if neighbours == NONE and call.session is not None and (earlier or later):
         previous, following = (some[0].id if some else None for some in (earlier, later))
         return Turns(previous, following, "session")
-    return found
+    return neighbours
 
 
 def nearest(
     engine: Engine, call: Exchange, own: Thread, others: Sequence[Candidate], *, later: bool = False
 ) -> int | None:
-    """Return the first of some calls that is of the conversation."""
+    """Return the first of these calls that belongs to the conversation."""
     room = MAX_BYTES
     for other in others:
         room -= other.request_bytes
         if room < 0:
             break
-        found = thread(engine, other.id, other.path)
-        answer, pointer = (call.chatcmpl_id, found.goes_on_from) if later else (other.chatcmpl_id, own.goes_on_from)
-        if (pointer is not None and pointer == answer) or (own.beginning and own.beginning == found.beginning):
+        neighbours = thread(engine, other.id, other.path)
+        answer, pointer = (
+            (call.chatcmpl_id, neighbours.goes_on_from) if later else (other.chatcmpl_id, own.goes_on_from)
+        )
+        if (pointer is not None and pointer == answer) or (own.beginning and own.beginning == neighbours.beginning):
             return other.id
     return None
 
@@ -90,10 +93,10 @@ def thread(engine: Engine, row_id: int, path: str) -> Thread:
 
 
 def beginning(request: Request) -> bytes:
-    """Return the hash of the messages of a request up to the first one that is no instruction."""
-    found = blake2b(digest_size=16)
+    """Return the hash of the messages of a request up to the first one that is not an instruction."""
+    neighbours = blake2b(digest_size=16)
     for message in request.messages:
-        found.update(message)
+        neighbours.update(message)
         if role_of(message) not in INSTRUCTION_ROLES:
             break
-    return found.digest()
+    return neighbours.digest()

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 NICE_INCREMENT = 10
 """Its priority is lower than the writer's: on a busy machine a page may wait, a row may not."""
 EXIT_TIMEOUT = 1.0
-"""Seconds after the end of the proxy in which queries that run may end; all that they could write is whole or not at
-all."""
+"""Seconds after the end of the proxy in which running queries may finish; their writes are atomic."""
 
 
 class ToProxy(logging.Handler):
@@ -33,17 +32,17 @@ class ToProxy(logging.Handler):
 
 def main() -> None:
     """Serve until the proxy ends."""
-    given = companion.take(Settings, NICE_INCREMENT)
-    if given is None:
+    settings = companion.take(Settings, NICE_INCREMENT)
+    if settings is None:
         return
     logging.getLogger().addHandler(ToProxy())
     stopping = threading.Event()
     companion.at_the_end(lambda: end(stopping))
-    engine = companion.opened(given.database, stopping, "console: it waits")
+    engine = companion.opened(settings.database, stopping, "console: it waits")
     if engine is None:
         return
     token = os.environ.get("MOONPALACE_WEB_TOKEN") or None
-    options = Options("127.0.0.1", given.console_port, token, given.redact_pattern, "--console-port", given)
+    options = Options("127.0.0.1", settings.console_port, token, settings.redact_pattern, "--console-port", settings)
     try:
         asyncio.run(serve_until(engine, options, stopping))
     except MoonPalaceError as error:
@@ -51,7 +50,7 @@ def main() -> None:
 
 
 def end(stopping: threading.Event) -> None:
-    """Have the console stop, and do not wait for slow queries."""
+    """Stop the console without waiting for slow queries."""
     stopping.set()
     timer = threading.Timer(EXIT_TIMEOUT, os._exit, [0])
     timer.daemon = True
@@ -59,7 +58,7 @@ def end(stopping: threading.Event) -> None:
 
 
 async def serve_until(engine: Engine, options: Options, stopping: threading.Event) -> None:
-    """Serve until it is told to stop."""
+    """Serve until `stopping` is set."""
     over, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def wait() -> None:
@@ -71,7 +70,7 @@ async def serve_until(engine: Engine, options: Options, stopping: threading.Even
 
 
 def say(served: Served) -> None:
-    """Say where the console is."""
+    """Print where the console is."""
     companion.write(logging.INFO, f"MoonPalace console => {served.url}")
 
 

@@ -1,11 +1,11 @@
 """Decide who may see the console.
 
-Its first address carries a token, which is exchanged for a cookie. The cookie holds its end and a signature with a key
-of the store, so that it outlives the process, and whoever cannot read the store cannot make one. Programs send the
-token as `Authorization: Bearer …`.
+Its first address carries a token, which is exchanged for a cookie. The cookie contains its expiry and a signature with
+a key of the store, so that it outlives the process, and nobody who cannot read the store can create one. Programs send
+the token as `Authorization: Bearer …`.
 
-A page of another origin gets nothing: browsers do not send it a `SameSite=Strict` cookie from another site, and what
-they do send, from another port of this machine, names its origin. A page that rebinds its own name to our address (DNS
+A page of another origin gets nothing: browsers do not send it a `SameSite=Strict` cookie from another site, and their
+requests from another port of this machine name its origin. A page that rebinds its own name to our address (DNS
 rebinding) sends that name as the host.
 """
 
@@ -23,7 +23,7 @@ from moonpalace_addons.engine.own_addresses import is_own_name
 COOKIE_LIFETIME = 7 * 86_400
 """Seconds."""
 TICKET_LIFETIME = 60
-"""Seconds for which the address that a browser is started with can be used, once: others can read the process list."""
+"""Seconds for which the address that a browser is started with works, once: others can read the process list."""
 PURPOSE = b"mpal web cookie"  # distinguishes signatures from fingerprints of API keys, which use the same key
 SAME = (None, "same-origin", "none")
 """Values of `Sec-Fetch-Site` for requests by a program, by our own pages, and by the user."""
@@ -34,7 +34,7 @@ type Headers = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is not answered."""
+    """The reason why a request is refused."""
 
     status: int
     reason: str
@@ -63,7 +63,7 @@ class Access:
         return ticket
 
     def admits(self, token: str) -> bool:
-        """Tell whether a token may be exchanged for a cookie; a ticket is used up."""
+        """Return whether a token may be exchanged for a cookie; a ticket is used up."""
         until = self._tickets.pop(token, 0.0)
         return same(token, self.token) or self._clock() < until
 
@@ -73,18 +73,18 @@ class Access:
         return f"{end}.{self._signature(end)}"
 
     def knows(self, cookie: str | None) -> bool:
-        """Tell whether a cookie is one of ours and has not ended."""
+        """Return whether a cookie is ours and has not expired."""
         end, _, signature = (cookie or "").partition(".")
         is_ours = end.isascii() and end.isdigit() and same(signature, self._signature(end))
         return is_ours and self._clock() < int(end)
 
     def is_bearer(self, headers: Headers) -> bool:
-        """Tell whether a program sends the token."""
+        """Return whether a program sends the token."""
         scheme, _, token = headers.get("Authorization", "").partition(" ")
         return scheme.lower() == "bearer" and same(token.strip(), self.token)
 
     def refusal(self, method: str, headers: Headers) -> Refusal | None:
-        """Return why a request is refused whatever token it has, None if it is not."""
+        """Return why a request is refused even with a token; None if it is not."""
         host = headers.get("Host", "")
         if not is_own_name(host, self._names):
             return Refusal(421, f"the console is not called {host[:100]!r}: use the address that was printed")
@@ -103,10 +103,10 @@ class Access:
 
 
 def is_document(headers: Headers) -> bool:
-    """Tell whether a request is for a page of its own, rather than for a frame or an object in another page."""
+    """Return whether a request is for a top-level page, rather than for a frame or an object in another page."""
     return headers.get("Sec-Fetch-Dest") == "document"
 
 
 def same(one: str, other: str) -> bool:
-    """Compare secrets in a time that tells nothing."""
+    """Compare secrets in constant time."""
     return hmac.compare_digest(one.encode("utf-8", "replace"), other.encode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""A body as a page shows it: JSON as a tree, other text as it is, bytes by their number."""
+"""A body as shown on a page: JSON as a tree, other text unchanged, the size of other bytes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from moonpalace_cli.calls.content import Content, readable
 from moonpalace_cli.web.json_tree import tree
 
 MAX_TEXT = 200_000
-"""Characters of a text that are shown; its raw text has all of them."""
+"""Maximum characters of a text that are shown; the raw text has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body: the HTML of its JSON, or its text; `rest` characters of which are left out."""
+    """A body: the HTML of its JSON, or its text, without the last `rest` characters."""
 
     html: Markup | None
     text: str
@@ -24,7 +24,7 @@ class Body:
 
 
 def body(content: Content) -> Body:
-    """Return what a page shows of a body."""
+    """Return a body as shown on a page."""
     if isinstance(content, Verbatim):
         return Body(tree(content.text), "")
     text = readable(content)

@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 AND = " && "
 MAX_OFFERED = 4
-"""Models, or keys, that have a button."""
+"""Maximum models, or keys, that have a button."""
 
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """A button; `query` is the filter once it was pressed, and `is_on` tells whether it is pressed now."""
+    """A button; `query` is the filter after pressing it, and `is_on` says whether it is pressed now."""
 
     name: str
     predicate: str
     query: str
     is_on: bool
     is_verbatim: bool = False
-    """Whether the name is a value of calls rather than a word of ours."""
+    """Whether the name is a value from calls rather than one of our words."""
 
 
 def buttons(query: str, calls: Sequence[Exchange]) -> Iterator[Button]:
-    """Yield the buttons for a filter, with those for the models and the keys of the calls that are shown."""
+    """Yield the buttons for a filter, including those for the models and the keys of the shown calls."""
     for name, predicate in fixed():
         yield button(query, name, predicate)
     yield from model_buttons(query, (call.model_answered or call.model_requested for call in calls))
@@ -48,7 +48,7 @@ def model_buttons(query: str, models: Iterable[str | None]) -> Iterator[Button]:
 
 
 def fixed() -> Iterator[tuple[str, str]]:
-    """Yield the name and the predicate of each button that is always there."""
+    """Yield the name and the predicate of each permanent button."""
     yield "failed", next(filters.failed(True))
     yield "cut off", next(filters.cut(True))
     yield "slow", next(filters.slow("30s"))
@@ -59,12 +59,12 @@ def fixed() -> Iterator[tuple[str, str]]:
 
 
 def offered(names: Iterable[str | None]) -> list[str]:
-    """Return the first different names."""
+    """Return the first distinct names."""
     return list(dict.fromkeys(filter(None, names)))[:MAX_OFFERED]
 
 
 def button(query: str, name: str, predicate: str, *, is_verbatim: bool = False) -> Button:
-    """Return a button; pressed again, it takes its predicate away."""
+    """Return a button; pressing it again removes its predicate."""
     conditions = without(query, predicate)
     if conditions is not None:
         return Button(name, predicate, conditions, is_on=True, is_verbatim=is_verbatim)
@@ -72,12 +72,12 @@ def button(query: str, name: str, predicate: str, *, is_verbatim: bool = False) 
 
 
 def joined(query: str, predicate: str) -> str:
-    """Return a filter for which another predicate must hold too."""
+    """Return a filter with an additional predicate."""
     return AND.join(enclosed(each) for each in (query.strip(), predicate) if each) if query.strip() else predicate
 
 
 def without(query: str, predicate: str) -> str | None:
-    """Return a filter without a predicate that a button has written, None if it is not in there."""
+    """Return a filter without a predicate that a button added; None if it does not contain it."""
     query, part = query.strip(), enclosed(predicate)
     if query in (predicate, part):
         return ""
@@ -91,5 +91,5 @@ def enclosed(predicate: str) -> str:
     try:
         tree = parse(predicate)
     except PredicateError:
-        return predicate  # it stays wrong, at a place that the page shows
+        return predicate  # an invalid predicate stays as it is; the page shows the position of the mistake
     return f"({predicate})" if isinstance(tree, Or) else predicate

@@ -1,4 +1,4 @@
-"""One stored call, as its page needs it."""
+"""One stored call, with the data for its page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShownCall:
-    """A call; `newer` and `older` are the ids of its neighbours among the calls for which the filter holds."""
+    """A call; `newer` and `older` are the ids of its neighbours among the calls that match the filter."""
 
     engine: Engine
     known: Facts
@@ -39,57 +39,57 @@ class ShownCall:
 
     @property
     def call(self) -> Exchange:
-        """Its row."""
+        """The row of the call."""
         return self.known.call
 
     @property
     def outcome(self) -> Outcome:
-        """How it ended."""
+        """The outcome of the call."""
         return outcome(self.call)
 
     @property
     def facts(self) -> list[Fact]:
-        """Its numbers."""
+        """The numbers of the call."""
         return list(facts(self.call))
 
     @cached_property
     def why(self) -> Sequence[Reason]:
-        """Why it ended so."""
+        """The reasons of the outcome."""
         return list(reasons(self.known))
 
     @cached_property
     def turns(self) -> Turns:
-        """Its neighbours in its conversation."""
+        """The neighbours in the conversation."""
         return turns(self.engine, self.call)
 
     @cached_property
     def moments(self) -> list[Moment]:
-        """The events of its stream."""
+        """The events of the stream."""
         stream = self.known.bodies.event_stream
         return moments(stream, self.known.chunks, self.call.path) if stream is not None and self.call.is_stream else []
 
     @cached_property
     def picture(self) -> Picture | None:
-        """The picture of its stream."""
+        """The picture of the stream."""
         return picture(self.call, self.moments) if self.moments else None
 
 
 def read_row(engine: Engine, row_id: int) -> Exchange:
     """Return the row of a call; raise NotFoundError if there is none with this id."""
-    found = next(selection.in_order(engine, [row_id]), None) if row_id <= MAX_INTEGER else None
-    if found is None:
+    row = next(selection.in_order(engine, [row_id]), None) if row_id <= MAX_INTEGER else None
+    if row is None:
         raise NotFoundError(f"no stored call has id {row_id}")
-    return found
+    return row
 
 
 def read_call(engine: Engine, row_id: int, query: str = "") -> ShownCall:
     """Return a call; raise NotFoundError if there is none with this id."""
-    found = read_row(engine, row_id)
-    return ShownCall(engine, read_facts(engine, found), query, *neighbours(engine, found, query))
+    call = read_row(engine, row_id)
+    return ShownCall(engine, read_facts(engine, call), query, *neighbours(engine, call, query))
 
 
 def neighbours(engine: Engine, call: Exchange, query: str) -> tuple[int | None, int | None]:
-    """Return the ids of the next newer and the next older call for which a filter holds."""
+    """Return the ids of the next newer and the next older call that match a filter."""
     where = condition([query], engine) if query.strip() else None
     place = Place.of(call)
     sides = (some(engine, 1, after=place, where=where), some(engine, 1, before=place, where=where))

@@ -1,4 +1,4 @@
-"""Draw sums of calls over time as charts of bars."""
+"""Draw statistics over time as bar charts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from moonpalace_addons.views.call_line import amount as short
 from moonpalace_addons.views.durations import duration
 from moonpalace_addons.views.money import price
-from moonpalace_cli.views.listing.periods import DAY, shown
+from moonpalace_cli.views.listing.periods import DAY, start_text
 from moonpalace_cli.views.listing.stats import PERCENTS
 from moonpalace_cli.web.sums import found_times, percent_text, tokens_of
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from moonpalace_cli.views.listing.stats import Group
 
 HEIGHT = 100
-"""Units of a chart's height, which a page stretches, as it does the width."""
+"""Units of a chart's height; a page stretches it, as well as the width."""
 SLOT = 10
-"""Units of the width that a period has."""
+"""Units of width for each period."""
 MIN_SLOTS = 24
-"""Slots of a chart, at least: few bars are not as wide as the page."""
+"""Minimum slots of a chart: a few bars do not fill the width of the page."""
 MIN_VISIBLE = 1.5
 MAX_CURRENCIES = 4
 TICKS = 4
 LONGEST_WITH_DAYS = 7 * DAY
-"""The longest width of which the day of a start matters, and not its year."""
+"""The longest width for which the day of a start is shown, rather than its year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A bar: where its slot begins, what it says when it is pointed at, and the calls to which it leads."""
+    """A bar: where its slot begins, its tooltip, and the address of its calls."""
 
     left: int
     parts: Sequence[Part]
@@ -53,7 +53,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Bars with a common scale that ends at `top`; `legend` are the styles and names of the parts, lowest first."""
+    """Bars with a common scale that ends at `top`; `legend` has the styles and names of the parts, lowest first."""
 
     name: str
     top: str
@@ -64,7 +64,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A time below the charts; its place is percent of the width."""
+    """A time below the charts; its position is percent of the width."""
 
     place: float
     text: str
@@ -72,23 +72,23 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a chart shows of the calls of a period: parts that stand on each other, each with a style and a name."""
+    """What a chart shows of the calls of a period: stacked parts, each with a style and a name."""
 
     name: str
     legend: Sequence[tuple[str, str]]
     parts: Callable[[Group], Sequence[float]]
     """The heights of the parts."""
-    said: Callable[[Group], Sequence[str]]
-    """What each part stands for, in words."""
+    details: Callable[[Group], Sequence[str]]
+    """The descriptions of the parts."""
     text: Callable[[float], str]
-    """The height of a whole bar, in words."""
+    """The description of the whole bar."""
     remark: str = ""
     top: float | None = None
-    """The end of the scale; by default the highest bar's."""
+    """The end of the scale; by default the height of the highest bar."""
 
 
 def kinds(group: Group) -> Iterator[Kind]:
-    """Yield the charts that calls with these sums can have."""
+    """Yield the charts for calls with these sums."""
     yield Kind(
         "calls",
         (("in", "calls"), ("bad", "errors")),
@@ -121,7 +121,7 @@ def kinds(group: Group) -> Iterator[Kind]:
 
 
 def cost_kind(currency: str) -> Kind:
-    """Return the chart of what calls cost in a currency."""
+    """Return the chart of the cost of calls in a currency."""
     return Kind(
         "cost",
         (("in", "cost"),),
@@ -136,8 +136,8 @@ def time_kind(name: str, field: str) -> Kind:
     """Return the chart of the percentiles of one of the times of calls."""
 
     def parts(group: Group) -> list[float]:
-        found = found_times(group, field)
-        return [later - earlier for earlier, later in zip([0, *found], found, strict=False)]
+        percentiles = found_times(group, field)
+        return [later - earlier for earlier, later in zip([0, *percentiles], percentiles, strict=False)]
 
     return Kind(
         name,
@@ -148,9 +148,9 @@ def time_kind(name: str, field: str) -> Kind:
     )
 
 
-def charts(found: OverTime, whole: Group, address: Callable[[Period], str]) -> Iterator[Chart]:
-    """Yield the charts of calls over time; `address` is where the calls of a period are."""
-    places = [(at, period, address(period)) for at, period in enumerate(found.periods) if period.group.calls]
+def charts(sums: OverTime, whole: Group, address: Callable[[Period], str]) -> Iterator[Chart]:
+    """Yield the charts of calls over time; `address` returns the address of a period's calls."""
+    places = [(at, period, address(period)) for at, period in enumerate(sums.periods) if period.group.calls]
     for kind in kinds(whole):
         heights = {at: kind.parts(period.group) for at, period, _ in places}
         top = kind.top or max((sum(each) for each in heights.values()), default=0.0) or 1.0
@@ -158,8 +158,12 @@ def charts(found: OverTime, whole: Group, address: Callable[[Period], str]) -> I
             Bar(
                 SLOT * at,
                 list(stacked(kind, heights[at], top)),
-                shown(period.start, found.width),
-                [(name, said) for (_, name), said in zip(kind.legend, kind.said(period.group), strict=False) if said],
+                start_text(period.start, sums.width),
+                [
+                    (name, detail)
+                    for (_, name), detail in zip(kind.legend, kind.details(period.group), strict=False)
+                    if detail
+                ],
                 where,
             )
             for at, period, where in places
@@ -168,7 +172,7 @@ def charts(found: OverTime, whole: Group, address: Callable[[Period], str]) -> I
 
 
 def stacked(kind: Kind, heights: Sequence[float], top: float) -> Iterator[Part]:
-    """Yield the parts of a bar, the lowest first; what is more than nothing can be seen."""
+    """Yield the parts of a bar, lowest first; any positive part is visible."""
     bottom = float(HEIGHT)
     for (style, _), value in zip(kind.legend, heights, strict=False):
         if value > 0:
@@ -177,22 +181,22 @@ def stacked(kind: Kind, heights: Sequence[float], top: float) -> Iterator[Part]:
             yield Part(style, round(max(0.0, bottom), 2), round(height, 2))
 
 
-def slots(found: OverTime) -> int:
-    """Return the number of slots that a chart is wide."""
-    return max(MIN_SLOTS, len(found.periods))
+def slots(sums: OverTime) -> int:
+    """Return the width of a chart in slots."""
+    return max(MIN_SLOTS, len(sums.periods))
 
 
-def ticks(found: OverTime) -> list[Tick]:
-    """Return the times that stand below each chart, as far apart as their texts need."""
-    whole = slots(found)
-    step = -(-whole // TICKS)
+def ticks(sums: OverTime) -> list[Tick]:
+    """Return the times below each chart, as far apart as their texts require."""
+    count = slots(sums)
+    step = -(-count // TICKS)
     return [
-        Tick(100 * at / whole, tick_text(found.periods[at].start, found.width))
-        for at in range(0, len(found.periods), step)
+        Tick(100 * at / count, tick_text(sums.periods[at].start, sums.width))
+        for at in range(0, len(sums.periods), step)
     ]
 
 
 def tick_text(start: int, width: Width) -> str:
     """Return the start of a period in few characters."""
-    text = shown(start, width)
+    text = start_text(start, width)
     return text[: len("2026-11")] if width.seconds > LONGEST_WITH_DAYS else text[len("2026-") :]

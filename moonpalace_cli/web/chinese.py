@@ -1,4 +1,4 @@
-"""The Chinese of our own texts, by the English."""
+"""Chinese translations of our texts, by the English."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison of two calls as its page shows it, of a bounded size: texts are cut, and messages are left out."""
+"""The comparison of two calls as shown on its page, with a bounded size: texts are cut, and messages left out."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from moonpalace_cli.views.comparing.texts import Run
 from moonpalace_cli.web.facts import Fact, facts
 
 KEPT = 300
-"""Characters of unchanged text that are shown beside a change."""
+"""Characters of unchanged text that are shown next to a change."""
 MAX_CHANGED = 6_000
-"""Characters of a change that are shown on either side."""
+"""Maximum characters of a change that are shown on each side."""
 MAX_RUNS = 400
-"""Changed and unchanged parts of a text that are shown."""
+"""Maximum changed and unchanged parts of a text."""
 MAX_BEGINNING = 160
-"""Characters of an unchanged message that are shown."""
+"""Maximum characters of an unchanged message."""
 MAX_BEGINNINGS = 200
-"""Unchanged messages in a row of which the beginning is shown."""
+"""Maximum consecutive unchanged messages whose beginning is shown."""
 MAX_ROWS = 100
-"""Messages that differ that are shown, of the answers and of the requests each."""
+"""Maximum differing messages of the answers, and of the requests."""
 MAX_PARTS = 50
-"""Parts of a message that are shown."""
+"""Maximum parts of a message."""
 MAX_SHOWN = 400_000
-"""Characters of all messages together after which no more are shown."""
+"""Maximum characters of all messages together."""
 
 SEEN = str.maketrans({" ": "·", "\n": "↵\n", "\t": "→\t", "\r": "␍"})
-"""How whitespace is shown where nothing else has changed."""
+"""How whitespace is shown if nothing else has changed."""
 
 type Kind = Literal["same", "changed", "rest"]
 
 
 class Piece(NamedTuple):
-    """A piece of a text: unchanged, changed, or left out, of which only the length is known."""
+    """A piece of a text: unchanged, changed, or left out, in which case only its length is known."""
 
     kind: Kind
     text: str
@@ -61,16 +61,16 @@ class Side(NamedTuple):
     note: str
     blocks: Sequence[Block]
     rest: int = 0
-    """Parts that are left out."""
+    """The number of parts that are left out."""
 
     @property
     def size(self) -> int:
-        """Return how many characters are shown."""
+        """The number of characters that are shown."""
         return sum(len(piece.text) for block in self.blocks for piece in block.pieces)
 
 
 class Row(NamedTuple):
-    """Two messages side by side; None where a call has none."""
+    """Two messages side by side; None for a missing one."""
 
     before: Side | None
     after: Side | None
@@ -78,9 +78,9 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Messages that follow each other: so many that are the same, with their beginnings, or rows that differ.
+    """Consecutive messages: a number of equal ones, with their beginnings, or rows that differ.
 
-    `rest` are the messages that differ and are left out.
+    `rest` is the number of differing messages that are left out.
     """
 
     count: int = 0
@@ -90,7 +90,7 @@ class Group:
 
 
 class Figure(NamedTuple):
-    """A number of both calls under its English name."""
+    """A number of each call under its English name."""
 
     name: str
     before: Fact | None
@@ -99,7 +99,7 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """All that the page of a comparison shows."""
+    """The data of a comparison's page."""
 
     found: Comparison
     figures: Sequence[Figure]
@@ -108,92 +108,94 @@ class Compared:
     messages: Sequence[Group]
 
 
-def compared(found: Comparison) -> Compared:
-    """Return what a page shows of a comparison."""
-    answers = list(groups(found, found.answered))  # first: they matter most, and get the budget
-    parameters = [parameter(found, each) for each in found.parameters]
-    return Compared(found, list(figures(found)), parameters, answers, list(groups(found, found.asked)))
+def compared(comparison: Comparison) -> Compared:
+    """Return the data of a comparison's page."""
+    answers = list(groups(comparison, comparison.answer_pairs))  # first: they matter most, and get the budget
+    parameters = [parameter(comparison, each) for each in comparison.parameters]
+    return Compared(
+        comparison, list(figures(comparison)), parameters, answers, list(groups(comparison, comparison.request_pairs))
+    )
 
 
-def figures(found: Comparison) -> Iterator[Figure]:
+def figures(comparison: Comparison) -> Iterator[Figure]:
     """Yield the numbers of both calls."""
-    before, after = ({fact.name: fact for fact in facts(call)} for call in found.calls)
+    before, after = ({fact.name: fact for fact in facts(call)} for call in comparison.calls)
     yield from (
         Figure(name, before.get(name), after.get(name)) for name in max((before, after), key=len) | before | after
     )
 
 
-def parameter(found: Comparison, each: Difference) -> tuple[str, Sequence[Piece], Sequence[Piece]]:
+def parameter(comparison: Comparison, each: Difference) -> tuple[str, Sequence[Piece], Sequence[Piece]]:
     """Return a parameter with the pieces of its two values."""
-    runs = texts.changes(each.before, each.after, found.budget)
+    runs = texts.changes(each.before, each.after, comparison.budget)
     return each.name, pieces(runs, "before"), pieces(runs, "after")
 
 
-def groups(found: Comparison, pairs: Sequence[Pair[Turn]]) -> Iterator[Group]:
-    """Yield the messages in groups, as far as there is room for them."""
+def groups(comparison: Comparison, pairs: Sequence[Pair[Turn]]) -> Iterator[Group]:
+    """Yield the messages in groups while there is room for them."""
     rows, characters = MAX_ROWS, MAX_SHOWN
     for is_same, some in groupby(pairs, attrgetter("is_same")):
         run = list(some)
         if is_same:
             yield Group(len(run), [beginning(pair.after) for pair in run[:MAX_BEGINNINGS] if pair.after])
             continue
-        shown: list[Row] = []
+        pending: list[Row] = []
         for pair in run[:rows]:
             if characters <= 0:
                 break
-            shown.append(row(found, pair))
-            characters -= sum(side.size for side in shown[-1] if side)
-        rows -= len(shown)
-        yield Group(rows=shown, rest=len(run) - len(shown))
+            pending.append(row(comparison, pair))
+            characters -= sum(side.size for side in pending[-1] if side)
+        rows -= len(pending)
+        yield Group(rows=pending, rest=len(run) - len(pending))
 
 
 def beginning(turn: Turn) -> tuple[str, str]:
-    """Return the role of a message and how it begins, in one line."""
+    """Return the role of a message and its beginning in one line."""
     words = " ".join(part.text[: 4 * MAX_BEGINNING] for part in turn.parts).split()
     text = " ".join(words)
     return turn.role, text if len(text) <= MAX_BEGINNING else text[:MAX_BEGINNING] + "…"
 
 
-def row(found: Comparison, pair: Pair[Turn]) -> Row:
-    """Return two messages side by side with what changed within them; one without a counterpart is shown as it is."""
+def row(comparison: Comparison, pair: Pair[Turn]) -> Row:
+    """Return two messages side by side with the changes within them; one without a counterpart is shown unchanged."""
     if pair.before is None or pair.after is None:
         return Row(whole(pair.before), whole(pair.after))
-    parts = list(islice(found.parts(pair), MAX_PARTS))
+    parts = list(islice(comparison.parts(pair), MAX_PARTS))
     before = [block(each.before, pieces(runs, "before")) for each, runs in parts if each.before]
     after = [block(each.after, pieces(runs, "after")) for each, runs in parts if each.after]
     return Row(side(pair.before, before), side(pair.after, after))
 
 
 def whole(turn: Turn | None) -> Side | None:
-    """Return a message as it is."""
+    """Return a message unchanged."""
     return None if turn is None else side(turn, [*map(block, turn.parts[:MAX_PARTS])])
 
 
 def side(turn: Turn, blocks: Sequence[Block]) -> Side:
-    """Return a message of one call, of which these parts are shown."""
+    """Return a message of one call with these parts."""
     return Side(turn.role, turn.note, blocks, len(turn.parts) - len(blocks))
 
 
-def block(part: Part, shown: Sequence[Piece] | None = None) -> Block:
-    """Return a part of a message, as it is if nothing is known to have changed in it."""
+def block(part: Part, result: Sequence[Piece] | None = None) -> Block:
+    """Return a part of a message; unchanged unless its pieces are given."""
     text = part.text
-    return Block(part.kind, part.label, [*cut("same", text, MAX_CHANGED)] if shown is None else shown)
+    return Block(part.kind, part.label, [*cut("same", text, MAX_CHANGED)] if result is None else result)
 
 
 def pieces(runs: Sequence[Run], name: Literal["before", "after"]) -> list[Piece]:
-    """Return the pieces of a text on one side; what is long and unchanged is left out but for its ends at changes."""
+    """Return the pieces of a text on one side; the middle of a long unchanged piece is left out."""
     texts_of_runs: list[str] = [getattr(run, name) for run in runs]
-    found: list[Piece] = []
+    result: list[Piece] = []
     for place, (run, text) in enumerate(zip(runs[:MAX_RUNS], texts_of_runs, strict=False)):
         if run.is_same:
-            found += ends(text, is_first=place == 0, is_last=place == len(runs) - 1)
+            result += ends(text, is_first=place == 0, is_last=place == len(runs) - 1)
         else:
-            found += cut("changed", text, MAX_CHANGED)
-    return [*found, *rest(sum(map(len, texts_of_runs[MAX_RUNS:])))]
+            result += cut("changed", text, MAX_CHANGED)
+    return [*result, *rest(sum(map(len, texts_of_runs[MAX_RUNS:])))]
 
 
 def ends(text: str, *, is_first: bool, is_last: bool) -> Iterator[Piece]:
-    """Yield an unchanged text between two changes, without its middle if it is long."""
+    """Yield an unchanged text between two changes; the middle of a long one is left out."""
     if len(text) <= 2 * KEPT:
         yield Piece("same", text, len(text))
         return
@@ -213,6 +215,6 @@ def cut(kind: Kind, text: str, limit: int) -> Iterator[Piece]:
 
 
 def rest(size: int) -> Iterator[Piece]:
-    """Yield what stands for characters that are left out, if there are any."""
+    """Yield a piece for characters that are left out, if there are any."""
     if size > 0:
         yield Piece("rest", "", size)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """A console on a store; `executor` runs what blocks, `limit` ends it, `name` is that of the store."""
+    """A console on a store; `executor` runs blocking functions, `limit` ends slow ones, `name` is that of the store."""
 
     engine: Engine
     access: Access

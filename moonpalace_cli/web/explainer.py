@@ -1,4 +1,4 @@
-"""Explanations by a model: the texts that pages have shown, and the requests that users then have sent."""
+"""Explanations by a model: proposals that pages have shown, and requests that users have sent."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from moonpalace_cli.explaining.target import Target
 
 MAX_SHOWN = 50
-"""Texts that can still be sent, the last ones that were shown."""
+"""The latest proposals, which can still be sent."""
 MAX_UNDER_WAY = 4
 logger = logging.getLogger("moonpalace.web")
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What is explained: a call, whose name is its id, or the newest of the `total` that match the filter `name`."""
+    """The calls to explain: a call, whose name is its id, or the newest of the `total` that match the filter `name`."""
 
     name: int | str
     ids: Sequence[int]
@@ -45,12 +45,12 @@ class Topic:
 
 
 class NoLongerShownError(MoonPalaceError):
-    """A text that was sent already, or that was shown too long ago."""
+    """A proposal that was already sent, or was shown too long ago."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What a page shows, and what is sent if the user wants that; `name` can be used once."""
+    """A proposed request as shown on a page; `name` can be used once."""
 
     name: str
     topic: Topic
@@ -61,23 +61,23 @@ class Proposal:
 
 @dataclass(slots=True)
 class Request:
-    """A request that was sent: what has come of the answer, and why there is none; threads read it as it grows."""
+    """A request that was sent: the answer so far, and why it failed; other threads read it as it grows."""
 
     proposal: Proposal
     pieces: list[str] = field(default_factory=list)
     thought: int = 0
-    """Characters of reasoning that have come."""
+    """The number of characters of reasoning so far."""
     error: str = ""
     is_over: bool = False
 
     @property
     def text(self) -> str:
-        """Return what has come of the explanation."""
+        """The explanation so far."""
         return "".join(self.pieces)
 
 
 class Explainer:
-    """Have a model explain calls of a store; the environment may hold its key."""
+    """Have a model explain calls of a store; the environment may contain its key."""
 
     def __init__(self, engine: Engine, settings: Settings, environ: Mapping[str, str]) -> None:
         self._engine = engine
@@ -88,7 +88,7 @@ class Explainer:
         """The last request for each topic by its name, until its explanation is stored."""
 
     def propose(self, topic: Topic, question: str, language: str) -> Proposal:
-        """Return what would be sent to explain calls, or to answer a question about them; raise MoonPalaceError."""
+        """Return the unsent request to explain calls, or to answer a question; raise MoonPalaceError."""
         target = find_target(self._settings, self._environ, via=None, model=None, key=None)
         if target.lacks_key:
             raise MoonPalaceError(
@@ -106,20 +106,20 @@ class Explainer:
         return proposal
 
     def under_way(self, topic: int | str) -> Request | None:
-        """Return the request for a topic, by its name, whose answer is not there yet."""
-        found = self._requests.get(topic)
-        return None if found is None or found.is_over else found
+        """Return the unfinished request for a topic, by the topic's name."""
+        request = self._requests.get(topic)
+        return None if request is None or request.is_over else request
 
     def error(self, topic: int | str) -> str:
-        """Return why the last request for a topic has failed, empty if it has not."""
-        found = self._requests.get(topic)
-        return "" if found is None else found.error
+        """Return why the last request for a topic failed; empty if it did not."""
+        request = self._requests.get(topic)
+        return "" if request is None else request.error
 
     def start(self, topic: int | str, name: str) -> Request:
-        """Send what was shown of a topic; raise NoLongerShownError, or MoonPalaceError if too much is under way."""
+        """Send a topic's proposal; raise NoLongerShownError, or MoonPalaceError if too many requests are running."""
         requests = dict(self._requests)  # each may end at any time
         going = [each for each, request in requests.items() if not request.is_over]
-        if topic in going:  # pressed twice
+        if topic in going:  # the button was pressed twice
             return requests[topic]
         if len(going) >= MAX_UNDER_WAY:
             raise MoonPalaceError(f"{MAX_UNDER_WAY} explanations are under way: wait until one has finished")
@@ -133,7 +133,7 @@ class Explainer:
         return request
 
     def _run(self, request: Request) -> None:
-        """Ask the model, and keep its explanation."""
+        """Ask the model, and store its explanation."""
         try:
             self._ask(request)
         except MoonPalaceError as error:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from moonpalace_cli.web.explainer import Request
 
 MAX_READ = 200_000
-"""Characters of explanations of a page that are read as Markdown."""
+"""Maximum characters of explanations on a page that are rendered as Markdown."""
 
 
 class ExplainingPage(Page):
@@ -30,13 +30,13 @@ class ExplainingPage(Page):
 
     @property
     def explainer(self) -> Explainer:
-        """What asks models."""
+        """The explainer of the console."""
         if self.console.explainer is None:
             raise RefusedError(404, f"there is no page {self.request.path[:200]}")
         return self.console.explainer
 
     def send(self, topic: int | str, name: str, address: str) -> None:
-        """Send the text that was shown, by its name, and lead to the page where the answer comes."""
+        """Send the proposal with this name, and redirect to the page on which the answer appears."""
         try:
             self.explainer.start(topic, name)
         except NoLongerShownError as error:
@@ -48,19 +48,24 @@ class ExplainingPage(Page):
             self.redirect(address, status=303)
 
     def values(
-        self, topic: Topic, kept: Sequence[Explanation], question: str, request: Request | None
+        self, topic: Topic, stored: Sequence[Explanation], question: str, request: Request | None
     ) -> Mapping[str, object]:
-        """Return what the template is given: the explanations, and what would be sent or has come of an answer."""
+        """Return the values for the template: the explanations, and the proposal or the answer so far."""
         budget = Budget(MAX_READ)
-        shown = [(each, local_time(each.created_at), read(each.text, budget)) for each in reversed(kept)]
+        explained = [(each, local_time(each.created_at), read(each.text, budget)) for each in reversed(stored)]
         proposal, reason = self.proposed(topic, question) if request is None else (None, "")
         tokens = f"{tokens_in(str(proposal.prompt)):,}" if proposal is not None else ""
-        told = {"kept": shown, "request": request, "question": question, "error": self.explainer.error(topic.name)}
-        return {**told, "proposal": proposal, "reason": reason, "tokens": tokens}
+        common = {
+            "kept": explained,
+            "request": request,
+            "question": question,
+            "error": self.explainer.error(topic.name),
+        }
+        return {**common, "proposal": proposal, "reason": reason, "tokens": tokens}
 
-    def document(self, topic: Topic, kept: Sequence[Explanation], question: str) -> Mapping[str, object]:
-        """Return the same for programs, when no answer is coming."""
-        said = [asdict(each) | {"created_at": each.created_at.isoformat()} for each in kept]
+    def document(self, topic: Topic, stored: Sequence[Explanation], question: str) -> Mapping[str, object]:
+        """Return the data for programs, unless an answer is running."""
+        documents = [asdict(each) | {"created_at": each.created_at.isoformat()} for each in stored]
         proposal, reason = self.proposed(topic, question)
         offer: dict[str, object] = {"refused": reason}
         if proposal is not None:
@@ -68,10 +73,10 @@ class ExplainingPage(Page):
             offer = {"proposal": {"name": proposal.name, "to": str(proposal.target), "text": text}}
         error = self.explainer.error(topic.name)
         state = {"state": "failed", "error": error} if error else {"state": "idle"}
-        return {**state, "explanations": said, **offer}
+        return {**state, "explanations": documents, **offer}
 
     def proposed(self, topic: Topic, question: str) -> tuple[Proposal | None, str]:
-        """Return what would be sent, or why nothing can be."""
+        """Return the proposal, or why nothing can be sent."""
         locale = next(languages(self.request.headers.get("Accept-Language", "")), "")
         try:
             return self.explainer.propose(topic, question, language_of({"LANG": locale})), ""
@@ -80,10 +85,10 @@ class ExplainingPage(Page):
 
 
 def coming(request: Request) -> Document:
-    """Return what has come of an answer, for programs and for the page, which asks again and again."""
+    """Return the answer so far, for programs and for the page, which polls it."""
     return {"state": "asking", "text": request.text, "thought": request.thought}
 
 
 def read(text: str, budget: Budget) -> Markup | None:
-    """Return what a model wrote as HTML, None for a text that is too long to be read as Markdown."""
+    """Return a model's text as HTML; None if it is too long to be rendered as Markdown."""
     return rendered(text) if budget.takes(text) else None

@@ -21,11 +21,11 @@ class Fact(NamedTuple):
     value: str
     remark: str = ""
     template: str = ""
-    """The remark's sentence, in English, if it has one."""
+    """The English template of the remark, if it has one."""
 
 
 def facts(call: Exchange) -> Iterator[Fact]:
-    """Yield the numbers of a call that are known."""
+    """Yield the known numbers of a call."""
     if call.prompt_tokens is not None or call.completion_tokens is not None:
         reasoning = f"{call.reasoning_tokens:,}" if call.reasoning_tokens else ""
         yield Fact("tokens", f"{number(call.prompt_tokens)} → {number(call.completion_tokens)}")
@@ -45,5 +45,5 @@ def facts(call: Exchange) -> Iterator[Fact]:
 
 
 def number(value: int | None) -> str:
-    """Return a number of tokens, a question mark for an unknown one."""
+    """Format a number of tokens; a question mark if it is unknown."""
     return "?" if value is None else f"{value:,}"

@@ -1,4 +1,4 @@
-"""Images of messages that a page may show: those that are in the message itself, in formats without scripts."""
+"""Images of messages that a page may show: those within the message itself, in formats without scripts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from moonpalace_addons.wire.json_value import mapping
 
 MAX_SIZE = 8_000_000
-"""Characters of an image in base64 that is shown."""
+"""Maximum characters of an image in base64."""
 DATA = re.compile(r"data:image/[a-z+.-]{1,20};base64,", re.IGNORECASE)
 SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -19,11 +19,11 @@ SIGNATURES = {
     b"GIF89a": "image/gif",
     b"RIFF": "image/webp",
 }
-"""The formats by how their files begin; what the message calls them does not count. SVG can hold scripts."""
+"""The formats by the first bytes of their files; the declared type is ignored. SVG can contain scripts."""
 
 
 def source(block: Mapping[str, object]) -> str | None:
-    """Return a `data:` URL for a block of a message, None unless it holds an image that may be shown."""
+    """Return a `data:` URL for a block of a message; None unless it contains an image that may be shown."""
     text = base64_of(block)
     if text is None or len(text) > MAX_SIZE:
         return None
@@ -38,12 +38,12 @@ def source(block: Mapping[str, object]) -> str | None:
 
 
 def base64_of(block: Mapping[str, object]) -> str | None:
-    """Return the base64 of an image on any of the API's faces; None for an address elsewhere, which is not fetched."""
+    """Return the base64 of an image on any face; None for an external address, which is not fetched."""
     for holder in (block, mapping(block.get("image_url")), mapping(block.get("source"))):
         for name in ("url", "image_url", "data"):
             value = holder.get(name)
-            if isinstance(value, str) and (found := DATA.match(value)):
-                return value[found.end() :]
+            if isinstance(value, str) and (match := DATA.match(value)):
+                return value[match.end() :]
             if name == "data" and isinstance(value, str) and not value.startswith("data:"):
                 return value
     return None

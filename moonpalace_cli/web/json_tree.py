@@ -1,4 +1,4 @@
-"""JSON as a tree that folds, with the numbers, keys and order that were sent."""
+"""JSON as a collapsible tree, with the original numbers, keys and order."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from moonpalace_addons.wire.json_text import LEXEME, MAX_INDENT_DEPTH
 from moonpalace_cli.web.texts import shown
 
 MAX_TEXT = 4_000
-"""Characters of a string that are shown."""
+"""Maximum characters of a string."""
 MAX_NODES = 20_000
-"""Values that are shown; the rest of a body is in its raw text."""
+"""Maximum values that are shown; the raw text of a body has all of them."""
 OPEN_DEPTH = 3
-"""Levels that are open at first."""
+"""Levels that are initially open."""
 MAX_OPEN = 60
-"""Elements of a list or an object that is open at first."""
+"""Maximum elements of a list or an object that is initially open."""
 CLOSING = {"{": "}", "[": "]"}
 
 
 @dataclass(slots=True)
 class Level:
-    """An object or a list that is being read; `key` is its own."""
+    """An unfinished object or list; `key` is its own."""
 
     opening: str
     key: str
@@ -78,7 +78,7 @@ class Tree:
         )
 
     def _read_flat(self, lexeme: str) -> None:
-        """Keep what is nested too deeply on one line."""
+        """Put values that are nested too deeply on one line."""
         self._flat.append(lexeme)
         self._depth += (lexeme in "{[") - (lexeme in "}]")
         if not self._depth:
@@ -111,13 +111,13 @@ def value(lexeme: str) -> str:
 
 
 def string(lexeme: str) -> str:
-    """Return a JSON string with characters instead of escapes, where they can be seen."""
+    """Return a JSON string with characters instead of escapes, unless they are invisible."""
     text = json.dumps(json.loads(lexeme), ensure_ascii=False) if "\\" in lexeme else lexeme
     return cut(text)
 
 
 def cut(text: str) -> str:
-    """Return a text for the page, the end of a very long one left out."""
+    """Return a text for the page; the end of a very long one is left out."""
     rest = len(text) - MAX_TEXT
     if rest <= 0:
         return str(escape(shown(text)))

@@ -1,4 +1,4 @@
-"""Markdown of models and users as HTML that can do nothing: no scripts, no styles, nothing fetched from elsewhere."""
+"""Render Markdown of models and users as harmless HTML: no scripts, no styles, nothing fetched from elsewhere."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pygments.lexers import get_lexer_by_name
 from moonpalace_cli.web.texts import shown
 
 MAX_MARKDOWN = 60_000
-"""Characters of a text that is read as Markdown; a longer one is shown as it is."""
+"""Maximum characters of a text that is rendered as Markdown; a longer one is shown as plain text."""
 MAX_HIGHLIGHTED = 20_000
-"""Characters of code that gets colours."""
+"""Maximum characters of code that is coloured."""
 MAX_TIME = 0.1
-"""Seconds of work on the colours of a piece of code; for some text Pygments takes the square of its length."""
+"""Maximum seconds for colouring a piece of code; for some texts Pygments takes quadratic time."""
 PREFIX = "c-"
-"""How the classes of coloured code begin."""
+"""The prefix of the classes of coloured code."""
 TAGS = frozenset(
     [
         *(
@@ -49,17 +49,17 @@ TAGS = frozenset(
 )
 ATTRIBUTES = {"a": {"href"}, "code": {"class"}, "span": {"class"}, "ol": {"start"}}
 SCHEMES = frozenset({"http", "https", "mailto"})
-"""Of links, which the user has to click; `javascript:` and `data:` are none of them."""
+"""For links, which the user has to click; `javascript:` and `data:` are not allowed."""
 
 
 class Budget:
-    """How much text of a page is read as Markdown: what comes after it is shown as it is, so that the page is there."""
+    """The amount of a page's text that is rendered as Markdown; the rest is plain text, so that the page is fast."""
 
     def __init__(self, characters: int) -> None:
         self.left = characters
 
     def takes(self, text: str) -> bool:
-        """Tell whether a text may be read as Markdown, and count it."""
+        """Return whether a text may be rendered as Markdown, and count it."""
         if len(text) > min(self.left, MAX_MARKDOWN):
             return False
         self.left -= len(text)
@@ -83,23 +83,23 @@ def rendered(text: str) -> Markup:
 @cache
 def parser() -> MarkdownIt:
     """Return the parser: CommonMark with tables and without HTML; images are links, which fetch nothing."""
-    made = MarkdownIt("commonmark", {"html": False, "highlight": highlighted})
-    return made.enable(["table", "strikethrough"]).disable(["image", "html_block", "html_inline"])
+    markdown = MarkdownIt("commonmark", {"html": False, "highlight": highlighted})
+    return markdown.enable(["table", "strikethrough"]).disable(["image", "html_block", "html_inline"])
 
 
 def filtered(tag: str, name: str, value: str) -> str | None:
-    """Return the value of an attribute, None to leave it out: classes are those of our colours, links are whole."""
+    """Return the value of an attribute; None removes it. Only our own classes and absolute links are kept."""
     if name == "class":
         return value if value.startswith((PREFIX, "language-")) and value.isascii() and " " not in value else None
     if name in ("title", "lang"):  # nh3 allows them for every tag
         return None
     if name == "href" and not value.lower().startswith(("http://", "https://", "mailto:")):
-        return None  # what has no scheme would be an address of the console
+        return None  # a link without a scheme would be an address of the console
     return value
 
 
 def highlighted(code: str, name: str, _: str) -> str:
-    """Return code in a language with its words in spans; empty for no colours, so that the parser escapes it."""
+    """Return code with its tokens in spans; empty if it is not coloured, so that the parser escapes it."""
     lexer_name = LEXERS.get(name.lower())
     if lexer_name is None or len(code) > MAX_HIGHLIGHTED:
         return ""
@@ -165,4 +165,4 @@ LEXERS: Mapping[str, str] = {
     "rb": "ruby",
     "makefile": "make",
 }
-"""The languages that get colours, by the names that models give them."""
+"""The languages that are coloured, by the names that models give them."""

@@ -1,4 +1,4 @@
-"""The conversation of a call as messages of a page: Markdown, folded reasoning, tool calls beside their results."""
+"""The conversation of a call as messages of a page: Markdown, collapsed reasoning, tool calls next to their results."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from moonpalace_cli.web.json_tree import tree
 from moonpalace_cli.web.markdown import Budget, rendered
 
 MARKDOWN_BUDGET = 80_000
-"""Characters of a page that are read as Markdown, from its end."""
+"""Maximum characters on a page that are rendered as Markdown, from its end."""
 RECENT = 8
-"""Messages before the answer that are open at first, if there are more than `MANY`."""
+"""Messages before the answer that are initially open if there are more than `MANY`."""
 MANY = 14
 FOLDED_TEXT = 6_000
-"""Characters from which an instruction or the result of a tool is folded."""
+"""Characters from which an instruction or the result of a tool is collapsed."""
 CALL_ID = re.compile(r" \(([^()]+)\)\Z")
 
 type Kind = Literal["html", "plain", "reasoning", "call", "image", "json"]
@@ -31,7 +31,7 @@ type Kind = Literal["html", "plain", "reasoning", "call", "image", "json"]
 
 @dataclass(slots=True)
 class Piece:
-    """A part of a message; `html` if it has some, else `text` is shown as it is."""
+    """A part of a message; `html` is shown if it is set, else `text`."""
 
     kind: Kind
     text: str
@@ -42,7 +42,7 @@ class Piece:
 
 @dataclass(slots=True)
 class Message:
-    """A message; `is_folded` hides it until the user opens it."""
+    """A message; `is_folded` means that it is collapsed until the user opens it."""
 
     role: str
     note: str
@@ -58,7 +58,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """The messages of a page; `earlier` are folded together."""
+    """The messages of a page; `earlier` are collapsed together."""
 
     first: Sequence[Message]
     earlier: Sequence[Message]
@@ -66,12 +66,12 @@ class Talk:
     answer: Sequence[Message]
 
 
-def talk(said: Conversation) -> Talk:
-    """Return the conversation of a call; results of tools stand beside the calls that they answer."""
+def talk(conversation: Conversation) -> Talk:
+    """Return the conversation of a call; results of tools are placed next to the calls that they answer."""
     budget = Budget(MARKDOWN_BUDGET)
-    # From the end: what comes last matters most, and gets the budget.
-    answer = [message(turn, budget, is_answer=True) for turn in reversed(said.answered)][::-1]
-    asked = [message(turn, budget) for turn in reversed(said.asked)][::-1]
+    # From the end: the last messages matter most, and get the budget.
+    answer = [message(turn, budget, is_answer=True) for turn in reversed(conversation.answer_turns)][::-1]
+    asked = [message(turn, budget) for turn in reversed(conversation.request_turns)][::-1]
     asked = list(beside_calls(asked))
     first = [each for each in asked[:3] if each.role in ("system", "developer", "tools")]
     others = asked[len(first) :]
@@ -81,12 +81,12 @@ def talk(said: Conversation) -> Talk:
 
 
 def beside_calls(messages: Sequence[Message]) -> Iterator[Message]:
-    """Yield the messages without the results of tools that were put to their calls."""
+    """Yield the messages without the results of tools that were moved to their calls."""
     open_calls: dict[str, Piece] = {}
     for each in messages:
         for piece in each.pieces:
-            if piece.kind == "call" and (found := CALL_ID.search(piece.label)):
-                open_calls[found[1]] = piece
+            if piece.kind == "call" and (match := CALL_ID.search(piece.label)):
+                open_calls[match[1]] = piece
         call = open_calls.pop(each.note.rpartition(" ")[2], None) if each.role == "tool" else None
         if call is None:
             yield each
@@ -98,9 +98,9 @@ def message(turn: Turn, budget: Budget, *, is_answer: bool = False) -> Message:
     """Return a turn as a message."""
     is_verbatim = turn.role in ("tool", "tools", "error")
     pieces = [piece(part, budget, is_verbatim=is_verbatim) for part in turn.parts]
-    made = Message(turn.role, turn.note, pieces, is_answer=is_answer)
-    made.is_folded = made.size > FOLDED_TEXT and turn.role in ("system", "developer", "tool", "tools")
-    return made
+    result = Message(turn.role, turn.note, pieces, is_answer=is_answer)
+    result.is_folded = result.size > FOLDED_TEXT and turn.role in ("system", "developer", "tool", "tools")
+    return result
 
 
 def piece(part: Part, budget: Budget, *, is_verbatim: bool) -> Piece:

@@ -1,4 +1,4 @@
-"""The base of all pages: who may see them, what browsers may do with them, and the form of an answer."""
+"""The base of all pages: access, security headers, and the form of an answer."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
     "trusted-types 'none'"
 )
-"""Nothing inline, nothing from elsewhere, no frames, and no HTML from texts: a script in an answer cannot run."""
+"""No inline scripts, no external resources, no frames, and no HTML from texts: a script in an answer cannot run."""
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",  # with none, browsers call the origin of our own forms null
+    "Referrer-Policy": "same-origin",  # with no referrer, browsers send the origin of our own forms as null
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
@@ -40,14 +40,14 @@ HEADERS = {
 logger = logging.getLogger("moonpalace.web")
 
 STATUSES = ((NotFoundError, 404), (StoreError, 503))
-"""The statuses of our errors; the others are mistakes in what was asked."""
+"""The statuses of our errors; all others are mistakes of the client."""
 
 type Document = Mapping[str, object] | str
-"""What a page says, for programs: a JSON object, or its text."""
+"""The data of a page for programs: a JSON object, or its text."""
 
 
 class RefusedError(MoonPalaceError):
-    """A request that is not answered, with its status."""
+    """A refused request, with its status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -55,25 +55,25 @@ class RefusedError(MoonPalaceError):
 
 
 class Page(RequestHandler):
-    """A page that only the owner of the token sees."""
+    """A page that only the owner of the token may see."""
 
     console: Console
 
     def initialize(self, console: Console) -> None:
-        """Keep what all pages share."""
+        """Store the console that all pages share."""
         self.console = console
 
     def set_default_headers(self) -> None:
-        """Set the headers of every answer, of errors too."""
+        """Set the headers of every answer, including errors."""
         self.clear_header("Server")
         for name, value in HEADERS.items():
             self.set_header(name, value)
 
     def compute_etag(self) -> None:
-        """Return nothing: no answer is kept by a browser."""
+        """Return None: browsers must not cache answers."""
 
     def prepare(self) -> None:
-        """Refuse whoever may not see the page; exchange a token in the address for a cookie."""
+        """Refuse unauthorized requests; exchange a token in the address for a cookie."""
         self.check_origin()
         access, headers = self.console.access, self.request.headers
         token = self.get_query_argument("token", None)
@@ -90,7 +90,7 @@ class Page(RequestHandler):
             raise RefusedError(refusal.status, refusal.reason)
 
     def let_in(self) -> None:
-        """Give the browser a cookie, and send it to the same address without the token."""
+        """Set a cookie, and redirect to the same address without the token."""
         self.set_cookie(self.console.cookie, self.console.access.cookie(), path="/", httponly=True, samesite="Strict")
         others = [(name, each) for name, values in self.request.query_arguments.items() for each in values]
         query = urlencode([pair for pair in others if pair[0] != "token"])
@@ -99,12 +99,12 @@ class Page(RequestHandler):
 
     @property
     def here(self) -> str:
-        """The path of this page, as an address: two slashes, or their like, would name another host."""
+        """The path of this page as an address; two leading slashes, or similar, would name another host."""
         return "/" + self.request.path.lstrip("/\\")
 
     @cached_property
     def wants_json(self) -> bool:
-        """Tell whether a program asks."""
+        """Return whether the client is a program."""
         accepted = self.request.headers.get("Accept", "")
         return "application/json" in accepted and "text/html" not in accepted
 
@@ -119,7 +119,7 @@ class Page(RequestHandler):
         return translator(self.language)
 
     async def read[T](self, function: Callable[[], T]) -> T:
-        """Run what blocks in a thread; turn an error of the database into one line."""
+        """Run a blocking function in a thread; turn an error of the database into one line."""
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
@@ -131,7 +131,7 @@ class Page(RequestHandler):
             raise StoreError(f"the database refuses: {str(cause).strip().splitlines()[0]}") from error
 
     def argument(self, name: str) -> str:
-        """Return an argument of the address, empty if it has none."""
+        """Return an argument of the address; empty if it is missing."""
         return self.get_query_argument(name, "") or ""
 
     def fields(self) -> dict[str, str]:
@@ -139,15 +139,15 @@ class Page(RequestHandler):
         if self.request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
             return {name: self.get_body_argument(name) for name in self.request.body_arguments}
         try:
-            found = json.loads(self.request.body)
+            parsed = json.loads(self.request.body)
         except (ValueError, RecursionError) as error:
             raise MoonPalaceError("the body is not JSON") from error
-        if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        if not isinstance(parsed, dict) or not all(isinstance(value, str) for value in parsed.values()):
             raise MoonPalaceError("the body must be a JSON object whose members are texts")
-        return found
+        return parsed
 
     def give(self, template: str, document: Callable[[], Document], **values: object) -> None:
-        """Answer with a page, or with a document if a program asks."""
+        """Answer with a page, or with a document if the client is a program."""
         if self.wants_json:
             self.give_json(document())
         else:
@@ -173,7 +173,7 @@ class Page(RequestHandler):
         self.finish(page.render(shared | values))
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
-        """Answer with an error; ours have a status of their own."""
+        """Answer with an error; our own errors have their own statuses."""
         error = error_of(kwargs)
         if isinstance(error, RefusedError):
             status_code = error.status
@@ -182,7 +182,7 @@ class Page(RequestHandler):
         super().send_error(status_code, **kwargs)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Say in one line what is wrong."""
+        """Describe the error in one line."""
         error = error_of(kwargs)
         message = str(error) if isinstance(error, MoonPalaceError) else self._reason
         if status_code == 500:
@@ -194,12 +194,12 @@ class Page(RequestHandler):
     def log_exception(
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> None:
-        """Log what is no mistake of the user's, without the address, which may hold the token."""
+        """Log any exception that is not the client's mistake, without the address, which may contain the token."""
         if not isinstance(value, MoonPalaceError | HTTPError):
             logger.error("%s %s failed", self.request.method, self.request.path, exc_info=value)
 
 
-def error_of(found: dict[str, Any]) -> BaseException | None:
+def error_of(arguments: dict[str, Any]) -> BaseException | None:
     """Return the exception among the arguments of `send_error`."""
-    info = found.get("exc_info")
+    info = arguments.get("exc_info")
     return info[1] if isinstance(info, tuple) else None

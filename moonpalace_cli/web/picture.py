@@ -1,4 +1,4 @@
-"""Draw the events of a stream: how much text had come at each moment, the stalls, and the first token."""
+"""Draw the events of a stream: the amount of text over time, the stalls, and the first token."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from moonpalace_addons.views.timeline import Moment
 
 WIDTH, HEIGHT = 1000, 100
-"""Units of the area, which a page stretches."""
+"""Units of the drawing, which a page stretches."""
 MAX_POINTS = 400
 MIN_STALL_SHARE = 0.04
-"""Share of the whole time from which a gap is marked."""
+"""Share of the total time from which a gap is marked."""
 MAX_STALLS = 6
 TICKS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """A gap between two events; places are percent of the width."""
+    """A gap between two events; positions are percent of the width."""
 
     left: float
     width: float
@@ -32,7 +32,7 @@ class Stall:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A moment with a name; its place is percent of the width."""
+    """A named moment; its position is percent of the width."""
 
     place: float
     name: str
@@ -52,30 +52,30 @@ class Picture:
 
 
 def picture(call: Exchange, moments: Sequence[Moment]) -> Picture | None:
-    """Return the picture of a stream, None if the times of its events were not kept."""
+    """Return the picture of a stream; None if the times of its events are unknown."""
     timed = [(moment.at, moment) for moment in moments if moment.at is not None]
-    whole = max([call.latency or 0, *(at for at, _ in timed)])
-    if not timed or whole <= 0:
+    total = max([call.latency or 0, *(at for at, _ in timed)])
+    if not timed or total <= 0:
         return None
     reasoning, visible = sums(moments)
     most = reasoning[-1] + visible[-1] or 1
-    places = [WIDTH * at / whole for at, _ in timed]
+    places = [WIDTH * at / total for at, _ in timed]
     both = [one + other for one, other in zip(reasoning, visible, strict=True)]
     marks = [
-        Mark(100 * at / whole, name, duration(at))
+        Mark(100 * at / total, name, duration(at))
         for name, at in (("headers", call.time_to_headers), ("first token", call.time_to_first_token))
-        if at is not None and at <= whole
+        if at is not None and at <= total
     ]
     ticks = [
-        Mark(100 * part / TICKS, "", duration(whole * part // TICKS) if part else "0") for part in range(TICKS + 1)
+        Mark(100 * part / TICKS, "", duration(total * part // TICKS) if part else "0") for part in range(TICKS + 1)
     ]
     return Picture(
-        area(places, reasoning, most), area(places, both, most), list(stalls(timed, call, whole)), marks, ticks, most
+        area(places, reasoning, most), area(places, both, most), list(stalls(timed, call, total)), marks, ticks, most
     )
 
 
 def sums(moments: Sequence[Moment]) -> tuple[list[int], list[int]]:
-    """Return the characters of reasoning, and of all else, that had come with each timed event."""
+    """Return the characters of reasoning, and of all other text, up to each timed event."""
     reasoning, visible = [0], [0]
     for moment in moments:
         if moment.at is None:
@@ -88,22 +88,22 @@ def sums(moments: Sequence[Moment]) -> tuple[list[int], list[int]]:
 
 
 def area(places: Sequence[float], heights: Sequence[int], most: int) -> str:
-    """Return the path of an area below steps, empty if nothing is in it; of many points only some are drawn."""
+    """Return the path of an area below steps; empty if it has no content. Of many points only some are drawn."""
     if not heights[-1]:
         return ""
     step = -(-len(places) // MAX_POINTS)
-    kept = sorted({*range(0, len(places), step), len(places) - 1})
+    indexes = sorted({*range(0, len(places), step), len(places) - 1})
     points = [f"M{places[0]:.1f} {HEIGHT}"]
-    points += [f"H{places[at]:.1f}V{HEIGHT - HEIGHT * heights[at] / most:.1f}" for at in kept]
+    points += [f"H{places[at]:.1f}V{HEIGHT - HEIGHT * heights[at] / most:.1f}" for at in indexes]
     return "".join(points) + f"H{WIDTH}V{HEIGHT}Z"
 
 
-def stalls(timed: Sequence[tuple[int, Moment]], call: Exchange, whole: int) -> Iterator[Stall]:
-    """Yield the longest gaps, that before the end of the call included, the earliest first."""
+def stalls(timed: Sequence[tuple[int, Moment]], call: Exchange, total: int) -> Iterator[Stall]:
+    """Yield the longest gaps, including the one before the end of the call, in order of time."""
     moments = [at for at, _ in timed]
     ends = [*moments[1:], call.latency if call.latency is not None else moments[-1]]
     gaps = [(end - start, start) for start, end in zip(moments, ends, strict=True)]
-    worth = [gap for gap in gaps if gap[0] >= MIN_STALL_SHARE * whole]
+    worth = [gap for gap in gaps if gap[0] >= MIN_STALL_SHARE * total]
     longest = sorted(worth, reverse=True)[:MAX_STALLS]
     for gap, start in sorted(longest, key=lambda each: each[1]):
-        yield Stall(100 * start / whole, 100 * gap / whole, duration(gap))
+        yield Stall(100 * start / total, 100 * gap / total, duration(gap))

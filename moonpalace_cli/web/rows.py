@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
 MAX_WORDS = 160
-"""Characters of the user's last words that a row holds."""
+"""Maximum characters of the user's last words in a row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a row shows of a call; an unknown value is an empty text."""
+    """The texts of a call's row; empty if unknown."""
 
     call: Exchange
     outcome: Outcome
@@ -45,7 +45,7 @@ class Row:
 
     @property
     def is_running(self) -> bool:
-        """Tell whether the call is still under way."""
+        """Return whether the call is in flight."""
         return self.call.state is State.IN_FLIGHT
 
 
@@ -74,7 +74,7 @@ def row(call: Exchange, words: str, tags: Sequence[str], today: date) -> Row:
     )
 
 
-# Requests never change. Reading them is most of the work of a page.
+# Cached, because requests never change and reading them is most of the work for a page.
 @lru_cache(maxsize=4096)
 def words_of(engine: Engine, row_id: int) -> str:
     """Return the user's last words in a call's request."""
@@ -82,23 +82,23 @@ def words_of(engine: Engine, row_id: int) -> str:
 
 
 def when(moment: datetime, today: date) -> str:
-    """Return the local time of a call, of another day with its date."""
+    """Return the local time of a call, with its date unless it is today."""
     local = moment.astimezone()
     return local.strftime("%H:%M:%S" if local.date() == today else "%m-%d %H:%M:%S")
 
 
 def counted(number: int | None) -> str:
-    """Return a number of tokens."""
+    """Format a number of tokens."""
     return "" if number is None else f"{number:,}"
 
 
 def cached_percent(call: Exchange) -> int | None:
-    """Return how much of the prompt was cached, None if that is unknown or makes no sense."""
+    """Return the percentage of the prompt that was cached; None if it is unknown or implausible."""
     if not call.prompt_tokens or call.cached_tokens is None or call.cached_tokens > call.prompt_tokens:
         return None
     return round(100 * call.cached_tokens / call.prompt_tokens)
 
 
 def cost_of(call: Exchange) -> str:
-    """Return the cost of a call, with the sign of the currency."""
+    """Return the cost of a call with the symbol of the currency."""
     return price(call.cost, call.cost_currency)

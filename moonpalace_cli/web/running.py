@@ -1,4 +1,4 @@
-"""Run the console for the user: say where it is, open the browser, and stop on a signal."""
+"""Run the console for the user: print its address, open the browser, and stop on a signal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def run(engine: Engine, options: Options, *, opens: bool) -> None:
     def say(served: Served) -> None:
         click.echo(f"MoonPalace console => {served.url}", err=True)
         if opens and has_screen():
-            # Starting a browser may take seconds. Its command line, which others can read, has a ticket, not the token.
+            # Starting a browser may take seconds. Its command line, which other users can read, has a ticket instead of
+            # the token.
             threading.Thread(target=webbrowser.open, args=(served.ticket_url(),), daemon=True).start()
 
     asyncio.run(until_stopped(engine, options, say))
@@ -36,7 +37,7 @@ async def until_stopped(engine: Engine, options: Options, is_ready: Callable[[Se
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        if sys.platform == "win32":  # whose event loops take no handlers
+        if sys.platform == "win32":  # Windows, whose event loops have no signal handlers
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
         else:
             loop.add_signal_handler(number, stopping.set)
@@ -44,7 +45,7 @@ async def until_stopped(engine: Engine, options: Options, is_ready: Callable[[Se
 
 
 def has_screen() -> bool:
-    """Tell whether a browser would have a window: one in the terminal would take that over."""
+    """Return whether a browser would open a window: one in the terminal would take it over."""
     if not sys.stderr.isatty():
         return False
     return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -42,30 +42,30 @@ if TYPE_CHECKING:
     from moonpalace_addons.settings.values import Settings
 
 THREADS = 4
-"""Reads of the store that run at once."""
+"""Concurrent reads of the store."""
 MAX_BODY_SIZE = 1 << 20
-"""Bytes of a request: labels are short."""
+"""Maximum bytes of a request: labels are short."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 CALL = "/calls/([0-9]{1,19})"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where the console listens, and how; without a token it makes one."""
+    """Where the console listens, and its other options; without a token it generates one."""
 
     host: str
     port: int
     token: str | None = None
     redact_pattern: str | None = None
     port_flag: str = "--port"
-    """How the user says another port."""
+    """How the user chooses another port."""
     settings: Settings | None = None
-    """Those of the model that explains calls, without which there is no page for that."""
+    """The settings of the model that explains calls; without them there is no page for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A console that listens: its address, and who may see it."""
+    """A listening console: its address, and who may see it."""
 
     address: str
     access: Access
@@ -76,7 +76,7 @@ class Served:
         return f"{self.address}/?token={self.access.token}"
 
     def ticket_url(self) -> str:
-        """Return an address that works once."""
+        """Return an address that can be used once."""
         return f"{self.address}/?token={self.access.ticket()}"
 
 
@@ -107,7 +107,7 @@ async def serve(engine: Engine, options: Options, is_ready: Callable[[Served], N
 def make_console(
     engine: Engine, executor: ThreadPoolExecutor, limit: TimeLimit, port: int, options: Options
 ) -> Console:
-    """Return what the pages of a console on a port share."""
+    """Return the state that the pages of a console on a port share."""
     with engine.connect() as connection:
         key = identity.fingerprint_key(connection)
     names = frozenset() if options.host in LOOPBACK else machine_names() | {options.host.lower()}

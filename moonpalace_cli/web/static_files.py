@@ -18,10 +18,10 @@ def content(name: str) -> bytes:
 
 @cache
 def version(name: str) -> str:
-    """Return what changes with the content of a file."""
+    """Return a hash of a file's content."""
     return sha256(content(name)).hexdigest()[:16]
 
 
 def static(name: str) -> str:
-    """Return the address of a file, under which it never changes."""
+    """Return the address of a file; its content under this address never changes."""
     return f"/static/{name}?{version(name)}"

@@ -1,4 +1,4 @@
-"""The sums of groups of calls as lines of a table, by model or by period."""
+"""Statistics of groups of calls as table rows, by model or by period."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Tokens(NamedTuple):
-    """The tokens of calls: input that came from a cache, other input, and output."""
+    """The tokens of calls: cached input, other input, and output."""
 
     cached: int
     fresh: int
@@ -23,32 +23,32 @@ class Tokens(NamedTuple):
 
     @property
     def percent_cached(self) -> float | None:
-        """Percent of the input that came from a cache; None without input."""
-        whole = self.cached + self.fresh
-        return 100 * self.cached / whole if whole else None
+        """The percentage of the input that was cached; None without input."""
+        total = self.cached + self.fresh
+        return 100 * self.cached / total if total else None
 
 
 def tokens_of(group: Group) -> Tokens:
     """Return the tokens of a group."""
-    found = dict(zip(TOKENS, group.tokens, strict=True))
-    cached = min(found["cached_tokens"], found["prompt_tokens"])
-    return Tokens(cached, found["prompt_tokens"] - cached, found["completion_tokens"])
+    tokens = dict(zip(TOKENS, group.tokens, strict=True))
+    cached = min(tokens["cached_tokens"], tokens["prompt_tokens"])
+    return Tokens(cached, tokens["prompt_tokens"] - cached, tokens["completion_tokens"])
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A number of a line, and the length of its bar from 0 to 1, None without a bar."""
+    """A number in a row, and the length of its bar from 0 to 1, or None."""
 
     name: str
     text: str
     share: float | None = None
     address: str = ""
-    """Where its calls are, if they are not all of the line."""
+    """The address of its calls, unless these are all calls of the row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the table: its calls, and how many of which kind there are."""
+    """A row of the table: calls, and how many of which kind there are."""
 
     name: str
     address: str
@@ -56,7 +56,7 @@ class Line:
 
 
 class Named(NamedTuple):
-    """A group of calls with its name, where they are, and where those are that failed."""
+    """A group of calls with its name, their address, and the address of those that failed."""
 
     name: str
     group: Group
@@ -65,7 +65,7 @@ class Named(NamedTuple):
 
 
 def lines(groups: Sequence[Named]) -> Iterator[Line]:
-    """Yield a line for each group; bars compare it to the others."""
+    """Yield a row for each group; bars are relative to the other rows."""
     calls = max((each.group.calls for each in groups), default=0)
     inputs = max((sum(tokens_of(each.group)[:2]) for each in groups), default=0)
     for each in groups:
@@ -89,21 +89,21 @@ def share(value: float, most: float) -> float:
 
 
 def percent_text(percent: float | None) -> str:
-    """Return a share in words, empty for an unknown one."""
+    """Format a percentage; empty if it is unknown."""
     return "" if percent is None else f"{percent:.0f} %"
 
 
 def costs(group: Group) -> str:
-    """Return the cost of calls, in each currency."""
+    """Return the cost of calls in each currency."""
     return ", ".join(price(cost, currency) for currency, cost in sorted(group.costs.items()))
 
 
 def found_times(group: Group, name: str) -> list[int]:
-    """Return the percentiles of one of the times of calls, none if it is not known of any."""
+    """Return the percentiles of one of the times of calls; none if it is unknown for all of them."""
     times = group.times[TIMES.index(name)]
     return [at for at in percentiles(times) if at is not None]
 
 
 def times(group: Group, name: str) -> str:
-    """Return the percentiles of one of the times of calls in words."""
+    """Describe the percentiles of one of the times of calls."""
     return " / ".join(map(duration, found_times(group, name)))

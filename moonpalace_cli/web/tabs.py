@@ -1,4 +1,4 @@
-"""The tabs of a call's page: what their templates are given, and the same for programs."""
+"""The tabs of a call's page: values for their templates, and documents for programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
 MAX_RUNS = 400
-"""Lines of the table of events."""
+"""Maximum lines of the table of events."""
 COSTS = {"cost_input": "input that was not cached", "cost_cached": "cached input", "cost_output": "output"}
 PRICES = {"price_input": "price of a million input tokens", "price_cached": "price of a million cached tokens"}
 
@@ -32,7 +32,7 @@ type Values = Mapping[str, object]
 
 
 class Tab(NamedTuple):
-    """A tab: its title in English, what its template is given, and its document for programs."""
+    """A tab: its title in English, the values for its template, and its document for programs."""
 
     title: str
     values: Callable[[ShownCall], Values]
@@ -41,11 +41,11 @@ class Tab(NamedTuple):
 
 def conversation(shown: ShownCall) -> Values:
     """Return the messages."""
-    return {"talk": talk(shown.known.said)}
+    return {"talk": talk(shown.known.conversation)}
 
 
 def whole_document(shown: ShownCall) -> str:
-    """Return all that is stored of the call, as `mpal inspect --json`, with the reasons of `mpal why`."""
+    """Return all stored data of the call, like `mpal inspect --json`, with the reasons of `mpal why`."""
     reasons: list[Json] = [reason.document() for reason in shown.why]
     known = {"tags": list(shown.known.tags), "outcome": shown.outcome.text, "reasons": reasons}
     conversation: Json = {"previous": shown.turns.previous, "next": shown.turns.next, "of": shown.turns.of}
@@ -66,15 +66,15 @@ def request_document(shown: ShownCall) -> str:
 def response(shown: ShownCall) -> Values:
     """Return the answer; of a stream, the merged one."""
     line = status_line(shown.call.status_code)
-    given = answer(shown.call, shown.known.bodies)
-    return {"line": line, "body": body(given.shown(merged=True)), "side": "response"}
+    content = answer(shown.call, shown.known.bodies)
+    return {"line": line, "body": body(content.shown(merged=True)), "side": "response"}
 
 
 def response_document(shown: ShownCall) -> str:
     """Return the body of the answer, and the events of a stream."""
-    given = answer(shown.call, shown.known.bodies)
-    events = {} if given.events is None else members("event_stream", given.events)
-    return dumps({**members("body", given.body), **events})
+    content = answer(shown.call, shown.known.bodies)
+    events = {} if content.events is None else members("event_stream", content.events)
+    return dumps({**members("body", content.body), **events})
 
 
 def headers(shown: ShownCall) -> Values:
@@ -89,8 +89,8 @@ def headers(shown: ShownCall) -> Values:
 
 def headers_document(shown: ShownCall) -> str:
     """Return the headers of both sides as lists of pairs."""
-    sent, received = (pairs for _, pairs in headers(shown)["sides"])  # type: ignore[attr-defined]
-    return dumps({"request": sent, "response": received})
+    request_headers, received = (pairs for _, pairs in headers(shown)["sides"])  # type: ignore[attr-defined]
+    return dumps({"request": request_headers, "response": received})
 
 
 def events(shown: ShownCall) -> Values:
@@ -101,30 +101,30 @@ def events(shown: ShownCall) -> Values:
 
 
 def events_document(shown: ShownCall) -> str:
-    """Return each event, as `mpal inspect --timeline --json`."""
+    """Return each event, like `mpal inspect --timeline --json`."""
     return f'{{"events": [{", ".join(json_lines(shown.moments))}]}}'
 
 
 def changes(shown: ShownCall) -> Values:
-    """Return what the proxy changed, and its warnings; the row has them."""
+    """Return the changes made by the proxy, and its warnings; they are in the row."""
     return {}
 
 
 def changes_document(shown: ShownCall) -> str:
-    """Return what the proxy changed, and its warnings."""
+    """Return the changes made by the proxy, and its warnings."""
     return dumps({"changes": list(shown.call.changes), "warnings": list(shown.call.warnings)})
 
 
 def cache(shown: ShownCall) -> Values:
-    """Return why the prompt was cached or not, as `mpal cache why`."""
-    found = Prompts(shown.engine).found(shown.call)
-    return {"found": found, "lines": [] if found is None else prefix_report.lines(found)}
+    """Return why the prompt was cached or not, like `mpal cache why`."""
+    finding = Prompts(shown.engine).found(shown.call)
+    return {"found": finding, "lines": [] if finding is None else prefix_report.lines(finding)}
 
 
 def cache_document(shown: ShownCall) -> str:
-    """Return why the prompt was cached or not, as `mpal cache why --json`; null for a call that continues none."""
-    found = Prompts(shown.engine).found(shown.call)
-    return "null" if found is None else dumps(prefix_report.document(found))  # type: ignore[arg-type]
+    """Return why the prompt was cached or not, like `mpal cache why --json`; null for a call that continues none."""
+    finding = Prompts(shown.engine).found(shown.call)
+    return "null" if finding is None else dumps(prefix_report.document(finding))  # type: ignore[arg-type]
 
 
 def cost(shown: ShownCall) -> Values:
@@ -139,9 +139,9 @@ def cost(shown: ShownCall) -> Values:
 
 
 def priced(call: Exchange, names: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the amounts in these fields that are known, under names for people."""
-    found = ((title, getattr(call, name)) for name, title in names.items())
-    return [(title, price(value, call.cost_currency)) for title, value in found if value is not None]
+    """Return the known amounts in these fields, under names for people."""
+    amounts = ((title, getattr(call, name)) for name, title in names.items())
+    return [(title, price(value, call.cost_currency)) for title, value in amounts if value is not None]
 
 
 def cost_document(shown: ShownCall) -> str:

@@ -1,4 +1,4 @@
-"""The templates of the pages: everything that they are given is escaped, and shown as it is."""
+"""The templates of the pages: all values are escaped, and invisible characters are shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent
 
 
 def harmless(value: object) -> object:
-    """Return a value for a page: a text is shown with what it hides, HTML of our own stays as it is, None is empty."""
+    """Return a value for a page: a text with its invisible characters shown, our own HTML unchanged, None as empty."""
     if hasattr(value, "__html__"):
         return value
     return "" if value is None else shown(value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Limit the time of what pages ask of the store: few threads read it, and slow filters would take all of them."""
+"""Limit the time of the pages' queries: few threads run them, and slow filters would occupy all of them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 SECONDS = 20.0
 STEPS = 10_000
-"""Instructions of SQLite between looks at the clock."""
+"""SQLite's instructions between checks of the time."""
 TOO_SLOW = f"this takes more than {SECONDS:.0f} s: narrow the filter, for example with requested_at > -1d"
 STOPPED = "the console is stopping"
 CANCEL_TIMEOUT = 1.0
-"""Seconds for PostgreSQL to be told that a statement is not wanted any more."""
+"""Seconds to tell PostgreSQL to cancel a statement."""
 
 
 class TimeLimit:
-    """End what an engine still runs `SECONDS` after its transaction began, and at once if it is stopped.
+    """End queries of an engine `SECONDS` after their transaction began, and immediately when stopped.
 
     PostgreSQL counts the seconds for each statement.
     """
@@ -34,7 +34,8 @@ class TimeLimit:
     def __init__(self, engine: Engine) -> None:
         self.is_stopped = False
         self._running: dict[Connection, psycopg.Connection[tuple[object, ...]]] = {}
-        """What runs on PostgreSQL, with the driver's connection, which a connection that has died gives no more."""
+        """The running queries on PostgreSQL, with the driver's connection, which a broken connection no longer returns.
+        """
         self._engine = engine
         self._listeners = (
             ("begin", self._begin),
@@ -47,23 +48,23 @@ class TimeLimit:
 
     @property
     def reason(self) -> str:
-        """Return why something was ended."""
+        """Return why a query was ended."""
         return STOPPED if self.is_stopped else TOO_SLOW
 
     def stop(self) -> None:
-        """End all that runs; nothing begins any more. Thread-safe."""
+        """End all running queries, and refuse new ones. Thread-safe."""
         self.is_stopped = True
         for running in tuple(self._running.values()):
             with contextlib.suppress(Exception):  # it may have ended
                 running.cancel_safe(timeout=CANCEL_TIMEOUT)
 
     def close(self) -> None:
-        """Let the engine run as before."""
+        """Remove the limit from the engine."""
         for name, listener in self._listeners:
             event.remove(self._engine, name, listener)
 
     def _check(self, *_: object) -> None:
-        """Refuse a statement after the stop: cancelling ends only what runs, and not what a transaction begins next."""
+        """Refuse a statement after the stop: cancelling ends only the current statement, not the transaction's next."""
         if self.is_stopped:
             raise StoreError(STOPPED)
 
@@ -78,7 +79,7 @@ class TimeLimit:
         try:
             limit_statements(connection, SECONDS)
         except BaseException:
-            self._running.pop(connection, None)  # nothing has begun that could end
+            self._running.pop(connection, None)  # nothing is running that could be ended
             raise
 
     def _end(self, connection: Connection) -> None:
@@ -88,12 +89,12 @@ class TimeLimit:
 
 
 def is_out_of_time(cause: BaseException) -> bool:
-    """Tell whether a database has ended a statement because of its limit."""
+    """Return whether a database ended a statement because of its limit."""
     return str(cause) == "interrupted" or is_statement_timeout(cause)
 
 
 def limited[T](batches: Iterable[T]) -> Iterator[T]:
-    """Yield what is read in many statements; raise StoreError once all of them have taken too long."""
+    """Yield the results of many statements; raise StoreError once they have taken too long together."""
     end = time.monotonic() + SECONDS
     for batch in batches:
         yield batch

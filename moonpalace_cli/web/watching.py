@@ -1,4 +1,4 @@
-"""Tell the pages that are open when the store has changed."""
+"""Notify open pages when the store has changed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.state import State
 
 INTERVAL = 0.5
-"""Seconds between looks at the store while a page is open; on SQLite a look costs one pragma."""
+"""Seconds between checks of the store while a page is open; on SQLite a check costs one pragma."""
 
 IN_FLIGHT = select(func.count()).where(EXCHANGES.c.state == State.IN_FLIGHT)
 NEWEST = select(func.max(EXCHANGES.c.id))
 
 
 class Watcher:
-    """Look at the store while somebody wants to know, and wake them when it is another than before."""
+    """Check the store while somebody is waiting, and wake the waiters when it has changed."""
 
     def __init__(self, engine: Engine, executor: Executor) -> None:
         self._engine = engine
@@ -31,10 +31,10 @@ class Watcher:
         self._waiting: set[asyncio.Event] = set()
         self._task: asyncio.Task[None] | None = None
         self.is_closed = False
-        """Whether nobody may wait any more."""
+        """Whether waiting is over."""
 
     async def close(self) -> None:
-        """Wake all that wait, who leave then, and return once they have."""
+        """Wake all waiters, which then leave, and return once they have left."""
         self.is_closed = True
         for changed in self._waiting:
             changed.set()
@@ -43,13 +43,13 @@ class Watcher:
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[asyncio.Event]:
-        """Yield an event that is set at first, and whenever the store has changed; whoever waits clears it."""
+        """Yield an event that is set initially, and whenever the store has changed; the waiter clears it."""
         changed = asyncio.Event()
         self._waiting.add(changed)
         if self._task is None:
             self._task = asyncio.create_task(self._look())
         else:
-            changed.set()  # it may have changed since the page was made
+            changed.set()  # the store may have changed since the page was rendered
         try:
             yield changed
         finally:
@@ -57,12 +57,12 @@ class Watcher:
 
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()
-        known: object = None
+        last_state: object = None
         try:
             while self._waiting:
                 state = await loop.run_in_executor(self._executor, self._state)
-                if state != known:
-                    known = state
+                if state != last_state:
+                    last_state = state
                     for changed in self._waiting:
                         changed.set()
                 await asyncio.sleep(INTERVAL)
@@ -71,7 +71,7 @@ class Watcher:
             self._forget()
 
     def _state(self) -> object:
-        """Return a value that differs if the store does; None while it cannot be read."""
+        """Return a value that differs if the store has changed; None while it cannot be read."""
         try:
             if self._connection is None:
                 self._connection = self._engine.connect()
@@ -88,7 +88,7 @@ class Watcher:
 
 
 def state_of(connection: Connection) -> object:
-    """Return what changes with each change of a connection's store that others make."""
+    """Return a value that changes with each change of the store by other connections."""
     if connection.dialect.name == "sqlite":
         version: int = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
         return version

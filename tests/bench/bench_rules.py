@@ -56,7 +56,7 @@ def spent(engine: Engine, when: str, name: str) -> tuple[float, float]:
     """Return the seconds of CPU of a turn that sees all calls for the first time, and of one that sees no new call."""
     rule = ReportRule(name, when, DISK.name, delay=3600)
     reporter = Reporter(engine, [rule], [DISK], os.environ, print, print, since=0)
-    reporter._begun(rule)
+    reporter._progress(rule)
     times = [time.thread_time()]
     for _ in range(2):
         reporter.turn()

@@ -95,7 +95,7 @@ def test_what_is_read() -> None:
     request = parse_chat(
         body(messages=messages, tools=tools, stream=True, stream_options={"include_usage": True}, unknown=1)
     )
-    assert (request.asked, request.tool_result, request.n) == ("second", None, 1)
+    assert (request.question, request.tool_result, request.n) == ("second", None, 1)
     assert [(tool.name, tool.parameters) for tool in request.tools] == [("f", {})]
     assert (request.stream, request.include_usage) == (True, True)
     assert request.prompt_tokens == 1024 + 2 + 2 + 1

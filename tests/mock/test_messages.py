@@ -122,5 +122,5 @@ def test_the_same_question() -> None:
     }
     found = parse_message_request(json.dumps(question).encode())
     expected = parse_chat(json.dumps(chat).encode())
-    for name in ("asked", "tool_result", "tools", "budget", "prompt_tokens", "offered"):
+    for name in ("question", "tool_result", "tools", "budget", "prompt_tokens", "offered"):
         assert getattr(found, name) == getattr(expected, name), name

@@ -23,7 +23,7 @@ def refusal(request: ChatRequest) -> list[Choice]:
 
 def two_choices(request: ChatRequest) -> list[Choice]:
     """Give at least two answers of different length."""
-    return [said(f"Answer {index + 1}: {request.asked}" + STORY * index) for index in range(max(2, request.n))]
+    return [said(f"Answer {index + 1}: {request.question}" + STORY * index) for index in range(max(2, request.n))]
 
 
 def repeated_reasoning(events: int) -> Script:

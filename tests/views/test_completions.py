@@ -3,7 +3,7 @@
 import pytest
 
 from moonpalace_addons.store.records.contents import Bodies
-from moonpalace_addons.views.completions import asked_and_answered
+from moonpalace_addons.views.completions import request_and_answer
 
 STREAM = (
     b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\ndata: {"choices":[{"index":0,"delta":{"content":"!"}'
@@ -25,12 +25,12 @@ STREAM = (
 )
 def test_bodies(bodies: Bodies, request_body: object, answer: object) -> None:
     """Bodies are parsed; of a stream, the completion that it was merged to."""
-    assert asked_and_answered(bodies, "/v1/chat/completions") == (request_body, answer)
+    assert request_and_answer(bodies, "/v1/chat/completions") == (request_body, answer)
 
 
 def test_a_stream_under_way_is_merged() -> None:
     """The events that have come so far add up to the beginning of an answer."""
-    _, answer = asked_and_answered(Bodies(None, None, STREAM), "")
+    _, answer = request_and_answer(Bodies(None, None, STREAM), "")
     assert isinstance(answer, dict)
     (choice,) = answer["choices"]
     assert choice["message"]["content"] == "Hi"

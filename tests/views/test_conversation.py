@@ -12,7 +12,7 @@ def test_conversation() -> None:
     """What was asked and answered comes in order; an image keeps its block, for views that can show it."""
     answer = {"choices": [{"message": {"role": "assistant", "reasoning_content": "hm", "content": "a cat"}}]}
     said = conversation("/v1/chat/completions", {"messages": [{"role": "user", "content": [IMAGE]}]}, answer)
-    assert said.asked == [Turn("user", (Part("media", IMAGE),))]
+    assert said.request_turns == [Turn("user", (Part("media", IMAGE),))]
     assert said.answer_parts == [Part("reasoning", "hm"), Part("text", "a cat")]
 
 

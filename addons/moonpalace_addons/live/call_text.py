@@ -45,7 +45,7 @@ def request_text(path: str, body: bytes, info: CallInfo) -> str | None:
     if info.cut or len(body) > MAX_SIZE:
         return beginning(body, info)
     request = mapping(parsed(body))
-    turns = conversation(path, request, None).asked if request else ()
+    turns = conversation(path, request, None).request_turns if request else ()
     if not turns:
         return None
     lines = [*parameter_lines(request), EMPTY]
@@ -62,7 +62,7 @@ def response_text(path: str, body: bytes, content_type: str | None, info: CallIn
         return beginning(body, info)
     answer = parsed(body)
     chat = conversation(path, None, answer)
-    if not mapping(answer) or any(turn.role == "answer" and is_unread(turn.parts) for turn in chat.answered):
+    if not mapping(answer) or any(turn.role == "answer" and is_unread(turn.parts) for turn in chat.answer_turns):
         return None
     return plain_text(whole_answer(path, answer, chat, info))
 
@@ -88,7 +88,7 @@ def whole_answer(path: str, answer: object, chat: Conversation, info: CallInfo) 
     reasons = ", ".join(face_of(path, [answer]).finish_reasons(mapping(answer)))
     note = ", ".join(filter(None, (f"finish reason {reasons}" if reasons else "", info.ending)))
     yield heading(f"answer of {summary.model or 'the API'}", note, "assistant", rule="══")
-    yield from answer_lines(chat.answered)
+    yield from answer_lines(chat.answer_turns)
     yield EMPTY
     if facts := " · ".join(filter(None, (usage_line(answer), f"cost {info.price}" if info.price else ""))):
         yield Line(facts, "quiet")

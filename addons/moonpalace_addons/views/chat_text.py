@@ -38,12 +38,12 @@ EMPTY = Line("")
 
 def chat_lines(call: Exchange, conversation: Conversation, answer: object) -> Iterator[Line]:
     """Yield the conversation; the answer comes last, with the way it ended and its tokens."""
-    for turn in conversation.asked:
+    for turn in conversation.request_turns:
         yield from turn_lines(turn)
     yield heading("answer of " + (model(call) or "the API"), closing_note(call, answer), "assistant", rule="══")
-    yield from answer_lines(conversation.answered)
+    yield from answer_lines(conversation.answer_turns)
     error = error_text(call)
-    if error and not any(turn.role == "error" for turn in conversation.answered):
+    if error and not any(turn.role == "error" for turn in conversation.answer_turns):
         state = "error" if call.state is State.COMPLETED else call.state.value
         yield EMPTY
         yield Line(state if error == state else f"{state}: {harmless(error)}", "note")

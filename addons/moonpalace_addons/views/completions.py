@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.contents import Bodies
 
 
-def asked_and_answered(bodies: Bodies, path: str) -> tuple[object, object]:
+def request_and_answer(bodies: Bodies, path: str) -> tuple[object, object]:
     """Return the request to `path` and its answer as parsed JSON; None in place of a body that is not JSON."""
     answer = parsed(bodies.response)
     if answer is None and bodies.event_stream is not None:

@@ -12,19 +12,19 @@ from moonpalace_addons.wire.faces.turns import Part, Turn
 class Conversation:
     """The turns of a request, preceded by one with the names of the tools, and of its answer: one for each choice."""
 
-    asked: Sequence[Turn]
-    answered: Sequence[Turn]
+    request_turns: Sequence[Turn]
+    answer_turns: Sequence[Turn]
 
     @property
     def answer_parts(self) -> list[Part]:
         """The parts of the answer, in order."""
-        return [part for turn in self.answered for part in turn.parts]
+        return [part for turn in self.answer_turns for part in turn.parts]
 
 
 def conversation(path: str, request: object, answer: object) -> Conversation:
     """Return the conversation of a call to `path`; the request and the answer are parsed JSON."""
     face = face_of(path, [answer])
-    return Conversation(face.asked(request), face.answered(answer))
+    return Conversation(face.request_turns(request), face.answer_turns(answer))
 
 
 def usage_line(answer: object) -> str:

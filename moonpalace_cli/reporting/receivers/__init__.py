@@ -1,1 +1,1 @@
-"""One module a kind of receiver: how it takes a report, what its answers mean, and whether it can be asked."""
+"""One module for each kind of receiver: how to send a report, what its answers mean, and whether it can be asked."""

@@ -1,4 +1,4 @@
-"""Tokens for the sites of issues: from config.yaml, the environment, or the store of GitHub's own program `gh`."""
+"""Tokens for issue trackers: from config.yaml, the environment, or GitHub's own program `gh`."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from moonpalace_addons.settings.reports import Destination
 
 PUBLIC = {"github": "https://api.github.com", "gitlab": "https://gitlab.com", "gitee": "https://gitee.com/api/v5"}
-"""The URLs of the sites where config.yaml gives none."""
+"""The default URLs of the sites."""
 VARIABLES = {
     "github": ("GH_TOKEN", "GITHUB_TOKEN"),
     "gitlab": ("GITLAB_TOKEN",),
     "gitee": ("GITEE_TOKEN",),
 }
 ENTERPRISE = ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
-"""The variables for a server other than github.com, as gh calls them: no token is for both."""
+"""The variables for a server other than github.com, as in gh: no token is used for both."""
 GH_TIMEOUT = 10.0
 
 
 def token(destination: Destination, url: str, environ: Mapping[str, str]) -> str:
     """Return the token for a site; raise SettingError if there is none."""
     where = f"reports.{destination.name}"
-    if given := destination.options.get("token"):
-        return usable(resolved(given, environ, f"{where}.token"), f"{where}.token")
+    if configured := destination.options.get("token"):
+        return usable(resolved(configured, environ, f"{where}.token"), f"{where}.token")
     is_enterprise = destination.kind == "github" and url != PUBLIC["github"]
     names = ENTERPRISE if is_enterprise else VARIABLES[destination.kind]
     for name in names:
         if environ.get(name):
             return usable(environ[name], f"variable {name}")
-    if destination.kind == "github" and (found := of_gh(urlsplit(url).hostname or "", environ)):
-        return usable(found, "the token of gh")
+    if destination.kind == "github" and (stored := of_gh(urlsplit(url).hostname or "", environ)):
+        return usable(stored, "the token of gh")
     also = ", or log in with gh auth login" if destination.kind == "github" else ""
     raise SettingError(f"{where} needs a token: set the variable {' or '.join(names)}, or token in config.yaml{also}")
 
@@ -59,7 +59,7 @@ def of_gh(host: str, environ: Mapping[str, str]) -> str | None:
 
 
 def usable(text: str, where: str) -> str:
-    """Return a token that a header can carry; raise SettingError without quoting any other."""
+    """Return a token that a header can contain; raise SettingError, without quoting it, for any other."""
     try:
         return kinds.SECRET.parse(text)
     except ValueError:

@@ -30,7 +30,7 @@ class Folder:
         return f"the folder {self.path}"
 
     def send(self, message: Message) -> Outcome:
-        """Write the files, each at once or not at all; the report, which shows that all is there, last."""
+        """Write each file atomically; the report, which marks the set as complete, comes last."""
         file = self.path / f"{message.stem}.md"
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)

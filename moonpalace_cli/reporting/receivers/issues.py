@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 100
 MAX_PAGES = 20
-"""Pages of issues that are searched for a report."""
+"""Maximum pages of issues that are searched for a report."""
 MAX_TEXT = 60_000
 """Characters of an issue's text: GitHub takes 65,536."""
 
 
 @dataclass(frozen=True, slots=True)
 class Issues:
-    """The issues of one project; each site is a subclass."""
+    """The issues of one project; each site has a subclass."""
 
     project: str
     token: str = field(repr=False)
@@ -72,7 +72,7 @@ class Issues:
         return {"title": title, self.text_member: text, **({"labels": ",".join(self.labels)} if self.labels else {})}
 
     def order(self, since: datetime) -> dict[str, str]:
-        """Return the query for the issues since then, newest first."""
+        """Return the query for the issues since this time, newest first."""
         return {"state": "all", "sort": "created", "direction": "desc", "since": since.strftime("%Y-%m-%dT%H:%M:%SZ")}
 
     def send(self, message: Message) -> Outcome:
@@ -99,12 +99,12 @@ class Issues:
         for page in range(1, MAX_PAGES + 1):
             query = urlencode(self.order(since) | {"per_page": str(PAGE_SIZE), "page": str(page)})
             response = send(Request("GET", f"{self.lists_at}?{query}", self.headers))
-            found = json_of(response.body)
-            if response.status != 200 or not isinstance(found, list):
+            listed = json_of(response.body)
+            if response.status != 200 or not isinstance(listed, list):
                 words = words_of(response.body, [self.token])
                 raise MoonPalaceError(f"{self.site} does not list its issues: {response.status} {words}".rstrip())
-            yield from (issue for issue in found if isinstance(issue, dict))
-            if len(found) < PAGE_SIZE:
+            yield from (issue for issue in listed if isinstance(issue, dict))
+            if len(listed) < PAGE_SIZE:
                 return
         raise MoonPalaceError(f"{self.site} has more than {MAX_PAGES * PAGE_SIZE} issues since then")
 
@@ -163,7 +163,7 @@ class Gitee(Issues):
 
     @property
     def posts_to(self) -> str:
-        """Return the URL for new issues, which names the owner alone."""
+        """Return the URL for new issues, which only names the owner."""
         return f"{self.url}/repos/{self.project.partition('/')[0]}/issues"
 
     @property

@@ -28,9 +28,9 @@ TLS_PORT = 465
 STEP_TIMEOUT = 20.0
 """Seconds that each answer of the server may take."""
 TIMEOUT = 100.0
-"""Seconds that all of it may take."""
+"""Seconds that the whole dialogue may take."""
 MAX_ATTACHMENT = 1_000_000
-"""Bytes of JSON that are attached as they are; more is compressed."""
+"""Bytes of JSON that are attached uncompressed; more is compressed."""
 MAX_COMPRESSED = 15_000_000
 """Bytes of an attachment: many servers take messages of 25 MB, and base64 adds a third."""
 SERVICE_READY = 2
@@ -54,12 +54,12 @@ class Mail:
         return f"an e-mail to {', '.join(self.to)}"
 
     def find(self, marker: str, since: datetime) -> str | None:
-        """Return nothing, as a mailbox cannot be asked."""
+        """Return None: a mailbox cannot be asked."""
         del marker, since
         return None
 
     def send(self, message: Message) -> Outcome:
-        """Send an e-mail: until the server has the text, nothing can have arrived; afterwards its answer counts."""
+        """Send an e-mail. Before the server has the text, nothing can have arrived; afterwards its answer decides."""
         try:
             with self._connected() as connection:
                 timer = threading.Timer(TIMEOUT, hang_up, (connection,))
@@ -76,7 +76,7 @@ class Mail:
 
     def _connected(self) -> smtplib.SMTP:
         host, port = address(self.server)
-        me = "[127.0.0.1]"  # rather than this machine's name, which looking up may take seconds
+        me = "[127.0.0.1]"  # rather than this machine's name, whose lookup may take seconds
         if port == TLS_PORT:
             return smtplib.SMTP_SSL(host, port, me, timeout=STEP_TIMEOUT, context=tls())
         return smtplib.SMTP(host, port, me, timeout=STEP_TIMEOUT)
@@ -91,17 +91,17 @@ class Mail:
             connection.login(self.user, self.password or "")
         steps = [(connection.mail, (self.sender,)), *((connection.rcpt, (each,)) for each in self.to)]
         for step, arguments in steps:
-            code, said = step(*arguments)
+            code, answer = step(*arguments)
             if code // 100 != SERVICE_READY:
-                return self._judged(code, said)
+                return self._judged(code, answer)
         text, marked = self.written(message)
         try:
-            code, said = connection.data(text)
-        except smtplib.SMTPDataError as error:  # not 354: it wants no text
+            code, answer = connection.data(text)
+        except smtplib.SMTPDataError as error:  # not 354: the server does not accept a text
             return self._judged(error.smtp_code, error.smtp_error)
         except (OSError, smtplib.SMTPException) as error:
             return InDoubt(f"{self.server} got the text, but did not confirm it: {self._words(error)}")
-        return Sent(marked) if code // 100 == SERVICE_READY else self._judged(code, said)
+        return Sent(marked) if code // 100 == SERVICE_READY else self._judged(code, answer)
 
     def written(self, message: Message) -> tuple[bytes, str]:
         """Return the e-mail and its Message-ID, which is the same however often it is sent."""
@@ -117,11 +117,11 @@ class Mail:
         attach(mail, message)
         return mail.as_bytes(), marked
 
-    def _judged(self, code: int, said: bytes | str) -> Outcome:
-        text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    def _judged(self, code: int, answer: bytes | str) -> Outcome:
+        text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
         words = kept_words(text, [self.password or ""])
-        what = f"{self.server} answers {code} {words}".rstrip()
-        return Later(what) if code // 100 == 4 or code < 0 else Refused(what)
+        description = f"{self.server} answers {code} {words}".rstrip()
+        return Later(description) if code // 100 == 4 or code < 0 else Refused(description)
 
     def _words(self, error: Exception) -> str:
         text = (
@@ -143,12 +143,12 @@ def address(server: str) -> tuple[str, int]:
 
 
 def printable(text: str) -> str:
-    """Return a text that UTF-8 and SMTP can carry."""
+    """Return a text that UTF-8 and SMTP can represent."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 def attach(mail: EmailMessage, message: Message) -> None:
-    """Attach the call's JSON, compressed if it is long; say so if it is too long."""
+    """Attach the call's JSON, compressed if it is long; mention it if it is too long."""
     data, name = message.document.encode("utf-8", JSON_ESCAPES), f"{message.stem}.json"
     kind = "json"
     if len(data) > MAX_ATTACHMENT:

@@ -1,4 +1,4 @@
-"""What all receivers have in common: their protocol, and what their answers over HTTP mean."""
+"""What all receivers have in common: their protocol, and the meaning of HTTP statuses."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from moonpalace_cli.reporting.message import Message
 
 MAX_REASON = 300
-"""Characters of a receiver's message that are kept."""
+"""Maximum characters of a receiver's message that are stored."""
 MAX_HOST = 100
-"""Characters of a host's name that are kept."""
+"""Maximum characters of a host's name that are stored."""
 MAX_WAIT = 86_400.0
-"""Seconds: no receiver is waited for longer, whatever it asks."""
+"""Maximum seconds to wait, whatever a receiver asks for."""
 UNAVAILABLE = (429, 503)
-"""Statuses that say that the request was not acted on, and may be repeated."""
+"""Statuses of requests that were not processed and may be repeated."""
 FIRST_SERVER_ERROR = 500
 
 
 class Receiver(Protocol):
-    """Where reports go: `place` is its name for people, without secrets; `find` works if `can_find`."""
+    """A destination of reports: `place` is its name for people, without secrets; `find` works if `can_find`."""
 
     @property
     def place(self) -> str:
@@ -40,20 +40,20 @@ class Receiver(Protocol):
 
     @property
     def can_find(self) -> bool:
-        """Tell whether it can be asked if a report has arrived."""
+        """Return whether it can be asked if a report has arrived."""
         ...
 
     def send(self, message: Message) -> Outcome:
-        """Send a report; never raise for what the receiver or the network does."""
+        """Send a report; never raise because of the receiver or the network."""
         ...
 
     def find(self, marker: str, since: datetime) -> str | None:
-        """Return the address of the report with this marker, None if it has not arrived; raise MoonPalaceError."""
+        """Return the address of the report with this marker; None if it has not arrived. Raise MoonPalaceError."""
         ...
 
 
 def posted(request: Request, judge: Callable[[Response], Outcome], secrets: Iterable[str] = ()) -> Outcome:
-    """Send a request; return what the answer means, by `judge` if its status is that of a success."""
+    """Send a request; return the meaning of the answer, which `judge` determines if the status is a success."""
     try:
         response = send(request)
     except NotSentError as error:
@@ -64,21 +64,21 @@ def posted(request: Request, judge: Callable[[Response], Outcome], secrets: Iter
 
 
 def judged(request: Request, response: Response, secrets: tuple[str, ...]) -> Outcome:
-    """Return what an answer with an error status means."""
-    said = f"{request.host} answers {response.status}"
+    """Return the meaning of an answer with an error status."""
+    reason = f"{request.host} answers {response.status}"
     if words := words_of(response.body, secrets):
-        said += f": {words}"
+        reason += f": {words}"
     if response.status in UNAVAILABLE or is_rate_limit(response):
-        return Later(said, wait(response))
+        return Later(reason, wait(response))
     if response.status >= FIRST_SERVER_ERROR or response.status == 408:
-        return InDoubt(said)
+        return InDoubt(reason)
     if response.status // 100 == 3:
-        return Refused(f"{said} and sends on to {quoted(other_host(response) or 'another path', MAX_HOST)}")
-    return Refused(said)
+        return Refused(f"{reason} and sends on to {quoted(other_host(response) or 'another path', MAX_HOST)}")
+    return Refused(reason)
 
 
 def other_host(response: Response) -> str | None:
-    """Return the host that an answer redirects to, None if it names none."""
+    """Return the host to which an answer redirects; None if there is none."""
     try:
         return urlsplit(response.headers.get("Location", "")).hostname
     except ValueError:
@@ -86,46 +86,46 @@ def other_host(response: Response) -> str | None:
 
 
 def is_rate_limit(response: Response) -> bool:
-    """Tell whether a status 403 is that of a rate limit, as GitHub's is."""
+    """Return whether a status 403 is a rate limit, as on GitHub."""
     headers = response.headers
     is_over = "Retry-After" in headers or headers.get("X-RateLimit-Remaining") == "0"
     return response.status == 403 and (is_over or b"rate limit" in response.body.lower())
 
 
 def wait(response: Response) -> float | None:
-    """Return how long to wait, in seconds, as the answer says it."""
-    given, reset = (
+    """Return the seconds to wait according to the answer."""
+    retry_after, reset = (
         response.headers.get("Retry-After", "").strip(),
         response.headers.get("X-RateLimit-Reset", "").strip(),
     )
-    if given.isascii() and given.isdigit():
-        return min(float(given), MAX_WAIT)
+    if retry_after.isascii() and retry_after.isdigit():
+        return min(float(retry_after), MAX_WAIT)
     try:
-        return bounded((parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds())
+        return bounded((parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         pass
     return bounded(int(reset) - time.time()) if reset.isascii() and reset.isdigit() and len(reset) < 12 else None
 
 
 def bounded(seconds: float) -> float:
-    """Return a wait of at least a second, and at most `MAX_WAIT`."""
+    """Return the seconds limited to between 1 and `MAX_WAIT`."""
     return max(1.0, min(seconds, MAX_WAIT))
 
 
 def words_of(body: bytes, secrets: Iterable[str]) -> str:
-    """Return what an answer says, in one line without the secrets that were sent."""
+    """Return the message of an answer in one line, without the secrets that were sent."""
     value = json_of(body)
     if isinstance(value, dict):
-        told = (value.get(name) for name in ("message", "msg", "errmsg", "error", "error_description", "errors"))
-        found = [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in told if each]
-        text = "; ".join(found)
+        candidates = (value.get(name) for name in ("message", "msg", "errmsg", "error", "error_description", "errors"))
+        texts = [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in candidates if each]
+        text = "; ".join(texts)
     else:
         text = body.decode("utf-8", "replace")
     return kept_words(text, secrets)
 
 
 def json_of(body: bytes) -> object:
-    """Return the JSON of an answer, None if it is none."""
+    """Return the JSON of an answer; None if it is invalid."""
     try:
         value: object = json.loads(body)
     except (ValueError, RecursionError):
@@ -140,7 +140,7 @@ def members(body: bytes) -> Mapping[str, object]:
 
 
 def kept_words(text: str, secrets: Iterable[str]) -> str:
-    """Return a receiver's words as they are kept and shown, without the secrets that were sent to it."""
+    """Return a receiver's message as it is stored and shown, without the secrets that were sent to it."""
     return quoted(without(text, secrets), MAX_REASON)
 
 

@@ -37,8 +37,8 @@ def receiver(destination: Destination, environ: Mapping[str, str]) -> Receiver:
         labels = tuple(filter(None, map(str.strip, options.get("labels", "").split(","))))
         return ISSUES[kind](destination.target, token(destination, url, environ), url, labels)
     if kind in WEBHOOKS:
-        given = destination.options.get("token")
-        secret = resolved(given, environ, f"{where}.token") if given else options.get("secret")
+        configured = destination.options.get("token")
+        secret = resolved(configured, environ, f"{where}.token") if configured else options.get("secret")
         return WEBHOOKS[kind](webhook_url(destination, environ), secret)
     if kind == "mail":
         to = tuple(each.strip() for each in destination.target.split(","))
@@ -47,7 +47,7 @@ def receiver(destination: Destination, environ: Mapping[str, str]) -> Receiver:
 
 
 def webhook_url(destination: Destination, environ: Mapping[str, str]) -> str:
-    """Return the URL of a webhook; an error does not quote it."""
+    """Return the URL of a webhook; errors do not quote it."""
     where = f"reports.{destination.name}.{destination.kind}"
     url = resolved(destination.target, environ, where)
     if not KINDS[destination.kind].form.fullmatch(url) or not is_private(url):
@@ -56,7 +56,7 @@ def webhook_url(destination: Destination, environ: Mapping[str, str]) -> str:
 
 
 def place(destination: Destination) -> str:
-    """Return the name of a destination for people, without what its secrets say."""
+    """Return the name of a destination for people, without its secrets."""
     kind, target = destination.kind, destination.target
     if kind in ISSUES:
         return f"an issue in {target} on {ISSUES[kind].site}"

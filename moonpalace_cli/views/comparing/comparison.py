@@ -1,4 +1,4 @@
-"""Two calls compared: their fields, parameters, messages and answers, the earlier call before the later one."""
+"""The comparison of two calls: fields, parameters, messages and answers; the earlier call comes first."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from moonpalace_cli.views.showing.facts import Facts
 
 STEPS = 400_000
-"""Steps for the differences of two calls: half a second at most."""
+"""Maximum steps for the differences of two calls: half a second."""
 OWN = ("id", "uuid", "requested_at", "chatcmpl", "request_id", "client_request_id")
-"""Fields in which any two calls differ."""
+"""Fields that differ between any two calls."""
 COMPARED = tuple(
     column
     for name, column in BY_NAME.items()
     if name == column.field.name and column.field.is_sortable and name not in OWN
 )
 TOOLS = "tools"
-"""The conversation names the tools of a request; what else changed of them is shown as a parameter."""
+"""The conversation has the names of the tools; other changes of tools are shown as a parameter."""
 
 type Texts = list[texts.Run]
 
@@ -48,7 +48,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two calls and what differs between them; each part is worked out when it is first asked for."""
+    """Two calls and their differences; each part is computed on first access."""
 
     earlier: Facts
     later: Facts
@@ -56,12 +56,12 @@ class Comparison:
 
     @property
     def calls(self) -> tuple[Exchange, Exchange]:
-        """Their rows."""
+        """The rows of the calls."""
         return self.earlier.call, self.later.call
 
     @property
     def listed(self) -> tuple[Listed, Listed]:
-        """The calls as columns read them."""
+        """The calls in the form that columns read."""
         earlier, later = (Listed(facts.call, tuple(facts.tags)) for facts in (self.earlier, self.later))
         return earlier, later
 
@@ -73,28 +73,30 @@ class Comparison:
 
     @property
     def fields(self) -> list[Difference]:
-        """The fields that differ, with their values as `mpal list` shows them."""
+        """The fields that differ, with their values as in `mpal list`."""
         before, after = self.listed
         return [Difference(each.name, each.cell(before), each.cell(after)) for each in self.columns]
 
     @cached_property
     def parameters(self) -> list[Difference]:
-        """The parameters of the requests that differ, and the tools."""
+        """The parameters of the requests that differ, including the tools."""
         return [*differences(self.earlier.request, self.later.request)]
 
     @cached_property
-    def asked(self) -> list[Pair[Turn]]:
+    def request_pairs(self) -> list[Pair[Turn]]:
         """The messages of the requests, side by side."""
-        return [*pairs(self.earlier.said.asked, self.later.said.asked, role, self.budget)]
+        return [
+            *pairs(self.earlier.conversation.request_turns, self.later.conversation.request_turns, role, self.budget)
+        ]
 
     @cached_property
-    def answered(self) -> list[Pair[Turn]]:
+    def answer_pairs(self) -> list[Pair[Turn]]:
         """The answers, side by side."""
-        return [*pairs(self.earlier.said.answered, self.later.said.answered, role, self.budget)]
+        return [*pairs(self.earlier.conversation.answer_turns, self.later.conversation.answer_turns, role, self.budget)]
 
     @cached_property
     def prompts(self) -> Finding | None:
-        """Where the prompts part as caches see them; None if one of the calls is of no face whose prompts are known."""
+        """Where the prompts diverge for a cache; None if the prompts of one call cannot be read."""
         before, after = (
             read_request(facts.bodies.request or b"", facts.call.path) for facts in (self.earlier, self.later)
         )
@@ -109,18 +111,18 @@ class Comparison:
 
 
 def compare(one: Facts, other: Facts) -> Comparison:
-    """Compare two calls, whichever came first."""
+    """Compare two calls, in the order of time."""
     earlier, later = sorted((one, other), key=lambda facts: (facts.call.started_at, facts.call.id))
     return Comparison(earlier, later)
 
 
 def role(turn: Turn) -> object:
-    """Return what messages have in common that may have replaced each other."""
+    """Return the property that messages share if one may have replaced the other."""
     return turn.role
 
 
 def kind(part: Part) -> object:
-    """Return what parts of messages have in common that may have replaced each other."""
+    """Return the property that parts of messages share if one may have replaced the other."""
     return part.kind
 
 

@@ -1,8 +1,8 @@
-"""Find what two sequences have in common, in bounded time.
+"""Find the common elements of two sequences in bounded time.
 
-The algorithm is that of Eugene Myers, "An O(ND) Difference Algorithm and Its Variations" (1986): it follows the paths
-with the fewest differences, so that it is fast for sequences that are alike. Those that are not are given up: a
-difference of hundreds of elements says no more than that they are different.
+The algorithm is by Eugene Myers, "An O(ND) Difference Algorithm and Its Variations" (1986): it follows the paths with
+the fewest differences, so that it is fast for similar sequences. It gives up on dissimilar ones: a difference of
+hundreds of elements is not useful.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 MAX_DISTANCE = 500
-"""Elements that may be removed and added between two sequences that are alike."""
+"""Maximum elements that are removed and added between similar sequences."""
 ELEMENTS_IN_STEP = 8
 """Equal elements that are passed in the time of one step."""
 
 type Link = tuple[int, int, int, Link | None]
-"""A run of common elements: where it begins in either sequence, its length, and the run before it."""
+"""A run of common elements: its start in both sequences, its length, and the previous run."""
 
 
 @dataclass(slots=True)
 class Budget:
-    """The steps that may still be taken, in all comparisons together; a step costs less than a microsecond."""
+    """The remaining steps of all comparisons together; a step takes less than a microsecond."""
 
     steps: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Parts of two sequences that are equal, or of which one has replaced the other."""
+    """Parts of two sequences that are equal, or one of which has replaced the other."""
 
     before: slice
     after: slice
@@ -36,7 +36,7 @@ class Stretch:
 
 
 def stretches[T](before: Sequence[T], after: Sequence[T], budget: Budget) -> Iterator[Stretch]:
-    """Yield the stretches that the two sequences consist of, in order."""
+    """Yield the stretches of two sequences in order."""
     at_before = at_after = 0
     for start, other, length in runs(before, after, budget):
         if start > at_before or other > at_after:
@@ -47,7 +47,7 @@ def stretches[T](before: Sequence[T], after: Sequence[T], budget: Budget) -> Ite
 
 
 def runs[T](before: Sequence[T], after: Sequence[T], budget: Budget) -> Iterator[tuple[int, int, int]]:
-    """Yield where runs of common elements begin in either sequence, and their lengths; the last is empty."""
+    """Yield the starts of runs of common elements in both sequences, and their lengths; the last run is empty."""
     shortest = min(len(before), len(after))
     head = next((place for place in range(shortest) if before[place] != after[place]), shortest)
     ends = range(1, shortest - head + 1)
@@ -60,10 +60,11 @@ def runs[T](before: Sequence[T], after: Sequence[T], budget: Budget) -> Iterator
 
 
 def inner_runs[T](before: Sequence[T], after: Sequence[T], budget: Budget) -> list[tuple[int, int, int]]:
-    """Return the runs of common elements of sequences that begin and end differently; none if they are not alike."""
+    """Return the runs of common elements of sequences that begin and end differently; none if they are not similar."""
     if not before or not after or abs(len(before) - len(after)) > MAX_DISTANCE:
         return []
-    # By the difference of the places in the two sequences: the farthest place that can be reached, and the runs there.
+    # By the difference between the positions in both sequences: the farthest reachable position, and the runs up to
+    # there.
     reached: dict[int, tuple[int, Link | None]] = {1: (0, None)}
     for distance in range(min(MAX_DISTANCE, len(before) + len(after)) + 1):
         for diagonal in range(-distance, distance + 1, 2):
@@ -87,17 +88,17 @@ def inner_runs[T](before: Sequence[T], after: Sequence[T], budget: Budget) -> li
 
 
 def unlinked(link: Link | None) -> list[tuple[int, int, int]]:
-    """Return the runs of a chain, the first one first."""
-    found = []
+    """Return the runs of a chain, first one first."""
+    result = []
     while link is not None:
-        found.append(link[:3])
+        result.append(link[:3])
         link = link[3]
-    return found[::-1]
+    return result[::-1]
 
 
 @dataclass(frozen=True, slots=True)
 class Pair[T]:
-    """Two elements of which one has replaced the other or is the same, or an element that only one side has."""
+    """Two elements that are equal or one of which has replaced the other, or an element of only one side."""
 
     before: T | None
     after: T | None
@@ -105,7 +106,7 @@ class Pair[T]:
 
 
 def pairs[T](before: Sequence[T], after: Sequence[T], kind: Callable[[T], object], budget: Budget) -> Iterator[Pair[T]]:
-    """Yield the elements of two sequences side by side; those that differ are paired if they are of one kind."""
+    """Yield the elements of two sequences side by side; different elements are paired if they are of the same kind."""
     for part in stretches(before, after, budget):
         ours, theirs = before[part.before], after[part.after]
         if part.is_same:

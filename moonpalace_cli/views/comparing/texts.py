@@ -1,4 +1,4 @@
-"""Find what changed within a text: words, in bounded time."""
+"""Find the words that changed within a text, in bounded time."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from dataclasses import dataclass
 from moonpalace_cli.views.comparing.sequences import Budget, stretches
 
 WORD = re.compile(r"[^\W\u2e80-\U0010ffff]+|\s+|.", re.DOTALL)
-"""A word, whitespace, or one character of anything else; Chinese and its like have no spaces between words."""
+"""A word, whitespace, or any other single character; Chinese and similar scripts have no spaces between words."""
 ENOUGH = re.compile(r"(?:\s*+\S){4}")
-"""What a text between two changes begins with that counts as unchanged: fewer characters, spaces aside, are chance."""
+"""The minimum unchanged text between two changes: fewer characters, not counting spaces, are equal by chance."""
 FIRST_STEP = 4096
 MAX_LINES = 100_000
-"""Lines of two texts together that are compared."""
+"""Maximum lines of both texts together that are compared."""
 MAX_IN_WORDS = 400_000
-"""Characters of differing lines on both sides together that are compared word by word."""
+"""Maximum characters of differing lines on both sides together that are compared word by word."""
 MAX_WORD = 200
-"""Characters by which the end of what two texts have in common is moved back to the beginning of a word."""
+"""Maximum characters by which the end of a common part is moved back to the beginning of a word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A part of a text as it was and as it is; both are equal if it has not changed."""
+    """A part of a text before and after; both are equal if it has not changed."""
 
     before: str
     after: str
 
     @property
     def is_same(self) -> bool:
-        """Tell whether it has not changed."""
+        """Return whether it has not changed."""
         return self.before == self.after
 
 
 def changes(before: str, after: str, budget: Budget) -> list[Run]:
-    """Return the parts of a text in order, those that changed and those that did not."""
+    """Return the parts of a text in order, changed and unchanged."""
     head = word_start(before, after, common_start(before, after))
-    # Reversing is by far the quickest way to compare ends.
+    # Reversing is by far the fastest way to compare ends.
     tail = common_start(before[head:][::-1], after[head:][::-1])
     tail = word_start(before[head:][::-1], after[head:][::-1], tail)
     middle = before[head : len(before) - tail], after[head : len(after) - tail]
@@ -56,7 +56,7 @@ def common_start(one: str, other: str) -> int:
 
 
 def word_start(one: str, other: str, place: int) -> int:
-    """Return the place in two texts, equal up to there, before which no word of either goes on behind it."""
+    """Return the last position in the common part of two texts at which no word of either text continues."""
     start = place
     while start and place - start < MAX_WORD and any(is_within_word(text, start) for text in (one, other)):
         start -= 1
@@ -64,13 +64,13 @@ def word_start(one: str, other: str, place: int) -> int:
 
 
 def is_within_word(text: str, place: int) -> bool:
-    """Tell whether the characters before and at a place are of one word."""
+    """Return whether a position is inside a word."""
     around = WORD.match(text, place - 1, place + 1)  # the rest of a word may be long
     return around is not None and around.end() > place
 
 
 def in_lines(before: str, after: str, budget: Budget) -> Iterator[Run]:
-    """Yield the parts of a text, compared line by line, and the lines that differ word by word."""
+    """Yield the parts of a text, compared line by line; lines that differ are compared word by word."""
     if before.count("\n") + after.count("\n") > MAX_LINES:
         yield Run(before, after)
         return
@@ -84,13 +84,13 @@ def in_lines(before: str, after: str, budget: Budget) -> Iterator[Run]:
 
 
 def in_words(before: Sequence[str], after: Sequence[str], budget: Budget) -> Iterator[Run]:
-    """Yield the parts of a text that is given as words."""
+    """Yield the parts of texts that are given as words."""
     for part in stretches(before, after, budget):
         yield Run("".join(before[part.before]), "".join(after[part.after]))
 
 
 def tidy(runs: Iterable[Run]) -> list[Run]:
-    """Return the runs without empty ones, neighbours of one kind and what is too short between changes joined."""
+    """Return the runs without empty ones; neighbours of the same kind, and short runs between changes, are joined."""
     joined: list[Run] = []
     for run in runs:
         if not (run.before or run.after):
@@ -105,7 +105,7 @@ def tidy(runs: Iterable[Run]) -> list[Run]:
 
 
 def is_chance(run: Run) -> bool:
-    """Tell whether a run is so short that its sides may be equal by chance."""
+    """Return whether a run is so short that its sides may be equal by chance."""
     return run.is_same and not ENOUGH.match(run.before)
 
 

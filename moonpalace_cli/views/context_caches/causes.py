@@ -1,4 +1,4 @@
-"""Tell why tokens of a prompt were not cached that could have been."""
+"""Explain why tokens of a prompt were not cached that could have been."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 type Cause = Literal["cached", "changed", "expired", "lost", "not ended", "other model", "unmarked", "unknown"]
 
 LIKELY_TTL = 300
-"""Seconds after which a cache may have expired whose lifetime is unknown: the APIs keep a prefix for at least that."""
+"""Seconds after which a cache of unknown lifetime may have expired: the APIs keep a prefix for at least that long."""
 LONG_PROMPT = 1024
-"""Tokens of a prompt from which it is worth a word that nothing of it was cached."""
+"""Minimum tokens of a prompt for which it is worth mentioning that nothing was cached."""
 MILLION = 1_000_000
 NEARLY = 0.9
-"""Share of the common prefix from which it counts as cached: its tokens are estimated from its bytes."""
+"""Share of the common prefix from which it counts as cached, because its tokens are estimated from its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Tokens: of the prompt, cached, cacheable without the divergence, and the difference.
+    """Token counts: of the prompt, cached, cacheable without the divergence, and the difference; None if unknown.
 
-    `kept` estimates the common prefix of the two prompts. None is unknown.
+    `kept` estimates the common prefix of the two prompts.
     """
 
     prompt: int | None
@@ -42,7 +42,7 @@ class Cost:
 
 
 def cost_of(earlier: Exchange, later: Exchange, request: Request, comparison: Comparison) -> Cost:
-    """Return the cost of a divergence, from the tokens that the API counted and the common bytes."""
+    """Return the cost of a divergence, from the API's token counts and the common bytes."""
     prompt, cached = later.prompt_tokens, later.cached_tokens or 0
     if prompt is None or earlier.prompt_tokens is None:
         return Cost(prompt, cached, None, None, None)
@@ -54,12 +54,12 @@ def cost_of(earlier: Exchange, later: Exchange, request: Request, comparison: Co
 
 
 def common_tokens(prompt: int, request: Request, comparison: Comparison) -> int:
-    """Estimate the tokens of the common prefix, of so many of the whole prompt."""
+    """Estimate the tokens of the common prefix, given those of the whole prompt."""
     return prompt * comparison.same_bytes // max(1, request.size)
 
 
 def had_ended(earlier: Exchange, later: Exchange) -> bool:
-    """Tell whether a call had ended when another one began."""
+    """Return whether a call had ended when another one began."""
     if earlier.latency is None:
         return earlier.state is not State.IN_FLIGHT
     return earlier.started_at + timedelta(microseconds=earlier.latency / 1000) <= later.started_at
@@ -123,21 +123,21 @@ WORDS: Mapping[Cause, Phrase] = {
 
 
 def passing(seconds: float) -> str:
-    """Return a time that passed, in milliseconds if it is less than a second."""
+    """Format a passed time, in milliseconds if it is less than a second."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms" if seconds >= 0.01 else f"{seconds * 1000:.1f} ms"
     return f"{seconds:,.0f} s"
 
 
 def price_of(later: Exchange, lost: int | None) -> tuple[float, str] | None:
-    """Return what tokens cost more because they were not cached, and the currency; None if the prices are unknown."""
+    """Return the additional cost because tokens were not cached, and the currency; None if the prices are unknown."""
     if lost is None or later.price_input is None or later.price_cached is None or later.cost_currency is None:
         return None
     return lost * (later.price_input - later.price_cached) / MILLION, later.cost_currency
 
 
 def said_by_api(answer: bytes) -> str | None:
-    """Return why the cache missed as the answer says it (`diagnostics.cache_miss_reason`), None if it says nothing."""
+    """Return the reason of the cache miss in the answer (`diagnostics.cache_miss_reason`); None if there is none."""
     reason = mapping(mapping(parse_bounded(answer)).get("diagnostics")).get("cache_miss_reason")
     if reason is None:
         return None

@@ -1,4 +1,4 @@
-"""Find what calls continue, and rank them by what it cost that their prompts were not cached."""
+"""Find the calls that calls continue, and rank cache misses by cost."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 MAX_EARLIER_CALLS = 50
 """Maximum earlier calls compared to find the one that a call continues."""
 KEPT_PROMPTS = 2 * MAX_EARLIER_CALLS
-"""Prompts kept in memory, since calls that follow one another are compared with the same ones."""
+"""Prompts cached in memory, because consecutive calls are compared with the same ones."""
 
 HEADERS = ("id", "model", "cause", "prompt", "cached", "lost", "cost", "continues", "s", "diverged")
 
 
 class Prompts:
-    """The prompts of stored calls, the last ones kept."""
+    """The prompts of stored calls; the latest ones are cached."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -43,12 +43,12 @@ class Prompts:
         return read_request(bodies.request or b"", path), said_by_api(bodies.response or b"")
 
     def of(self, call: Exchange) -> Request | None:
-        """Return the prompt of a call, None if it is of no face whose prompts are known."""
+        """Return the prompt of a call; None if prompts of its path cannot be read."""
         return self._read(call.id, call.path)[0]
 
     def found(self, call: Exchange, *, limit: int = MAX_EARLIER_CALLS) -> Finding | None:
-        """Return what comparing a call with the one that it continues gives; None if there is none."""
-        request, said = self._read(call.id, call.path)
+        """Compare a call with the one that it continues; return None if there is none."""
+        request, reason = self._read(call.id, call.path)
         if request is None:
             return None
         earlier = conversations.earlier_calls(self.engine, call, limit=limit)  # the newest first
@@ -58,12 +58,12 @@ class Prompts:
             ((each, prompt) for each, prompt in prompts if prompt is not None),
             lambda each: had_ended(each, call) and each.prompt_tokens is not None,
         )
-        return None if chosen is None else find(chosen[0], call, chosen[1], request, said)
+        return None if chosen is None else find(chosen[0], call, chosen[1], request, reason)
 
 
 @dataclass(slots=True)
 class Survey:
-    """What is found for many calls; what shares no beginning with an earlier call is counted."""
+    """The findings for many calls; calls that share no beginning with an earlier call are only counted."""
 
     found: list[Finding]
     unshared_calls: int = 0
@@ -71,16 +71,16 @@ class Survey:
 
     @property
     def misses(self) -> list[Finding]:
-        """Return the calls of whose prompts more could have been cached."""
+        """The calls of whose prompts more could have been cached."""
         return [each for each in self.found if each.cost.lost]
 
     def lines(self) -> list[str]:
         """Return the lines below a table of misses."""
-        shown = [str(each) for each in sums(ranked(self.misses))]
+        losses = [str(each) for each in sums(ranked(self.misses))]
         if count := self.unshared_calls:
             calls = "1 call shares" if count == 1 else f"{count:,} calls share"
-            shown.append(f"{calls} no beginning with an earlier one: {self.unshared_tokens:,} tokens, none cached")
-        return shown
+            losses.append(f"{calls} no beginning with an earlier one: {self.unshared_tokens:,} tokens, none cached")
+        return losses
 
 
 def survey(engine: Engine, ids: Sequence[int]) -> Survey:
@@ -89,19 +89,19 @@ def survey(engine: Engine, ids: Sequence[int]) -> Survey:
     for call in selection.in_order(engine, ids):
         if not is_known(call.path):
             continue
-        found = prompts.found(call)
-        if found is not None:
-            result.found.append(found)
+        continuation = prompts.found(call)
+        if continuation is not None:
+            result.found.append(continuation)
         has_none = not call.cached_tokens and (call.prompt_tokens or 0) >= LONG_PROMPT
-        if has_none and (found is None or not found.shares_beginning):
+        if has_none and (continuation is None or not continuation.shares_beginning):
             result.unshared_calls += 1
             result.unshared_tokens += call.prompt_tokens or 0
     return result
 
 
-def ranked(found: Sequence[Finding]) -> list[Finding]:
-    """Return the misses, those that cost most first; where prices are unknown, those that lost most tokens."""
-    return sorted(found, key=lambda each: (-(each.price or (0.0, ""))[0], -(each.cost.lost or 0), each.later.id))
+def ranked(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the misses, most expensive first; if prices are unknown, those that lost most tokens first."""
+    return sorted(findings, key=lambda each: (-(each.price or (0.0, ""))[0], -(each.cost.lost or 0), each.later.id))
 
 
 def table(misses: Sequence[Finding], width: int | None) -> str:
@@ -109,22 +109,26 @@ def table(misses: Sequence[Finding], width: int | None) -> str:
     return lay_out(HEADERS, [row(each) for each in misses], width, right=("prompt", "cached", "lost", "cost", "s"))
 
 
-def row(found: Finding) -> list[str]:
+def row(finding: Finding) -> list[str]:
     """Return the cells of a miss."""
-    cost, place = found.cost, found.comparison.divergence
-    where = f"message {place.number} {place.kind}" if place else "" if found.comparison.same_tools else "tools"
-    money = f"{amount(found.price[0])} {found.price[1]}" if found.price else ""
+    cost, place = finding.cost, finding.comparison.divergence
+    where = f"message {place.number} {place.kind}" if place else "" if finding.comparison.same_tools else "tools"
+    money = f"{amount(finding.price[0])} {finding.price[1]}" if finding.price else ""
     counts = [f"{number:,}" for number in (cost.prompt or 0, cost.cached, cost.lost or 0)]
-    model = found.later.model_requested or ""
+    model = finding.later.model_requested or ""
     return [
-        *(str(found.later.id), model, found.said or found.cause, *counts, money),
-        *(str(found.earlier.id), f"{found.seconds:.3f}" if found.seconds < 1 else f"{found.seconds:,.0f}", where),
+        *(str(finding.later.id), model, finding.api_reason or finding.cause, *counts, money),
+        *(
+            str(finding.earlier.id),
+            f"{finding.seconds:.3f}" if finding.seconds < 1 else f"{finding.seconds:,.0f}",
+            where,
+        ),
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What misses have lost; `name` is their cause, amounts are by currency."""
+    """The loss through misses; `name` is their cause, amounts are by currency."""
 
     name: str
     calls: int
@@ -143,14 +147,14 @@ class Lost:
 
 
 def sums(misses: Sequence[Finding]) -> list[Lost]:
-    """Return what all misses have lost, and those of each cause; nothing without misses."""
+    """Return the loss through all misses, and through those of each cause; nothing without misses."""
     causes = Counter(each.cause for each in misses)
     by_cause = [lost(cause, [each for each in misses if each.cause == cause]) for cause, _ in causes.most_common()]
     return [lost("all misses", misses), *by_cause] if misses else []
 
 
 def lost(name: str, misses: Sequence[Finding]) -> Lost:
-    """Return the loss by misses."""
+    """Return the loss through these misses."""
     money: dict[str, float] = {}
     for value, currency in filter(None, (each.price for each in misses)):
         money[currency] = money.get(currency, 0.0) + value

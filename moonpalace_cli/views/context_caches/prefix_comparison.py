@@ -12,9 +12,9 @@ from moonpalace_cli.views.context_caches.prompts import Request
 BLOCK = 256
 """Tokens: the API caches prefixes in blocks of this size."""
 BEFORE, AFTER = 24, 56
-"""Characters shown of a change: before it, and from it on."""
+"""Characters of a change that are shown before and after its beginning."""
 TRANSPORT_PARAMETERS = frozenset({"stream", "stream_options", "metadata"})
-"""Parameters of the transport, which a proxy changes by itself, and the client's own notes."""
+"""Parameters of the transport, which a proxy may change, and the client's own notes."""
 
 type Kind = Literal["changed", "put in", "left out"]
 
@@ -23,8 +23,8 @@ type Kind = Literal["changed", "put in", "left out"]
 class Divergence:
     """The first difference: message `number` (from 1), `offset` in bytes; its role, and both texts.
 
-    A message that was inserted or removed has only one of the two texts. `characters` counts those of the text
-    of a changed message before the difference; None if its content is no text, or differs elsewhere.
+    An inserted or removed message has only one of the two texts. `characters` counts the characters of a changed
+    message's text before the difference; None if its content is not text, or differs elsewhere.
     """
 
     number: int
@@ -65,7 +65,7 @@ def kinship(earlier: Request, later: Request) -> tuple[int, int]:
 
 @lru_cache(128)
 def counted(messages: tuple[bytes, ...]) -> Counter[bytes]:
-    """Count each message. Cached, as a call is compared with fifty others, and they with the next ones."""
+    """Count each message. Cached, because a call is compared with fifty others, and these with the next calls."""
     return Counter(messages)
 
 
@@ -109,7 +109,7 @@ def diverge(earlier: Sequence[bytes], later: Sequence[bytes], number: int) -> Di
 
 
 def same_characters(before: bytes, after: bytes) -> int | None:
-    """Return how many characters the texts of two messages begin with in common, None if nothing tells it."""
+    """Return the length of the common prefix of two messages' texts; None if it is unknown."""
     fields = [mapping(parse(message)) for message in (before, after)]
     one, other = (text_in(each, "content") for each in fields)
     if one is None or other is None or one == other or fields[0].get("role") != fields[1].get("role"):
@@ -132,7 +132,7 @@ def excerpt(message: bytes, offset: int) -> str:
 
 
 def changed_parameters(earlier: Mapping[str, bytes], later: Mapping[str, bytes]) -> tuple[str, ...]:
-    """Return a text for each other parameter that differs: its name, what it was, what it is."""
+    """Return a text for each other parameter that differs: its name, its old and its new value."""
     names = sorted((earlier.keys() | later.keys()) - TRANSPORT_PARAMETERS)
     return tuple(
         f"{name} {shown(earlier.get(name))} -> {shown(later.get(name))}"
@@ -148,5 +148,5 @@ def shown(value: bytes | None) -> str:
 
 
 def blocks(tokens: int, block: int = BLOCK) -> int:
-    """Return how many of these tokens can be cached: whole blocks only."""
+    """Return how many of these tokens can be cached, in whole blocks."""
     return tokens // block * block

@@ -35,7 +35,7 @@ TOKENS_IF_STAYED = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A call, the one that it continues, and what was found by comparing their prompts."""
+    """A call, the one that it continues, and the comparison of their prompts."""
 
     earlier: Exchange
     later: Exchange
@@ -44,17 +44,17 @@ class Finding:
     comparison: Comparison
     cost: Cost
     cause: Cause
-    said: str | None = None
-    """Why the cache missed as the API says it."""
+    api_reason: str | None = None
+    """The reason of the cache miss according to the API."""
 
     @property
     def seconds(self) -> float:
-        """Return the seconds between the beginnings of the calls."""
+        """The seconds between the beginnings of the calls."""
         return (self.later.started_at - self.earlier.started_at).total_seconds()
 
     @property
     def shares_beginning(self) -> bool:
-        """Tell whether the prompts begin alike: with a tool or message, or enough of the first to be cached."""
+        """Whether the prompts share a beginning: a tool or message, or enough of the first one to be cached."""
         compared, request = self.comparison, self.request
         if compared.same_messages or (request.tools and compared.same_tools):
             return True
@@ -62,24 +62,26 @@ class Finding:
 
     @property
     def price(self) -> tuple[float, str] | None:
-        """Return the cost of the miss, and the currency."""
+        """The cost of the miss, and the currency."""
         return price_of(self.later, self.cost.lost)
 
 
-def find(earlier: Exchange, later: Exchange, before: Request, request: Request, said: str | None = None) -> Finding:
+def find(
+    earlier: Exchange, later: Exchange, before: Request, request: Request, api_reason: str | None = None
+) -> Finding:
     """Compare the prompts of two calls."""
     comparison = compare(before, request)
     cost = cost_of(earlier, later, request, comparison)
     seconds = (later.started_at - earlier.started_at).total_seconds()
     cause = cause_of(seconds, before, request, comparison, cost, ended=had_ended(earlier, later))
-    return Finding(earlier, later, before, request, comparison, cost, cause, said)
+    return Finding(earlier, later, before, request, comparison, cost, cause, api_reason)
 
 
-def lines(found: Finding) -> list[Phrase]:
+def lines(finding: Finding) -> list[Phrase]:
     """Return the report."""
-    earlier, later, request, comparison = found.earlier, found.later, found.request, found.comparison
-    shown = [
-        relation(found),
+    earlier, later, request, comparison = finding.earlier, finding.later, finding.request, finding.comparison
+    report_lines = [
+        relation(finding),
         phrase(
             "messages: {shared} of {all} were in call {id} too, the first {same} in the same place",
             shared=comparison.shared_messages,
@@ -93,22 +95,24 @@ def lines(found: Finding) -> list[Phrase]:
     ]
     if comparison.parameters:
         names = ", ".join(comparison.parameters)
-        shown.append(phrase("other parameters, which are not part of a prefix: {names}", names=names))
+        report_lines.append(phrase("other parameters, which are not part of a prefix: {names}", names=names))
     if later.cache_outcome is not None:
         used = " ".join(filter(None, (later.cache_outcome, later.context_cache_id)))
-        shown.append(phrase("context cache: {used}", used=used))
-    shown += cost_lines(found.cost, request.block, found.price, found.cause)
-    if found.cost.lost or found.cause == "other model":
-        why = explained(found.cause, found.seconds, found.before, found.cost)
-        shown.append(phrase("cause: {why}", why=why))
-    return [*shown, phrase("the API says: {said}", said=found.said)] if found.said else shown
+        report_lines.append(phrase("context cache: {used}", used=used))
+    report_lines += cost_lines(finding.cost, request.block, finding.price, finding.cause)
+    if finding.cost.lost or finding.cause == "other model":
+        why = explained(finding.cause, finding.seconds, finding.before, finding.cost)
+        report_lines.append(phrase("cause: {why}", why=why))
+    return (
+        [*report_lines, phrase("the API says: {said}", said=finding.api_reason)] if finding.api_reason else report_lines
+    )
 
 
-def relation(found: Finding) -> Phrase:
+def relation(finding: Finding) -> Phrase:
     """Return the line that names the two calls."""
-    passed = passing(found.seconds) if found.seconds < 1 else f"{found.seconds:,.1f} s"
-    calls = {"id": found.later.id, "earlier": found.earlier.id, "passed": passed}
-    if found.comparison.shared_messages:
+    passed = passing(finding.seconds) if finding.seconds < 1 else f"{finding.seconds:,.1f} s"
+    calls = {"id": finding.later.id, "earlier": finding.earlier.id, "passed": passed}
+    if finding.comparison.shared_messages:
         return phrase("call {id} continues call {earlier}, {passed} earlier", **calls)
     return phrase(
         "call {id} continues no call; call {earlier}, {passed} earlier, has the most alike prompt",
@@ -153,15 +157,18 @@ def cost_lines(
         return [phrase("tokens: {cached} of {prompt} were cached", **counts)]
     template = TOKENS_IF_ENDED if cause == "not ended" else TOKENS_IF_STAYED
     blocks = blocks_phrase(cost.possible, block)
-    shown = [phrase(template, **counts, possible=f"{cost.possible:,}", blocks=blocks)]
+    cost_report = [phrase(template, **counts, possible=f"{cost.possible:,}", blocks=blocks)]
     if not cost.lost:
-        return [*shown, phrase("cost: nothing")]
+        return [*cost_report, phrase("cost: nothing")]
     money = phrase(": {amount}", amount=f"{amount(price[0])} {price[1]}") if price else NOTHING
-    return [*shown, phrase("cost: {count} tokens that were not cached{money}", count=f"{cost.lost:,}", money=money)]
+    return [
+        *cost_report,
+        phrase("cost: {count} tokens that were not cached{money}", count=f"{cost.lost:,}", money=money),
+    ]
 
 
 def blocks_phrase(tokens: int, block: int = BLOCK) -> Phrase:
-    """Return how many blocks these tokens are, in brackets; nothing for an API that has no blocks."""
+    """Return the number of blocks in brackets; empty for an API without blocks."""
     if block <= 1:
         return NOTHING
     count = tokens // block
@@ -170,21 +177,21 @@ def blocks_phrase(tokens: int, block: int = BLOCK) -> Phrase:
     )
 
 
-def document(found: Finding) -> dict[str, object]:
+def document(finding: Finding) -> dict[str, object]:
     """Return the report for programs."""
-    money, currency = found.price or (None, None)
+    money, currency = finding.price or (None, None)
     return {
-        "id": found.later.id,
-        "earlier_id": found.earlier.id,
-        "messages": len(found.request.messages),
-        **asdict(found.comparison),
-        "cache_outcome": found.later.cache_outcome,
-        "context_cache_id": found.later.context_cache_id,
-        "tokens": asdict(found.cost),
-        "seconds": round(found.seconds, 3),
-        "ttl": found.before.ttl,
-        "cause": found.cause,
+        "id": finding.later.id,
+        "earlier_id": finding.earlier.id,
+        "messages": len(finding.request.messages),
+        **asdict(finding.comparison),
+        "cache_outcome": finding.later.cache_outcome,
+        "context_cache_id": finding.later.context_cache_id,
+        "tokens": asdict(finding.cost),
+        "seconds": round(finding.seconds, 3),
+        "ttl": finding.before.ttl,
+        "cause": finding.cause,
         "cost": money,
         "currency": currency,
-        "cache_miss_reason": found.said,
+        "cache_miss_reason": finding.api_reason,
     }

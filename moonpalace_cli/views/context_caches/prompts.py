@@ -1,4 +1,4 @@
-"""Read the prompt of a request on each of the API's faces, as caches see it: tools, instructions, messages."""
+"""Read the prompt of a request of any face as caches see it: tools, instructions, messages."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from moonpalace_addons.wire.json_elements import Span
 from moonpalace_addons.wire.json_value import dump_json, mapping, parse_bounded, text_in
 
 MARKER = "cache_control"
-"""Anthropic's mark of a prefix to cache. It wanders through a conversation, and is no part of the prompt."""
+"""Anthropic's mark of a prefix to cache. It moves through a conversation, and is not part of the prompt."""
 MARKER_TTLS = {"5m": 300, "1h": 3600}
 RETENTION = {"24h": 86_400}
-"""Seconds for which OpenAI keeps a prefix, by `prompt_cache_retention`; it does not say how long it does by default."""
+"""Seconds for which OpenAI keeps a prefix, by `prompt_cache_retention`; the default is undocumented."""
 UNCACHED = frozenset({"messages", "tools", "model"})
 
 
@@ -22,9 +22,9 @@ UNCACHED = frozenset({"messages", "tools", "model"})
 class Request:
     """The relevant parts of a request: the bytes of tools and messages, other members by name.
 
-    Instructions that a face has apart are the first of its messages. `block` is the number of tokens in whose multiples
-    the API caches, `least` the shortest prefix in tokens that it caches, `ttl` the seconds for which the request asks
-    it to; `is_marked` is False if the face caches only what a request marks, and this one marks nothing.
+    Separate instructions count as the first message. `block` is the API's block size for caching in tokens, `least` the
+    shortest prefix that it caches in tokens, `ttl` the requested lifetime in seconds; `is_marked` is False if the face
+    only caches marked prefixes and this request marks none.
     """
 
     model: str
@@ -38,18 +38,18 @@ class Request:
 
     @property
     def size(self) -> int:
-        """Return the bytes of tools and messages."""
+        """The bytes of tools and messages."""
         return sum(map(len, self.tools)) + sum(map(len, self.messages))
 
 
 def read_request(body: bytes, path: str = "/v1/chat/completions") -> Request | None:
-    """Return the request in a body, None if it is not certainly one of a face whose prompts are known."""
+    """Return the request in a body; None unless it certainly belongs to a face whose prompts can be read."""
     read = READERS.get(face_of_path(path).name)
     return read(body) if read else None
 
 
 def is_known(path: str) -> bool:
-    """Tell whether prompts of calls to this path can be read."""
+    """Return whether prompts of calls to this path can be read."""
     return face_of_path(path).name in READERS
 
 
@@ -70,38 +70,38 @@ def cut(content: Content, spans: Sequence[Span]) -> tuple[bytes, ...]:
 
 def read_messages(body: bytes) -> Request | None:
     """Return the request of Anthropic's messages, without its cache markers."""
-    asked = mapping(parse_bounded(body))
-    model, messages, system = text_in(asked, "model"), asked.get("messages"), asked.get("system")
+    members = mapping(parse_bounded(body))
+    model, messages, system = text_in(members, "model"), members.get("messages"), members.get("system")
     if model is None or not isinstance(messages, list) or not messages:
         return None
     instructions = [{"role": "system", "content": [block]} for block in blocks_of(system)]
     turns = [
         each | {"content": blocks_of(each.get("content"))} if isinstance(each, dict) else each for each in messages
     ]
-    found = list(markers(asked))
+    marks = list(markers(members))
     return Request(
         model,
-        dumped(asked.get("tools")),
+        dumped(members.get("tools")),
         dumped([*instructions, *turns]),
-        parameters(asked, {"model", "messages", "system", "tools"}),
+        parameters(members, {"model", "messages", "system", "tools"}),
         block=1,
         least=1024,
-        ttl=max((MARKER_TTLS.get(str(mapping(each).get("ttl", "5m")), 300) for each in found), default=None),
-        is_marked=bool(found),
+        ttl=max((MARKER_TTLS.get(str(mapping(each).get("ttl", "5m")), 300) for each in marks), default=None),
+        is_marked=bool(marks),
     )
 
 
 def read_responses(body: bytes) -> Request | None:
-    """Return the request of /v1/responses; what the API keeps of an earlier response is not in it."""
-    asked = mapping(parse_bounded(body))
-    model, given, instructions = text_in(asked, "model"), asked.get("input"), text_in(asked, "instructions")
-    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    """Return the request of /v1/responses; earlier responses that the API stores are not included."""
+    members = mapping(parse_bounded(body))
+    model, content, instructions = text_in(members, "model"), members.get("input"), text_in(members, "instructions")
+    items = [{"role": "user", "content": content}] if isinstance(content, str) else content
     if model is None or not isinstance(items, list) or not items:
         return None
     first = [{"role": "system", "content": instructions}] if instructions else []
-    others = parameters(asked, {"model", "input", "instructions", "tools"})
-    ttl = RETENTION.get(str(asked.get("prompt_cache_retention")))
-    return Request(model, dumped(asked.get("tools")), dumped([*first, *items]), others, 128, 1024, ttl)
+    others = parameters(members, {"model", "input", "instructions", "tools"})
+    ttl = RETENTION.get(str(members.get("prompt_cache_retention")))
+    return Request(model, dumped(members.get("tools")), dumped([*first, *items]), others, 128, 1024, ttl)
 
 
 READERS: Mapping[str, Callable[[bytes], Request | None]] = {
@@ -143,6 +143,6 @@ def markers(value: object) -> Iterator[object]:
             yield from markers(member)
 
 
-def parameters(asked: Mapping[str, object], without: set[str]) -> dict[str, bytes]:
+def parameters(members: Mapping[str, object], without: set[str]) -> dict[str, bytes]:
     """Return the other members of a request as JSON."""
-    return {name: dump_json(value) for name, value in asked.items() if name not in without}
+    return {name: dump_json(value) for name, value in members.items() if name not in without}

@@ -1,4 +1,4 @@
-"""Fold and colour a conversation for a terminal."""
+"""Wrap and colour a conversation for a terminal."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ ASCII_RULES = str.maketrans("─═", "-=")
 
 
 def chat_text(lines: Iterable[Line], *, width: int | None, colour: bool) -> str:
-    """Return the lines as text, folded where a terminal sets the width."""
-    return "\n".join([piece for line in lines for piece in shown(line, width, colour=colour)])
+    """Return the lines as text, wrapped to the width of a terminal."""
+    return "\n".join([piece for line in lines for piece in wrapped(line, width, colour=colour)])
 
 
-def shown(line: Line, width: int | None, *, colour: bool) -> Iterator[str]:
-    """Yield a line, in several if the terminal is narrow; the terminal itself wraps code, so that it can be copied."""
+def wrapped(line: Line, width: int | None, *, colour: bool) -> Iterator[str]:
+    """Yield a line, or several if the terminal is narrow.
+
+    Code is left to the terminal's own wrapping, so that it can be copied.
+    """
     text = line.text
     if line.look == "heading" and not is_utf8():
         text = text[:RULE_LENGTH].translate(ASCII_RULES) + text[RULE_LENGTH:]
@@ -36,5 +39,5 @@ def shown(line: Line, width: int | None, *, colour: bool) -> Iterator[str]:
     pieces = fold(text, max(MIN_TEXT_WIDTH, (width or 0) - len(line.indent))) if folds else [text]
     style = (ROLES.get(line.role, BOLD) if line.look == "heading" else COLOURS.get(line.look, "")) if colour else ""
     for piece in pieces:
-        whole = f"{line.indent}{piece}".rstrip()
-        yield paint(whole, style) if style else whole
+        full = f"{line.indent}{piece}".rstrip()
+        yield paint(full, style) if style else full

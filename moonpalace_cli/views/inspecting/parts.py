@@ -21,7 +21,7 @@ PARTS = ("metadata", "request_header", "request_body", "response_header", "respo
 SENTENCE = "error"
 WRAPPED = ("request_body", "response_body", SENTENCE)
 BODY_WIDTH = 48
-"""Columns of a body where no terminal sets the width, as the original has them."""
+"""Columns of a body if the output is not a terminal, as in the original."""
 MIN_TEXT_WIDTH = 32
 """Minimum columns of wrapped text next to other parts, which keep their width."""
 
@@ -41,29 +41,29 @@ def part_texts(
         "response_body": lambda: readable(answer(exchange, bodies).shown(merged=merged)),
         "error": lambda: error_text(exchange),
     }
-    found = {name: texts[name]().replace("\r\n", "\n") for name in names}
+    present = {name: texts[name]().replace("\r\n", "\n") for name in names}
     error = error_text(exchange)
-    if "error" in found or found.get("response_body") != "" or not error:
-        return found
-    return dict(("error", error) if name == "response_body" else (name, text) for name, text in found.items())
+    if "error" in present or present.get("response_body") != "" or not error:
+        return present
+    return dict(("error", error) if name == "response_body" else (name, text) for name, text in present.items())
 
 
 def labelled(values: Mapping[str, str], exchange: Exchange, labels: Mapping[str, str]) -> dict[str, str]:
-    """Return the metadata with the labels that the call has."""
+    """Return the metadata including the call's labels."""
     every = {"category": exchange.category, "note": exchange.note, **labels}
     return dict(sorted(({**values} | {name: label for name, label in every.items() if label}).items()))
 
 
 def parts_table(texts: Mapping[str, str], width: int | None, *, colour: bool = False) -> str:
-    """Return the parts side by side, fitted to `width` columns; under each other where they would get too narrow."""
+    """Return the parts side by side, fitted to `width` columns; below each other if they would get too narrow."""
     if width is None:
         return table(texts, dict.fromkeys(WRAPPED, BODY_WIDTH), colour=colour)
     natural = {name: max(display_width(line) for line in (name, *text.split("\n"))) for name, text in texts.items()}
     wrapped = {name: columns for name, columns in natural.items() if name in WRAPPED}
-    left = width - frame_width(len(texts)) - sum(natural.values()) + sum(wrapped.values())
-    given = dict(zip(wrapped, share(list(wrapped.values()), left), strict=True))
-    if left >= 0 and all(given[name] >= min(wrapped[name], MIN_TEXT_WIDTH) for name in wrapped):
-        return table(texts, given, colour=colour)
+    room = width - frame_width(len(texts)) - sum(natural.values()) + sum(wrapped.values())
+    shares = dict(zip(wrapped, share(list(wrapped.values()), room), strict=True))
+    if room >= 0 and all(shares[name] >= min(wrapped[name], MIN_TEXT_WIDTH) for name in wrapped):
+        return table(texts, shares, colour=colour)
     alone = max(1, width - frame_width(1))
     return "\n".join(table({name: text}, {name: alone}, colour=colour) for name, text in texts.items())
 
@@ -77,7 +77,7 @@ def table(texts: Mapping[str, str], widths: Mapping[str, int], *, colour: bool) 
 
 
 def cell(text: str, width: int | None, wrap: Callable[[str, int], list[str]], *, colour: bool) -> str:
-    """Return the text wrapped; if it is JSON, in colours."""
+    """Return the wrapped text, in colours if it is JSON."""
     lines = [[line] if width is None else wrap(line, width) for line in text.split("\n")]
     if colour and looks_like_json(text):
         lines = [paint_pieces(pieces) for pieces in lines]

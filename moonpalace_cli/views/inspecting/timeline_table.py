@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 HEADERS = ("event", "time", "gap", "", "bytes", "kind", "data")
 BAR = 10
 TEXT = 60
-"""Columns of the data of events where no terminal sets the width."""
+"""Columns of the data of events if the output is not a terminal."""
 MIN_TEXT_WIDTH = 32
-"""Preferred minimum columns of this text; below that, bars and bytes are dropped."""
+"""Preferred minimum columns of the text; if there are fewer, bars and bytes are dropped."""
 MIN_WIDTH = 8
 MARK, SHORT_MARK = "longest", "<<"
 ALARM_GAP = 500_000_000
@@ -31,10 +31,10 @@ ALARM_GAP = 500_000_000
 
 
 def table(
-    exchange: Exchange, found: Sequence[Moment], lines: Sequence[Run], width: int | None, *, blocks: bool, colour: bool
+    exchange: Exchange, events: Sequence[Moment], lines: Sequence[Run], width: int | None, *, blocks: bool, colour: bool
 ) -> str:
-    """Return the table with a sentence above it that sums it up."""
-    worst, silence = longest(found), silence_before_end(exchange, found)
+    """Return the table, preceded by a summary."""
+    worst, silence = longest(events), silence_before_end(exchange, events)
     most = 0 if worst is None or worst.gap is None else worst.gap
     if silence > most:
         worst, most = None, silence
@@ -49,7 +49,7 @@ def table(
         line[-1] = cut_end(line[-1], room)
         if colour and most >= ALARM_GAP and line[3].endswith((MARK, SHORT_MARK)):
             line[3] = paint(line[3], ALARM)
-    title = summary(exchange, found, worst, silence)
+    title = summary(exchange, events, worst, silence)
     return "\n".join([*(fold(title, width) if width else [title]), box(headers, rows)])
 
 
@@ -60,49 +60,49 @@ def room_for_text(rows: Sequence[Sequence[str]], headers: Sequence[str], width: 
 
 
 def narrowed(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return the rows without bytes, and with a short mark instead of the bars."""
+    """Return the rows without bytes, and with a short mark in place of the bars."""
     return [[*line[:3], SHORT_MARK if line[3].endswith(MARK) else "", *line[5:]] for line in rows]
 
 
 def row(run: Run, worst: Moment | None, most: int, *, blocks: bool) -> list[str]:
     """Return the cells of a line."""
     first = run.first
-    drawn = bar(first.gap or 0, most, BAR, blocks=blocks)
-    mark = marked(drawn) if worst is not None and first is worst else drawn
+    drawing = bar(first.gap or 0, most, BAR, blocks=blocks)
+    mark = marked(drawing) if worst is not None and first is worst else drawing
     size = sum(moment.size for moment in run.moments)
     return [run.numbers, run.times, duration(first.gap), mark, str(size), run.kind, run.text]
 
 
 def opening(exchange: Exchange) -> list[str]:
-    """Return the line for the headers of the answer; empty if they never came."""
+    """Return the line for the headers of the answer; empty if they never arrived."""
     if exchange.time_to_headers is None:
         return []
     return ["", duration(exchange.time_to_headers), "", "", "", "headers", str(exchange.status_code or "")]
 
 
-def marked(drawn: str) -> str:
+def marked(drawing: str) -> str:
     """Return the bar of the longest gap."""
-    return f"{drawn:<{BAR}} {MARK}"
+    return f"{drawing:<{BAR}} {MARK}"
 
 
-def silence_before_end(exchange: Exchange, found: Sequence[Moment]) -> int:
+def silence_before_end(exchange: Exchange, events: Sequence[Moment]) -> int:
     """Return the nanoseconds between the last event and the end of the call, 0 if unknown."""
-    last = found[-1].at if found else exchange.time_to_headers
+    last = events[-1].at if events else exchange.time_to_headers
     return 0 if last is None or exchange.latency is None else max(0, exchange.latency - last)
 
 
 def closing(exchange: Exchange, silence: int, most: int, *, blocks: bool) -> list[str]:
     """Return the line for the end of the call, with the gap before it."""
-    drawn = bar(silence, most, BAR, blocks=blocks)
-    drawn = marked(drawn) if silence and silence == most else drawn
+    drawing = bar(silence, most, BAR, blocks=blocks)
+    drawing = marked(drawing) if silence and silence == most else drawing
     gap = duration(silence) if silence else ""
-    return ["", duration(exchange.latency), gap, drawn, "", "end", error_text(exchange) or status(exchange)]
+    return ["", duration(exchange.latency), gap, drawing, "", "end", error_text(exchange) or status(exchange)]
 
 
-def summary(exchange: Exchange, found: Sequence[Moment], worst: Moment | None, silence: int) -> str:
+def summary(exchange: Exchange, events: Sequence[Moment], worst: Moment | None, silence: int) -> str:
     """Return a summary of the stream."""
     parts = [
-        f"call {exchange.id}: {len(found)} events" + (f" in {duration(exchange.latency)}" if exchange.latency else "")
+        f"call {exchange.id}: {len(events)} events" + (f" in {duration(exchange.latency)}" if exchange.latency else "")
     ]
     if exchange.time_to_first_token is not None:
         parts.append(f"first token after {duration(exchange.time_to_first_token)}")
@@ -115,21 +115,21 @@ def summary(exchange: Exchange, found: Sequence[Moment], worst: Moment | None, s
         parts.append(f"longest stall {duration(worst.gap)} before event {worst.number}")
     elif silence:
         parts.append(f"longest stall {duration(silence)} before the end")
-    if found and found[0].at is None:
+    if events and events[0].at is None:
         parts.append("the times were not kept")
     return ", ".join(parts)
 
 
 def cut_end(text: str, width: int) -> str:
-    """Return the text with an ellipsis for what is beyond the width."""
+    """Return the text; if it is too wide, cut it and add an ellipsis."""
     if display_width(text) <= width:
         return text
     return cut(text, width - 1)[0] + ellipsis()
 
 
-def json_lines(found: Sequence[Moment]) -> Iterator[str]:
+def json_lines(events: Sequence[Moment]) -> Iterator[str]:
     """Yield each event as JSON; times in milliseconds."""
-    for moment in found:
+    for moment in events:
         yield json.dumps(
             {
                 "event": moment.number,

@@ -1,1 +1,1 @@
-"""What `mpal list` shows: tables of calls, their columns, sums, and calls as they end."""
+"""The output of `mpal list`: tables of calls, columns, statistics, and calls as they end."""

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 MAX_LIMIT = 2**31 - 1
 WATCH_INTERVAL = 0.2
-"""Seconds between polls: short enough to seem immediate, at the cost of a pragma on SQLite and a short query
-elsewhere."""
+"""Seconds between polls: short enough to seem immediate, at the cost of a pragma on SQLite and a short query elsewhere.
+"""
 
 NO_CALLS = "no calls match"
 LONG = 1.0
 """Seconds after which a command says why it took long."""
 
 type Order = tuple[Field, bool] | None
-"""The field to sort by, and whether the greatest come first."""
+"""The field to sort by, and whether the order is descending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ def tell_units(predicates: tuple[str, ...], *, found_any: bool) -> None:
     from moonpalace_addons.store.query.parser import parse
     from moonpalace_addons.store.query.units import remark
 
-    if told := remark([parse(text) for text in predicates], only_implausible=found_any):
-        note(visible(told))
+    if note_text := remark([parse(text) for text in predicates], only_implausible=found_any):
+        note(visible(note_text))
 
 
 def columns_of(names: tuple[str, ...], *, as_json: bool) -> tuple[Column, ...]:
@@ -76,18 +76,18 @@ def first_calls(engine: Engine, selection: Selection, limit: int | None, order: 
 
 
 def export(
-    engine: Engine, found: Sequence[Exchange], folder: Path, *, pattern: str | None, redact: bool, escaped: bool
+    engine: Engine, calls: Sequence[Exchange], folder: Path, *, pattern: str | None, redact: bool, escaped: bool
 ) -> None:
     """Export the calls into a folder."""
     from moonpalace_cli.export.running import export_listed
 
-    if found:
-        ids = [exchange.id for exchange in found]
+    if calls:
+        ids = [exchange.id for exchange in calls]
         export_listed(engine, ids, folder, pattern=pattern, redact=redact, escaped=escaped)
 
 
 def print_empty_list(columns: tuple[str, ...], form: Form, *, verbose: bool, why: str) -> None:
-    """Say on a terminal why the list is empty; a pipe gets the documented empty table."""
+    """Explain on a terminal why the list is empty; a pipe gets the documented empty table."""
     if form != "table":
         print_records((), form)
     elif is_terminal():
@@ -97,25 +97,25 @@ def print_empty_list(columns: tuple[str, ...], form: Form, *, verbose: bool, why
 
 
 def print_list(
-    engine: Engine, found: Sequence[Exchange], columns: tuple[str, ...], form: Form, *, verbose: bool
+    engine: Engine, calls: Sequence[Exchange], columns: tuple[str, ...], form: Form, *, verbose: bool
 ) -> None:
     """Print the calls."""
     if verbose and form == "table":
-        print_verbose(engine, found)
+        print_verbose(engine, calls)
     else:
-        print_calls(engine, found, columns_of(columns, as_json=form != "table"), form)
+        print_calls(engine, calls, columns_of(columns, as_json=form != "table"), form)
 
 
-def print_lines(engine: Engine, found: Sequence[Exchange], form: Form, lines: Lines) -> None:
+def print_lines(engine: Engine, calls: Sequence[Exchange], form: Form, lines: Lines) -> None:
     """Print the calls as one line each."""
     if form == "table":
-        lines.add(found)
+        lines.add(calls)
     else:
-        print_calls(engine, found, record_columns(), form)
+        print_calls(engine, calls, record_columns(), form)
 
 
 def print_none(form: Form, why: str) -> None:
-    """Print that there are no lines, and on standard error why."""
+    """Print no lines, and on standard error the reason."""
     if form == "table":
         note(why)
     else:
@@ -123,7 +123,7 @@ def print_none(form: Form, why: str) -> None:
 
 
 def warn_of_full_scan(order: Order, took: float) -> None:
-    """Report on standard error if sorting had to read all calls, and that took long; `took` is in seconds."""
+    """Explain on standard error that sorting had to read all calls, if that took long; `took` is in seconds."""
     from moonpalace_addons.store.records import ordering
 
     if order is not None and took > LONG and not ordering.is_indexed(order[0]):
@@ -131,7 +131,7 @@ def warn_of_full_scan(order: Order, took: float) -> None:
 
 
 def print_count(engine: Engine, selection: Selection, form: Form) -> int:
-    """Print how many calls there are, and return it."""
+    """Print the number of calls, and return it."""
     from moonpalace_addons.store.records import exchanges
 
     number = exchanges.count(engine, chat_only=selection.chat_only, where=selection.where)
@@ -143,7 +143,7 @@ def print_count(engine: Engine, selection: Selection, form: Form) -> int:
 
 
 def print_stats(engine: Engine, selection: Selection, limit: int | None, form: Form) -> None:
-    """Print statistics of the calls; as CSV, a row for each model."""
+    """Print statistics of the calls; as CSV, one row for each model."""
     from moonpalace_addons.store.read import statistics
     from moonpalace_cli.views.listing import stats
 

@@ -18,12 +18,12 @@ from moonpalace_cli.calls.presentation import ago, status, text_of
 from moonpalace_cli.views.listing.listed import Listed
 
 BODY_SHOWN = 200
-"""Characters of a body in a table."""
+"""Maximum characters of a body in a table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A field under one of its names; `needs` is what must be read of a call beside its row, and `read` its value."""
+    """A field under one of its names; `needs` is the data besides the row that its `read` needs."""
 
     name: str
     field: Field
@@ -31,29 +31,32 @@ class Column:
     read: Callable[[Listed], object]
 
     def cell(self, call: Listed, *, relative: bool = False) -> str:
-        """Return the cell of a table, empty for an unknown value; with `relative`, times as how long ago they were."""
+        """Return the cell of a table; empty if the value is unknown.
+
+        With `relative`, times are shown as the time since.
+        """
         if self.field.name == "status":
             return status(call.exchange)
-        found = self.read(call)
-        if relative and isinstance(found, datetime):
-            return ago(found)
+        raw = self.read(call)
+        if relative and isinstance(raw, datetime):
+            return ago(raw)
         if self.field.kind == "json":
-            return beginning(found)
-        if found is not None and self.field.unit:
-            return duration(cast(int, found))
-        if isinstance(found, tuple):
-            return (", " if self.needs == "tags" else "\n").join(found)
-        shown = text_of(found)
-        return shown.replace("\r\n", "\n").strip() if self.field.kind == "headers" else shown
+            return beginning(raw)
+        if raw is not None and self.field.unit:
+            return duration(cast(int, raw))
+        if isinstance(raw, tuple):
+            return (", " if self.needs == "tags" else "\n").join(raw)
+        cut_text = text_of(raw)
+        return cut_text.replace("\r\n", "\n").strip() if self.field.kind == "headers" else cut_text
 
     def value(self, call: Listed) -> Json:
-        """Return the value for JSON, null for an unknown one."""
-        found = self.read(call)
-        if found is not None and self.field.unit:
-            return cast(int, found) // self.field.unit
-        if isinstance(found, datetime):
-            return iso(found)
-        return list(found) if isinstance(found, tuple) else cast(Json, found)
+        """Return the value for JSON; null if it is unknown."""
+        raw = self.read(call)
+        if raw is not None and self.field.unit:
+            return cast(int, raw) // self.field.unit
+        if isinstance(raw, datetime):
+            return iso(raw)
+        return list(raw) if isinstance(raw, tuple) else cast(Json, raw)
 
 
 def column_of(name: str, field: Field) -> Column:
@@ -73,18 +76,18 @@ def iso(value: datetime) -> str:
 
 
 def body(name: str, call: Listed) -> str | Verbatim | None:
-    """Return a body, None if it is not text."""
+    """Return a body; None if it is not text."""
     if call.bodies is None:
         return None
-    found = read(call.bodies.request) if name == "request_body" else answer(call.exchange, call.bodies).body
-    return None if isinstance(found, bytes) or found == "" else found
+    raw = read(call.bodies.request) if name == "request_body" else answer(call.exchange, call.bodies).body
+    return None if isinstance(raw, bytes) or raw == "" else raw
 
 
 def beginning(body: object) -> str:
     """Return the beginning of a body in one line."""
-    shown = body.text if isinstance(body, Verbatim) else text_of(body)
-    line = " ".join(shown[: 2 * BODY_SHOWN].split())
-    return line if len(line) <= BODY_SHOWN and len(shown) <= 2 * BODY_SHOWN else line[:BODY_SHOWN] + "…"
+    cut_text = body.text if isinstance(body, Verbatim) else text_of(body)
+    line = " ".join(cut_text[: 2 * BODY_SHOWN].split())
+    return line if len(line) <= BODY_SHOWN and len(cut_text) <= 2 * BODY_SHOWN else line[:BODY_SHOWN] + "…"
 
 
 BY_NAME: Mapping[str, Column] = {
@@ -106,7 +109,7 @@ VERBOSE = (
 )
 """The documented columns."""
 LABELS = ("category", "tags")
-"""What --verbose adds where one of the calls has labels."""
+"""The columns that --verbose adds if any of the calls has labels."""
 RECORD = (
     *("id", "url", "method", "status", "state", "error_kind", "model", "chatcmpl", "request_id", "user_id"),
     "server_timing",
@@ -114,7 +117,7 @@ RECORD = (
     *("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens"),
     *("category", "tags", "note"),
 )
-"""What --json has without --columns."""
+"""The columns of --json without --columns."""
 
 
 def chosen(names: Sequence[str]) -> tuple[Column, ...]:
@@ -123,5 +126,5 @@ def chosen(names: Sequence[str]) -> tuple[Column, ...]:
 
 
 def record(call: Listed, columns: Sequence[Column]) -> dict[str, Json]:
-    """Return the call as `list --json` prints it: typed values, null for what is unknown."""
+    """Return the call as `list --json` prints it: typed values, null if unknown."""
     return {column.name: column.value(call) for column in columns}

@@ -22,10 +22,10 @@ def lay_out(
     headers: Sequence[str] = (),
     right: Collection[str] = (),
 ) -> str:
-    """Return the table unchanged if `width` is None, else with one line a row, or as a block for each row.
+    """Return the table unchanged if `width` is None; otherwise with one line for each row, or as a block for each row.
 
-    What is too wide is cut. The names of the `columns` determine which may shrink, and which are right-aligned beside
-    those named by `right`; `headers` replace them in the output.
+    Cells that are too wide are cut. The names of the `columns` determine which may shrink, and which are right-aligned
+    in addition to those named by `right`; `headers` replace them in the output.
     """
     headers = headers or columns
     places = right_places(columns, right)
@@ -47,12 +47,12 @@ def lay_out(
 
 
 def right_places(columns: Sequence[str], right: Collection[str] = ()) -> set[int]:
-    """Return the places of the columns that are right-aligned."""
+    """Return the indexes of the right-aligned columns."""
     return {place for place, name in enumerate(columns) if name in right or is_number(name)}
 
 
 def is_number(column: str) -> bool:
-    """Tell whether a column is a field of numbers that is right-aligned."""
+    """Return whether a column is a right-aligned field of numbers."""
     return column in FIELDS and FIELDS[column].kind in ("whole", "decimal") and column not in LEFT
 
 
@@ -67,18 +67,18 @@ def fit(column: str) -> Fit:
 
 
 def fits(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> bool:
-    """Tell whether the table is at most `width` columns wide."""
+    """Return whether the table is at most `width` columns wide."""
     return sum(natural_widths(headers, rows)) + frame_width(len(headers)) <= width
 
 
 def fitted(columns: Sequence[str], natural: Sequence[int], width: int, shortest: int) -> list[int] | None:
-    """Return the widths of the columns in a table of `width`, None if one that gives way gets less than `shortest`."""
+    """Return the widths of the columns in a table of `width`; None if a shrinking column gets less than `shortest`."""
     elastic = [place for place, column in enumerate(columns) if fit(column) != "whole"]
     fixed = sum(natural) - sum(natural[place] for place in elastic) + frame_width(len(columns))
-    given = dict(zip(elastic, share([natural[place] for place in elastic], width - fixed), strict=True))
-    if fixed > width or any(given[place] < min(shortest, natural[place]) for place in elastic):
+    shares = dict(zip(elastic, share([natural[place] for place in elastic], width - fixed), strict=True))
+    if fixed > width or any(shares[place] < min(shortest, natural[place]) for place in elastic):
         return None
-    return [given.get(place, columns_) for place, columns_ in enumerate(natural)]
+    return [shares.get(place, columns_) for place, columns_ in enumerate(natural)]
 
 
 def shorten_row(columns: Sequence[str], row: Sequence[str], widths: Sequence[int]) -> list[str]:
@@ -87,7 +87,7 @@ def shorten_row(columns: Sequence[str], row: Sequence[str], widths: Sequence[int
 
 
 def shorten_cell(text: str, how: Fit, width: int) -> str:
-    """Return the text as it goes into a column of `width`; a colour stays around it."""
+    """Return the text fitted into a column of `width`; a colour stays around it."""
     if how == "whole" or display_width(text) <= width:
         return text
     if "\n" in text:  # a header
@@ -108,7 +108,7 @@ def without_end(text: str, width: int) -> str:
     """Return the beginning of the text with an ellipsis, cut at the end of a word if one is near."""
     room = width
     while display_width(short := shortened(text, room)) > width and room > 1:
-        room -= 1  # a terminal makes more of some emoji
+        room -= 1  # a terminal may show some emoji wider
     return short.removesuffix(ELLIPSIS) + ellipsis()
 
 
@@ -123,7 +123,7 @@ def blocks(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def block(columns: Sequence[str], row: Sequence[str]) -> str:
-    """Return a line for each cell; the further lines of a cell stand under its first."""
+    """Return a line for each cell; its further lines are aligned below its first."""
     longest = max(len(column) for column in columns)
     indent = "\n" + " " * (longest + 2)
     return "\n".join(

@@ -1,4 +1,4 @@
-"""Print calls as one line each, as the log of the proxy does."""
+"""Print calls as one line each, like the proxy's log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Lines:
-    """Print one line a call, as wide as `width` says for each of them; a change of the day is shown."""
+    """Print one line for each call, `width()` columns wide; a change of the date is shown."""
 
     def __init__(self, engine: Engine, width: Callable[[], int | None]) -> None:
         self._engine = engine
@@ -44,16 +44,16 @@ class Lines:
 
         words = last_words(parse_bounded(contents.request_body(self._engine, exchange.id) or b""))
         is_old = exchange.started_at.astimezone().date() != self._today
-        shown = words if is_utf8() else visible(words)
+        quoted = words if is_utf8() else visible(words)
         ended = outcome(exchange)
         ended = ended._replace(text=translated(ended.text, self._language))
-        pieces = call_line(exchange, shown, self._width(), day=is_old, ended=ended)
+        pieces = call_line(exchange, quoted, self._width(), day=is_old, ended=ended)
         if not is_utf8():
             pieces = [piece._replace(text=visible(piece.text)) for piece in pieces]
         return painted(pieces) if self._is_coloured else line_text(pieces)
 
     def end(self) -> None:
-        """Do nothing: every line is whole."""
+        """Do nothing: every line is complete."""
 
 
 def painted(pieces: Sequence[Piece]) -> str:

@@ -1,4 +1,4 @@
-"""Load the data that a list shows of a call: its row, and tags and bodies if a column needs them."""
+"""Load the data of a call that a list shows: its row, and tags and bodies if a column needs them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Listed:
 
 
 def complete(engine: Engine, exchanges: Sequence[Exchange], needs: set[str]) -> Iterator[Listed]:
-    """Yield the calls with what is needed beside their rows: "tags", "bodies"."""
+    """Yield the calls with the data besides their rows that is needed: "tags", "bodies"."""
     tags = {}
     if "tags" in needs:
         from moonpalace_addons.store.records.labels import tags_of

@@ -1,4 +1,4 @@
-"""Statistics of calls over time: the same sums as `mpal list --stats`, in periods whose width follows the calls."""
+"""Statistics over time: the sums of `mpal list --stats`, in periods whose width depends on the calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ type Key = tuple[int, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The sums of a period; moments are in microseconds since the epoch."""
+    """The sums of a period; times are in microseconds since the epoch."""
 
     start: int
     end: int
@@ -33,7 +33,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class OverTime:
-    """Sums of calls by period, the earliest first and those without calls too, and by model, most calls first."""
+    """Sums of calls by period, earliest first and including empty ones, and by model, most calls first."""
 
     width: Width
     periods: Sequence[Period]
@@ -42,9 +42,9 @@ class OverTime:
 
 @dataclass(slots=True)
 class Gathering:
-    """Add calls up by period and model: read once, in any order, without all of them in memory.
+    """Sum calls by period and model: in one pass, in any order, without all of them in memory.
 
-    A call outside the periods so far makes more of them, or wider ones, into which the sums of those before go.
+    A call outside the existing periods adds more of them, or widens them; existing sums are moved into the new ones.
     """
 
     width: Width = WIDTHS[0]
@@ -58,18 +58,18 @@ class Gathering:
         """Add calls."""
         times = cast("list[int]", [call[-1] for call in calls])
         self._widen(min(times), max(times))
-        gathered: defaultdict[Key, list[Measured]] = defaultdict(list)
+        by_key: defaultdict[Key, list[Measured]] = defaultdict(list)
         edges = self.edges
         for call, at in zip(calls, times, strict=True):
-            gathered[edges[bisect_right(edges, at) - 1], call[0]].append(call)
-        for key, some in gathered.items():
+            by_key[edges[bisect_right(edges, at) - 1], call[0]].append(call)
+        for key, some in by_key.items():
             stats.add(self.groups.setdefault(key, Group()), some)
 
     def _start(self, moment: int) -> int:
         return self.edges[bisect_right(self.edges, moment) - 1]
 
     def _widen(self, first: int, last: int) -> None:
-        """Have periods from the first to the last moment."""
+        """Extend the periods to cover both times."""
         if self.first is not None and self.last is not None:
             first, last = min(first, self.first), max(last, self.last)
         if (first, last) == (self.first, self.last):
@@ -84,7 +84,7 @@ class Gathering:
         """Return the sums of all calls so far."""
         for group in self.groups.values():
             for times in group.times:
-                times.sort()  # sorted lists are merged in a third of the time
+                times.sort()  # merging sorted lists takes a third of the time
         by_start = merged(self.groups, lambda key: key[0])
         bounds = zip(self.edges, self.edges[1:], strict=False)
         periods = [Period(start, end, by_start.get(start) or Group()) for start, end in bounds]
@@ -92,16 +92,16 @@ class Gathering:
 
 
 def merged[K, N](groups: Mapping[K, Group], name: Callable[[K], N]) -> dict[N, Group]:
-    """Return the sums of the groups that get the same name."""
-    found: dict[N, list[Group]] = {}
+    """Return the merged groups that get the same name."""
+    by_name: dict[N, list[Group]] = {}
     for key, group in groups.items():
-        found.setdefault(name(key), []).append(group)
-    return {each: stats.together(some) for each, some in found.items()}
+        by_name.setdefault(name(key), []).append(group)
+    return {each: stats.together(some) for each, some in by_name.items()}
 
 
 def over_time(batches: Iterable[Sequence[Measured]]) -> OverTime:
-    """Return the sums of calls whose numbers are `FIELDS`."""
-    found = Gathering()
+    """Return the sums of calls, given as values of `FIELDS`."""
+    by_name = Gathering()
     for batch in batches:
-        found.add(batch)
-    return found.result()
+        by_name.add(batch)
+    return by_name.result()

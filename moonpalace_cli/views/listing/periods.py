@@ -1,4 +1,4 @@
-"""Cut the time that calls span into periods of one width, as people cut it: minutes, hours, days in local time."""
+"""Divide the time span of calls into periods of one width in local time: minutes, hours, days."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 MAX_PERIODS = 60
-"""About as many bars as can be told apart."""
+"""Approximate maximum number of bars that can be distinguished."""
 MICROSECONDS = 1_000_000
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Width:
-    """A width of periods: its usual seconds, and if it follows the calendar, the first and the next start."""
+    """A width of periods: its usual seconds, and for calendar units the functions for the first and the next start."""
 
     name: str
     seconds: int
@@ -39,7 +39,7 @@ def first_of_month(moment: datetime) -> datetime:
 
 
 def next_month(moment: datetime) -> datetime:
-    """Return the start of the month after one that starts then."""
+    """Return the start of the month after the one that starts at `moment`."""
     return (moment + timedelta(days=32)).replace(day=1)
 
 
@@ -61,27 +61,27 @@ WIDTHS = (
     Width("1 month", 30 * DAY, first_of_month, next_month),
     Width("1 year", 365 * DAY, new_year, lambda at: at.replace(year=at.year + 1)),
 )
-"""The narrowest first; each starts where one of those before starts."""
+"""Narrowest first; each period starts at the start of one of the previous width."""
 
 
 def width_for(first: int, last: int) -> Width:
-    """Return the narrowest width of which not too many periods hold both moments, in microseconds since the epoch."""
+    """Return the narrowest width of which not too many periods cover both times, in microseconds since the epoch."""
     return next((each for each in WIDTHS if last - first < MAX_PERIODS * each.seconds * MICROSECONDS), WIDTHS[-1])
 
 
 def starts(width: Width, first: int, last: int) -> list[int]:
     """Return the starts of the periods from that of `first` to that of `last`, and the end of the last one."""
     if width.floor is None or width.following is None:
-        # From the time of the zone without daylight saving: an hour starts where it started half a year ago.
+        # In the zone's standard time, without daylight saving: an hour starts where it started half a year ago.
         step, offset = width.seconds * MICROSECONDS, -time.timezone * MICROSECONDS
         start = (first + offset) // step * step - offset
         return list(range(start, last + step + 1, step))
     naive = width.floor(datetime.fromtimestamp(first / MICROSECONDS).astimezone().replace(tzinfo=None))
-    found = [epoch(naive)]
-    while found[-1] <= last:
+    times = [epoch(naive)]
+    while times[-1] <= last:
         naive = width.following(naive)
-        found.append(epoch(naive))
-    return found
+        times.append(epoch(naive))
+    return times
 
 
 def epoch(local: datetime) -> int:
@@ -89,8 +89,8 @@ def epoch(local: datetime) -> int:
     return int(local.timestamp()) * MICROSECONDS
 
 
-def shown(start: int, width: Width) -> str:
-    """Return the local time at which a period starts, as exactly as its width asks for."""
+def start_text(start: int, width: Width) -> str:
+    """Return the local start time of a period, in the precision of its width."""
     return local(start).strftime("%Y-%m-%d" if width.seconds >= DAY else "%Y-%m-%d %H:%M")
 
 

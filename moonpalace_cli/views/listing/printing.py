@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 OUTCOMES = ("status", "state")
-"""Fields that say how a call ended."""
+"""Fields that describe how a call ended."""
 
 
 def needs_of(columns: Iterable[Column]) -> set[str]:
-    """Return which data these columns need beside the rows of the calls."""
+    """Return the data besides the rows that these columns need."""
     return {column.needs for column in columns}
 
 
@@ -41,7 +41,7 @@ def print_calls(engine: Engine, exchanges: Sequence[Exchange], columns: Sequence
 
 
 def print_verbose(engine: Engine, exchanges: Sequence[Exchange]) -> None:
-    """Print the documented table of --verbose, with the labels where one of the calls has any."""
+    """Print the documented table of --verbose, with the labels if any of the calls has some."""
     calls = list(complete(engine, exchanges, {"tags"}))
     is_labelled = any(call.tags or call.exchange.category for call in calls)
     columns = chosen((*VERBOSE, *LABELS) if is_labelled else VERBOSE)
@@ -49,27 +49,27 @@ def print_verbose(engine: Engine, exchanges: Sequence[Exchange]) -> None:
 
 
 def print_table(calls: Iterable[Listed], columns: Sequence[Column]) -> None:
-    """Print a table; a terminal gets times as how long ago they were."""
+    """Print a table; a terminal gets times as the time since."""
     rows = [table_row(call, columns, relative=is_terminal()) for call in calls]
     click.echo(lay_out([column.name for column in columns], rows, terminal_width()))
 
 
 def table_row(call: Listed, columns: Sequence[Column], *, relative: bool = False) -> list[str]:
-    """Return the cells of a row, harmless for a terminal, how the call ended in colour."""
-    shown = [visible(said(column, column.cell(call, relative=relative))) for column in columns]
+    """Return the cells of a row, safe for a terminal, with the outcome in colour."""
+    cells = [visible(localized(column, column.cell(call, relative=relative))) for column in columns]
     if not colours.wanted():
-        return shown
+        return cells
     from moonpalace_addons.store.read.outcomes import outcome  # 0.01 s
 
     style = colours.OUTCOMES.get(outcome(call.exchange).style, "")
     return [
         colours.paint(cell, style) if column.field.name in OUTCOMES else cell
-        for cell, column in zip(shown, columns, strict=True)
+        for cell, column in zip(cells, columns, strict=True)
     ]
 
 
-def said(column: Column, cell: str) -> str:
-    """Return a cell in the language of the terminal, which only warnings have."""
+def localized(column: Column, cell: str) -> str:
+    """Return a cell in the language of the terminal; only warnings are translated."""
     if column.field.name != "warnings" or not cell:
         return cell
     from moonpalace_cli.explaining.language import terminal_language
@@ -87,10 +87,10 @@ def json_line(call: Listed, columns: Sequence[Column]) -> str:
 def one_line(value: Json) -> str:
     """Return a value as JSON in one line; bodies keep their own numbers and keys."""
     if isinstance(value, Verbatim):
-        return value.text.replace("\r", " ").replace("\n", " ")  # outside strings: inside there are none
+        return value.text.replace("\r", " ").replace("\n", " ")  # outside strings: within them there are none
     return json.dumps(value, ensure_ascii=False)
 
 
 def record_columns() -> tuple[Column, ...]:
-    """Return the columns of --json where none are chosen."""
+    """Return the default columns of --json."""
     return tuple(BY_NAME[name] for name in RECORD)

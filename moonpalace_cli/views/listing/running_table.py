@@ -10,19 +10,19 @@ MIN_WIDTH = 8
 
 
 class RunningTable:
-    """Lay a table out by its first rows and by what can be expected; what is wider in a pipe moves its row only."""
+    """A table laid out by its first rows and the expected widths; in a pipe, a wider cell only shifts its own row."""
 
     def __init__(self, columns: Sequence[str], first: Sequence[Sequence[str]], width: int | None) -> None:
         self._columns = columns
         self._is_fixed = width is not None
-        found = natural_widths(columns, first)
-        natural = [max(there, FIELDS[column].width) for there, column in zip(found, columns, strict=True)]
+        widths = natural_widths(columns, first)
+        natural = [max(there, FIELDS[column].width) for there, column in zip(widths, columns, strict=True)]
         self._widths: list[int] | None = natural
         if width is not None and sum(natural) + frame_width(len(columns)) > width:
             self._widths = fitted(columns, natural, width, MIN_WIDTH)
 
     def head(self) -> str:
-        """Return what stands above the rows; empty where each row is a block."""
+        """Return the lines above the rows; empty if each row is a block."""
         if self._widths is None:
             return ""
         frame = rule(self._widths)
@@ -33,7 +33,7 @@ class RunningTable:
         return block(self._columns, cells) + "\n" if self._widths is None else self._line(cells)
 
     def foot(self) -> str:
-        """Return what stands below the rows."""
+        """Return the lines below the rows."""
         return "" if self._widths is None else rule(self._widths)
 
     def _line(self, cells: Sequence[str]) -> str:

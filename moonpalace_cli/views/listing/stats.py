@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 PERCENTS = (50, 90, 99)
 TIMES = ("ttft", "tpot", "latency")
-"""Fields of which there are percentiles."""
+"""Fields with percentiles."""
 TOKENS = tuple(f"{name}_tokens" for name in ("prompt", "completion", "total", "cached", "reasoning"))
-"""Fields that are added up."""
+"""Fields that are summed."""
 MEASURED = (*TOKENS, *TIMES, "cost", "cost_currency")
 """All fields that are read of each call."""
 HEADERS = tuple(name.removesuffix("_tokens") for name in TOKENS)
 UNITS = "kMGT"
 ALL = "all calls"
 BAR = 70
-"""Columns of a line of a histogram, at most."""
+"""Maximum columns of a line of a histogram."""
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Group:
     tokens: list[int] = field(default_factory=lambda: [0] * len(TOKENS))
     times: list[list[int]] = field(default_factory=lambda: [[] for _ in TIMES])
     costs: dict[str, float] = field(default_factory=dict)
-    """What calls cost, by currency."""
+    """The cost of the calls, by currency."""
 
     @property
     def errors(self) -> int:
@@ -68,12 +68,12 @@ def add_up(batches: Iterable[Sequence[Measured]]) -> dict[str | None, Group]:
 
 
 def ordered(groups: Mapping[str | None, Group]) -> dict[str | None, Group]:
-    """Return the groups of models, that of most calls first."""
+    """Return the groups of models, most calls first."""
     return dict(sorted(groups.items(), key=lambda item: (-item[1].calls, item[0] or "")))
 
 
 def add(group: Group, calls: Sequence[Measured]) -> None:
-    """Add calls, column by column, which takes half the time of call by call; what follows `MEASURED` is left out."""
+    """Add calls column by column, which takes half the time of call by call; columns after `MEASURED` are ignored."""
     _, states, statuses, kinds, *numbers = zip(*calls, strict=True)
     columns = dict(zip(MEASURED, numbers, strict=False))
     group.calls += len(calls)
@@ -92,7 +92,7 @@ def add(group: Group, calls: Sequence[Measured]) -> None:
 
 
 def failure_of(state: str, status: int | None, kind: str | None) -> str | None:
-    """Return how a call failed: its state, else its status, else the kind of the error in its answer; None if not."""
+    """Return how a call failed: its state, else its status, else the kind of its error; None if it succeeded."""
     if state != State.COMPLETED:
         return state
     return str(status) if status is not None and status >= FIRST_ERROR else kind
@@ -100,19 +100,19 @@ def failure_of(state: str, status: int | None, kind: str | None) -> str | None:
 
 def together(groups: Iterable[Group]) -> Group:
     """Return one group of all the calls."""
-    whole = Group()
+    total = Group()
     for group in groups:
-        whole.calls += group.calls
-        whole.in_flight += group.in_flight
-        whole.failures += group.failures
-        whole.tokens = [one + other for one, other in zip(whole.tokens, group.tokens, strict=True)]
-        for times, more in zip(whole.times, group.times, strict=True):
+        total.calls += group.calls
+        total.in_flight += group.in_flight
+        total.failures += group.failures
+        total.tokens = [one + other for one, other in zip(total.tokens, group.tokens, strict=True)]
+        for times, more in zip(total.times, group.times, strict=True):
             times += more
         for currency, cost in group.costs.items():
-            whole.costs[currency] = whole.costs.get(currency, 0.0) + cost
-    for times in whole.times:
+            total.costs[currency] = total.costs.get(currency, 0.0) + cost
+    for times in total.times:
         times.sort()
-    return whole
+    return total
 
 
 def percentiles(times: Sequence[int]) -> list[int | None]:
@@ -121,36 +121,36 @@ def percentiles(times: Sequence[int]) -> list[int | None]:
 
 
 def document(groups: Mapping[str | None, Group]) -> dict[str, Json]:
-    """Return the statistics for JSON: those of all calls, and under "models" those of each; times in milliseconds."""
-    whole = together(groups.values())
+    """Return the statistics for JSON: of all calls, and under "models" of each model; times in milliseconds."""
+    total = together(groups.values())
     histograms: dict[str, Json] = {
         f"{name}_histogram": [{"up_to_ms": step.up_to // MILLISECOND, "calls": step.calls} for step in steps(times)]
-        for name, times in zip(TIMES, whole.times, strict=True)
+        for name, times in zip(TIMES, total.times, strict=True)
         if name != "tpot"
     }
     models: list[Json] = [{"model": model, **members(group)} for model, group in groups.items()]
-    return {**members(whole), **histograms, "models": models}
+    return {**members(total), **histograms, "models": models}
 
 
 def records(groups: Mapping[str | None, Group]) -> Iterator[dict[str, Json]]:
-    """Yield the statistics of each model; each percentile is a member of its own, such as `latency_ms_p50`."""
+    """Yield the statistics of each model; each percentile is a separate member, such as `latency_ms_p50`."""
     for model, group in groups.items():
-        found: dict[str, Json] = {"model": model}
+        flat: dict[str, Json] = {"model": model}
         for name, value in members(group).items():
             if name.endswith("_ms") and isinstance(value, Mapping):
-                found |= {f"{name}_{each}": at for each, at in value.items()}
+                flat |= {f"{name}_{each}": at for each, at in value.items()}
             else:
-                found[name] = value
-        yield found
+                flat[name] = value
+        yield flat
 
 
 def members(group: Group) -> dict[str, Json]:
     """Return the members of a group's JSON object."""
     times: dict[str, Json] = {
         f"{name}_ms": {
-            f"p{percent}": in_milliseconds(at) for percent, at in zip(PERCENTS, percentiles(found), strict=True)
+            f"p{percent}": in_milliseconds(at) for percent, at in zip(PERCENTS, percentiles(sorted_times), strict=True)
         }
-        for name, found in zip(TIMES, group.times, strict=True)
+        for name, sorted_times in zip(TIMES, group.times, strict=True)
     }
     return {
         "calls": group.calls,
@@ -170,15 +170,15 @@ def in_milliseconds(nanoseconds: int | None) -> float | None:
 
 def report(groups: Mapping[str | None, Group], width: int | None, *, blocks: bool) -> str:
     """Return the statistics for reading: two tables by model, the failures, and histograms of the times."""
-    whole = together(groups.values())
+    total = together(groups.values())
     rows = [(model or "(no model)", group) for model, group in groups.items()]
     if len(rows) != 1:
-        rows.append((ALL, whole))
+        rows.append((ALL, total))
     parts = [token_table(rows, width), time_table(rows, width)]
-    if whole.in_flight:
-        parts.append(f"under way: {whole.in_flight}")
-    if whole.failures:
-        parts.append("errors: " + ", ".join(f"{name} {calls}" for name, calls in whole.failures.most_common()))
+    if total.in_flight:
+        parts.append(f"under way: {total.in_flight}")
+    if total.failures:
+        parts.append("errors: " + ", ".join(f"{name} {calls}" for name, calls in total.failures.most_common()))
     parts += [
         draw(
             f"{name}, {len(times)} {'call' if len(times) == 1 else 'calls'}",
@@ -186,7 +186,7 @@ def report(groups: Mapping[str | None, Group], width: int | None, *, blocks: boo
             min(width or BAR, BAR),
             blocks=blocks,
         )
-        for name, times in zip(TIMES, whole.times, strict=True)
+        for name, times in zip(TIMES, total.times, strict=True)
         if times and name != "tpot"
     ]
     return "\n".join(parts)
@@ -195,7 +195,7 @@ def report(groups: Mapping[str | None, Group], width: int | None, *, blocks: boo
 def token_table(rows: Sequence[tuple[str, Group]], width: int | None) -> str:
     """Return the table of calls, errors, tokens and costs, if any are known.
 
-    On a narrow terminal it has rounded numbers, and is without the total.
+    A narrow terminal gets rounded numbers, and no total.
     """
     has_costs = any(group.costs for _, group in rows)
     columns: tuple[str, ...] = ("model", "calls", "errors", *HEADERS, *(["cost"] if has_costs else []))
@@ -203,9 +203,12 @@ def token_table(rows: Sequence[tuple[str, Group]], width: int | None) -> str:
     counted = [(name, (group.calls, group.errors, *group.tokens)) for name, group in rows]
     cells = [[name, *map(str, counts), *cost] for (name, counts), cost in zip(counted, costs, strict=True)]
     if width is not None and not fits(columns, cells, width):
-        kept = [place for place, name in enumerate(columns) if name != "total"]
+        columns_kept = [place for place, name in enumerate(columns) if name != "total"]
         cells = [[name, *map(rounded, counts), *cost] for (name, counts), cost in zip(counted, costs, strict=True)]
-        columns, cells = tuple(columns[place] for place in kept), [[row[place] for place in kept] for row in cells]
+        columns, cells = (
+            tuple(columns[place] for place in columns_kept),
+            [[row[place] for place in columns_kept] for row in cells],
+        )
     return lay_out(columns, cells, width, right=columns[1:])
 
 
@@ -222,7 +225,7 @@ def time_table(rows: Sequence[tuple[str, Group]], width: int | None) -> str:
 
 
 def rounded(number: int) -> str:
-    """Return a number in at most five characters: 9999, 12.3k, 452M."""
+    """Format a number in at most five characters: 9999, 12.3k, 452M."""
     if number < 10_000:
         return str(number)
     power = min((len(str(number)) - 1) // 3, len(UNITS))

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class Printed(Protocol):
-    """Print calls as they end."""
+    """An output for calls as they end."""
 
     def add(self, exchanges: Sequence[Exchange]) -> None:
         """Print these calls."""
 
     def end(self) -> None:
-        """Print what belongs below the last call."""
+        """Print the lines below the last call."""
 
 
 def watch(follower: Follower, printed: Printed, first: Sequence[Exchange], *, pause: Callable[[], None]) -> None:
@@ -57,7 +57,7 @@ class JsonLines:
             print_json(json_line(call, self._columns))
 
     def end(self) -> None:
-        """Do nothing: every line is whole."""
+        """Do nothing: every line is complete."""
 
 
 class Rows:

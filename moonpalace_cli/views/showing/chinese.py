@@ -1,4 +1,4 @@
-"""The Chinese of how calls ended and what `mpal why` and `mpal cache why` say, by the English, with the same values."""
+"""Chinese translations of outcomes and of the sentences of `mpal why` and `mpal cache why`, by the English template."""
 
 from __future__ import annotations
 
@@ -338,7 +338,7 @@ OUTCOMES = {
     "the API's answer is not valid HTTP": "API 的响应不是合法的 HTTP",
     "too many open files": "打开的文件过多",
 }
-"""How calls end; whatever is not here stays English."""
+"""Outcomes; those that are missing here stay English."""
 
 EXPLAINED = {
     "To {target}, about {count} tokens:": "发往 {target}，约 {count} 个 token：",

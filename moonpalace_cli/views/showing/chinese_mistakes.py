@@ -1,4 +1,4 @@
-"""The Chinese of errors that pages of the console show, and of mistakes in predicates."""
+"""Chinese translations of errors on the console's pages, and of mistakes in predicates."""
 
 from __future__ import annotations
 

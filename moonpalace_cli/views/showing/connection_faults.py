@@ -1,4 +1,4 @@
-"""Rules that find the fault on the way to the API and back: in the network, in gateways, in the client, at the API."""
+"""Rules that find faults between client and API: in the network, in gateways, in the client, at the API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECOND = 1_000_000_000
 LONG_SILENCE = 10 * SECOND
 """A silence that a user notices."""
 GATEWAY_SILENCE = 25 * SECOND
-"""A silence after which gateways cut connections: the shortest of their usual limits is 30 s."""
+"""A silence after which gateways close connections: the shortest of their usual limits is 30 s."""
 FORCE = phrase("stream, or start with --force-stream: a connection on which bytes arrive is not cut")
 UNREACHED = {
     "upstream_refused": phrase("check --endpoint, and whether something listens there"),
@@ -29,7 +29,7 @@ UNREACHED = {
 
 
 def no_api(facts: Facts) -> Reason | None:
-    """Find an answer by something other than the API: a redirect, or a page."""
+    """Find an answer that does not come from the API: a redirect, or a page."""
     call = facts.call
     code = call.status_code or 0
     if FIRST_REDIRECT <= code < FIRST_ERROR:
@@ -62,7 +62,7 @@ def unreached(facts: Facts) -> Reason | None:
 
 
 def gateway(facts: Facts) -> Reason | None:
-    """Find a connection that was cut while nothing was sent."""
+    """Find a connection that was closed during a silence."""
     call = facts.call
     if call.status_code in (502, 503, 504) and call.state is State.COMPLETED:
         is_page = "html" in (call.response_content_type or "")
@@ -95,7 +95,7 @@ def gateway(facts: Facts) -> Reason | None:
 
 
 def is_stored(facts: Facts) -> bool:
-    """Tell whether anything of the answer is in the store."""
+    """Return whether any part of the answer is stored."""
     return bool(facts.bodies.response or facts.bodies.event_stream)
 
 
@@ -168,7 +168,7 @@ def server_error(facts: Facts) -> Reason | None:
 
 
 def stalled(facts: Facts) -> Reason | None:
-    """Find a stream that was silent for long."""
+    """Find a stream with a long silence."""
     stall = facts.stall
     if stall is None or stall[0] < LONG_SILENCE or facts.call.error_kind == "client_disconnected":
         return None

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from moonpalace_addons.views.completions import asked_and_answered
+from moonpalace_addons.views.completions import request_and_answer
 from moonpalace_addons.views.conversation import Conversation, conversation
 from moonpalace_addons.wire.json_value import mapping
 
@@ -29,63 +29,63 @@ LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 class Continued:
     """The call that a call continues, and why no more of its prompt was cached.
 
-    `parts_at` is the number of the message at which the prompts part, if they do.
+    `parts_at` is the number of the message at which the prompts diverge, if they do.
     """
 
     row_id: int
     parts_at: int | None
     cause: Cause
     is_only_alike: bool = False
-    """Whether the prompts are nearly the same without a message in common."""
+    """Whether the prompts are nearly the same without sharing a message."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """One stored call; what needs the store is read when it is first asked for."""
+    """One stored call; data from the store is read on first access."""
 
     call: Exchange
     bodies: Bodies
     tags: Sequence[str] = ()
     explanations: Sequence[Explanation] = ()
-    """What models have said about it, oldest first."""
+    """Explanations by models, oldest first."""
     reports: Sequence[Delivery] = ()
-    """The reports that show it, oldest first."""
+    """Reports that show the call, oldest first."""
     chunks: Sequence[tuple[int, int]] = ()
     """Offset after each chunk of a stream, and nanoseconds since the request began."""
     earlier: Callable[[], Continued | None] = lambda: None
     works_at: Callable[[], str | None] = lambda: None
-    """Another endpoint that the same key was accepted at."""
+    """Another endpoint that accepted the same key."""
     minute_before: Callable[[], int] = lambda: 0
-    """The number of calls with the same key that began in the minute before."""
+    """Number of calls with the same key that began in the minute before."""
 
     @cached_property
     def _parsed(self) -> tuple[object, object]:
-        return asked_and_answered(self.bodies, self.call.path)
+        return request_and_answer(self.bodies, self.call.path)
 
     @property
     def is_json(self) -> bool:
-        """Tell whether the body of the request is JSON."""
+        """Return whether the body of the request is JSON."""
         return self._parsed[0] is not None
 
     @property
     def request(self) -> Mapping[str, object]:
-        """The request's JSON object, empty for anything else."""
+        """The request's JSON object; empty for any other body."""
         return mapping(self._parsed[0])
 
     @cached_property
-    def said(self) -> Conversation:
+    def conversation(self) -> Conversation:
         """The conversation: question and answer."""
         return conversation(self.call.path, *self._parsed)
 
     @property
     def limit(self) -> int | None:
-        """The tokens to which the request limits the answer."""
-        found = (self.request.get(name) for name in LIMITS)
-        return next((number for number in found if isinstance(number, int) and not isinstance(number, bool)), None)
+        """The limit of the request for the tokens of the answer."""
+        limits = (self.request.get(name) for name in LIMITS)
+        return next((number for number in limits if isinstance(number, int) and not isinstance(number, bool)), None)
 
     @property
     def stall(self) -> tuple[int, int] | None:
-        """The longest silence of a stream and when it began, in nanoseconds, the one before the end included."""
+        """The longest silence of a stream and when it began, in nanoseconds; the one before the end counts."""
         moments = [at for _, at in self.chunks]
         if self.call.latency is not None:
             moments.append(self.call.latency)
@@ -125,12 +125,12 @@ MAX_EARLIER_CALLS = 10
 
 
 def continued(engine: Engine, call: Exchange) -> Continued | None:
-    """Return the call that a call continues, None if it continues none of the last ones."""
+    """Return the call that a call continues; None if it continues none of the preceding ones."""
     from moonpalace_cli.views.context_caches.misses import Prompts
 
-    found = Prompts(engine).found(call, limit=MAX_EARLIER_CALLS)
-    if found is None:
+    finding = Prompts(engine).found(call, limit=MAX_EARLIER_CALLS)
+    if finding is None:
         return None
-    comparison = found.comparison
+    comparison = finding.comparison
     place = None if comparison.is_prefix else comparison.same_messages + 1
-    return Continued(found.earlier.id, place, found.cause, not comparison.shared_messages)
+    return Continued(finding.earlier.id, place, finding.cause, not comparison.shared_messages)

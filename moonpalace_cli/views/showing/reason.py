@@ -1,4 +1,4 @@
-"""A cause that a rule has found."""
+"""A cause found by a rule."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from moonpalace_cli.views.showing.phrases import Phrase
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A cause: what the stored call shows, and what to do about it."""
+    """A cause: the evidence in the stored call, and advice."""
 
     evidence: Phrase
     advice: Phrase

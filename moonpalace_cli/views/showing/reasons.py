@@ -1,6 +1,6 @@
-"""Rules that say why a call ended as it did: the evidence that is stored, then the advice.
+"""Rules that determine why a call ended as it did: evidence from the store, then advice.
 
-Each rule looks for one cause. A rule that cannot be certain says what is known and leaves the rest.
+Each rule looks for one cause. A rule that cannot be certain only says what is known.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ LOOP_THRESHOLD, LOOP_MIN_LENGTH = 0.5, 100
 EXCERPT = 60
 AGAIN = phrase("send it again, and compare")
 ENDED_EARLY = "the stream ended without"
-"""How warnings of streams without their last event begin."""
+"""The beginnings of warnings about streams without their last event."""
 OK, NOT_FOUND = 200, 404
 BY_ITSELF = ("stop", "end_turn")
-"""Finish reasons of answers that a model ended by itself, with words rather than with calls."""
+"""Finish reasons of answers that the model ended itself with text rather than tool calls."""
 FILTERED = ("content_filter", "refusal", "safety")
 """Finish reasons of answers that a filter stopped."""
 MOMENT = phrase("wait a moment")
@@ -48,8 +48,8 @@ CONTEXT_WORDS = ("token limit", "context length", "context window", "too long")
 
 
 def reasons(facts: Facts) -> Iterator[Reason]:
-    """Yield what explains the call, the most important first."""
-    return (found for rule in RULES if (found := rule(facts)) is not None)
+    """Yield the causes of the outcome, most important first."""
+    return (cause for rule in RULES if (cause := rule(facts)) is not None)
 
 
 def truncated(facts: Facts) -> Reason | None:
@@ -58,7 +58,7 @@ def truncated(facts: Facts) -> Reason | None:
     if call.finish_reason not in AT_LIMIT or cut_by(call) == "cut by a full context":
         return None
     if facts.limit is None and looping(facts):
-        return None  # a loop ends at any limit: a larger one would only lengthen it
+        return None  # a loop ends at any limit: a larger one would only prolong it
     count = call.completion_tokens
     used = phrase("its limit") if count is None else phrase("{count} tokens", count=count)
     limit = phrase("; the request allows {limit}", limit=facts.limit) if facts.limit else NOTHING
@@ -88,9 +88,9 @@ def context_full(facts: Facts) -> Reason | None:
     refused = call.status_code in (400, 413) and any(words in message for words in CONTEXT_WORDS)
     if not refused and cut_by(call) != "cut by a full context":
         return None
-    said = phrase("the API said: {message}", message=call.error_message)
+    evidence = phrase("the API said: {message}", message=call.error_message)
     return Reason(
-        said if refused else phrase("prompt and answer together fill the model's context"),
+        evidence if refused else phrase("prompt and answer together fill the model's context"),
         phrase("shorten the history or the tools' results, or use a model with a larger context"),
     )
 
@@ -104,7 +104,7 @@ def looping(facts: Facts) -> Reason | None:
                 "try again, with a higher temperature or a frequency_penalty; --no-detect-repeat lets such answers run"
             ),
         )
-    for part in facts.said.answer_parts:
+    for part in facts.conversation.answer_parts:
         if part.kind in ("text", "reasoning"):
             loop = Detector(LOOP_THRESHOLD, LOOP_MIN_LENGTH).feed(part.text)
             if loop is not None:
@@ -147,7 +147,7 @@ def wrong_key(facts: Facts) -> Reason | None:
 
 
 def rate_limited(facts: Facts) -> Reason | None:
-    """Find a call that was refused for its rate, or for an empty account."""
+    """Find a call that was refused because of a rate limit or an empty account."""
     call = facts.call
     if call.status_code != 429:
         return None
@@ -174,7 +174,7 @@ def rate_limited(facts: Facts) -> Reason | None:
 
 
 def refused(facts: Facts) -> Reason | None:
-    """Find a request that the API refused, by its own words."""
+    """Find a request that the API refused with an explanation."""
     call = facts.call
     code = call.status_code or 0
     if not FIRST_ERROR <= code < 500 or code in (401, 413, 429) or context_full(facts):
@@ -192,13 +192,13 @@ def refused(facts: Facts) -> Reason | None:
             phrase("end the client's base_url in /v1, so that it calls /v1{path}", path=call.path),
         )
     named = f"{code} {words_of(call.error_kind)}: {call.error_message}"
-    said = named if call.error_message else status_line(code)
+    evidence = named if call.error_message else status_line(code)
     if call.error_kind == "content_filter":
         return Reason(
-            phrase("{said}", said=said), phrase("change the wording of the prompt; the API's filter refused it")
+            phrase("{said}", said=evidence), phrase("change the wording of the prompt; the API's filter refused it")
         )
     return Reason(
-        phrase("the API refused the request: {said}", said=said),
+        phrase("the API refused the request: {said}", said=evidence),
         phrase("mpal inspect {id} --print-request shows what was sent", id=call.id),
     )
 
@@ -229,9 +229,9 @@ def unfinished(facts: Facts) -> Reason | None:
 
 
 def empty(facts: Facts) -> Reason | None:
-    """Find a whole answer without a text or a call."""
-    call, parts = facts.call, facts.said.answer_parts
-    if call.finish_reason not in BY_ITSELF or call.holds_error or not facts.said.answered:
+    """Find a complete answer without text or tool calls."""
+    call, parts = facts.call, facts.conversation.answer_parts
+    if call.finish_reason not in BY_ITSELF or call.holds_error or not facts.conversation.answer_turns:
         return None
     if any(part.text for part in parts if part.kind != "reasoning"):
         return None
@@ -246,7 +246,7 @@ def empty(facts: Facts) -> Reason | None:
 
 def broken_arguments(facts: Facts) -> Reason | None:
     """Find a tool call whose arguments are not JSON."""
-    for part in facts.said.answer_parts:
+    for part in facts.conversation.answer_parts:
         if part.kind == "call" and part.text and not isinstance(parse(part.text), dict | list):
             return Reason(
                 phrase(
@@ -260,7 +260,7 @@ def broken_arguments(facts: Facts) -> Reason | None:
 
 
 def cache_lost(facts: Facts) -> Reason | None:
-    """Find a prompt of which nothing was cached though it continues another."""
+    """Find a prompt of which nothing was cached although it continues another one."""
     call = facts.call
     if (call.prompt_tokens or 0) < LONG_PROMPT or call.cached_tokens:
         return None
@@ -270,24 +270,24 @@ def cache_lost(facts: Facts) -> Reason | None:
     count, place = amount(call.prompt_tokens), earlier.parts_at if earlier.cause == "changed" else None
     parts = phrase(", from which it differs in message {number}", number=place) if place else NOTHING
     if earlier.is_only_alike:
-        said = phrase(
+        evidence = phrase(
             "none of its {count} prompt tokens were cached, though its prompt is nearly that of call {call}{parts}",
             count=count,
             call=earlier.row_id,
             parts=parts,
         )
     else:
-        said = phrase(
+        evidence = phrase(
             "none of its {count} prompt tokens were cached, though it continues call {call}{parts}",
             count=count,
             call=earlier.row_id,
             parts=parts,
         )
-    return Reason(said, advice)
+    return Reason(evidence, advice)
 
 
 def cache_advice(cause: Cause, row_id: int) -> Phrase | None:
-    """Return what to do against a lost cache, None where nothing was lost or nothing is known."""
+    """Return advice against a lost cache; None if nothing was lost or the cause is unknown."""
     match cause:
         case "changed":
             return phrase(

@@ -1,4 +1,4 @@
-"""Where and when a call was reported."""
+"""When and where a call was reported."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Reported:
         """Return the description in a language."""
         return listed(self.parts, language)
 
-    def said(self, language: str) -> str:
-        """Return all of it."""
+    def in_language(self, language: str) -> str:
+        """Return the whole text."""
         end = self.address or self.reason
         colon = "：" if language == CHINESE_CODE else ": "
         return f"{self.text(language)}{colon}{end}" if end else self.text(language)

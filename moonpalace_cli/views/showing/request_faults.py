@@ -1,4 +1,4 @@
-"""Rules that find the fault in a request that the API refused."""
+"""Rules that find the mistake in a request that the API refused."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ MAX_NAMED = 3
 
 
 def broken_body(facts: Facts) -> Reason | None:
-    """Find a refused request whose body was announced as JSON, and is not."""
+    """Find a refused request whose body was declared as JSON but is not."""
     call = facts.call
     if call.status_code != BAD_REQUEST or "json" not in (call.request_content_type or "") or facts.is_json:
         return None
     count = call.request_bytes
-    what = (
+    description = (
         phrase("{count} bytes, which are not JSON", count=f"{count:,}") if count else phrase("empty, which is not JSON")
     )
-    said = call.error_message or status_line(call.status_code)
+    evidence = call.error_message or status_line(call.status_code)
     return Reason(
-        phrase("the request's body is {what}: {said}", what=what, said=said),
+        phrase("the request's body is {what}: {said}", what=description, said=evidence),
         phrase("let a JSON library write it; a body that ends early was cut by the client"),
     )
 
@@ -46,7 +46,7 @@ def too_large(facts: Facts) -> Reason | None:
 
 
 def unmatched_tools(facts: Facts) -> Reason | None:
-    """Find calls of tools without a result, and results without a call, in a request that the API refused."""
+    """Find tool calls without a result, and results without a call, in a request that the API refused."""
     if facts.call.status_code != BAD_REQUEST:
         return None
     messages = facts.request.get("messages")
@@ -67,7 +67,7 @@ def unmatched_tools(facts: Facts) -> Reason | None:
 
 
 def mismatches(messages: list[Mapping[str, object]]) -> Iterator[Phrase]:
-    """Yield each call of a tool without a result before the next message, and each result without a call before it."""
+    """Yield each tool call without a result before the next message, and each result without a preceding call."""
     waiting: dict[str, int] = {}
     for number, message in enumerate(messages, 1):
         if message.get("role") != "tool":

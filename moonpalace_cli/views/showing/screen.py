@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.explanations import Explanation
 
 WIDTH = 100
-"""Columns where no terminal sets the width."""
+"""Columns if the output is not a terminal."""
 LABEL = 10
 ROLE = 10
 MAX_TURNS = 6
-"""Messages of the conversation that are shown: the first, and the last ones."""
+"""Maximum messages of the conversation that are shown: the first, and the last ones."""
 ANSWER_LINES = 6
 MAX_FOLDED = 10_000
-"""Characters of an answer whose lines are counted."""
+"""Maximum characters of an answer whose lines are counted."""
 READ_FACTOR = 20
-"""Characters of a text that are looked at for each column of its line: some take none."""
+"""Characters of a text that are examined for each column of its line: some take none."""
 MAX_EXPLANATIONS = 3
 STALL_AT_END = "longest stall {time} (at {start}, before the end)"
 MIN_STALL = 100_000_000
-"""Nanoseconds of a silence that is worth a word."""
+"""Nanoseconds from which a silence is mentioned."""
 
 
 class Screen:
@@ -50,7 +50,7 @@ class Screen:
     ) -> None:
         self.facts = facts
         self.why = reason_lines(why, max(40, width or WIDTH) - LABEL, language)
-        self.reports = [reported(each).said(language) for each in facts.reports]
+        self.reports = [reported(each).in_language(language) for each in facts.reports]
         self.width = max(40, width or WIDTH)
         self.colour = colour
         self.language = language
@@ -60,56 +60,56 @@ class Screen:
         yield from self._head()
         yield ""
         yield from self._section("why", self.why)
-        yield from self._section("explained", self._folded(self._said(explained(self.facts))))
+        yield from self._section("explained", self._folded(self._localized(explained(self.facts))))
         yield from self._section("reported", self._folded(self.reports))
-        yield from self._section("asked", list(self._asked()))
+        yield from self._section("asked", list(self._question()))
         yield from self._section("answered", list(self._answered()))
-        yield from self._section("tokens", self._folded([tokens(self.facts).said(self.language)]))
+        yield from self._section("tokens", self._folded([tokens(self.facts).in_language(self.language)]))
         spent = packed(with_commas(times(self.facts), self.language), self.width - LABEL, "")
         yield from self._section("time", self._folded(spent))
-        yield from self._section("cache", self._folded([cache(self.facts).said(self.language)]))
+        yield from self._section("cache", self._folded([cache(self.facts).in_language(self.language)]))
         yield from self._section("warnings", self._folded(self._translated(self.facts.call.warnings)))
-        yield from self._section("labels", self._folded([" · ".join(self._said(labels(self.facts)))]))
+        yield from self._section("labels", self._folded([" · ".join(self._localized(labels(self.facts)))]))
         yield from self._section("ids", packed(self._folded(identifiers(self.facts)), self.width - LABEL, signs(" · ")))
         yield from self._section("next", packed(list(next_commands(self.facts)), self.width - LABEL))
 
     def _head(self) -> Iterator[str]:
         call = self.facts.call
         kind = "forced stream" if call.is_coerced else "stream" if call.is_stream else ""
-        forced = phrase(kind).said(self.language)
-        purpose = phrase("by mpal {name}", name=call.purpose).said(self.language) if call.purpose else ""
+        forced = phrase(kind).in_language(self.language)
+        purpose = phrase("by mpal {name}", name=call.purpose).in_language(self.language) if call.purpose else ""
         name = printable(model(call) or "")
         when = [local_time(call.started_at), translated(ago(call.started_at), self.language)]
         facts = [f"#{call.id}", name, f"{call.method} {printable(call.path)}", purpose, forced, *when]
         title = " · ".join(filter(None, facts))
-        if width_of(title) > self.width:  # the path says least
+        if width_of(title) > self.width:  # the path is the least informative
             title = " · ".join(filter(None, [facts[0], name, purpose, forced, *when]))
         yield self._paint(self._cut(title, self.width), colours.BOLD)
         ending = outcome(call)
         took = NOTHING if call.latency is None else phrase(" after {duration}", duration=seconds(call.latency))
-        text = translated(ending.text, self.language) + took.said(self.language)
+        text = translated(ending.text, self.language) + took.in_language(self.language)
         yield self._paint(self._cut(text, self.width), colours.OUTCOMES.get(ending.style, ""))
 
     def _section(self, name: str, lines: Sequence[str]) -> Iterator[str]:
-        label = phrase(name).said(self.language)
-        shown = self._paint(label + " " * (LABEL - width_of(label)), colours.KEY)
+        label = phrase(name).in_language(self.language)
+        label_text = self._paint(label + " " * (LABEL - width_of(label)), colours.KEY)
         for place, line in enumerate(each for each in lines if each):
-            yield (shown if place == 0 else " " * LABEL) + line
+            yield (label_text if place == 0 else " " * LABEL) + line
 
-    def _asked(self) -> Iterator[str]:
-        turns = self.facts.said.asked
-        shown = turns if len(turns) <= MAX_TURNS else [turns[0], *turns[1 - MAX_TURNS :]]
-        for place, turn in enumerate(shown):
-            if place == 1 and len(shown) < len(turns):
-                more = phrase("{count} more messages", count=len(turns) - len(shown))
-                yield f"{ellipsis()} {more.said(self.language)}"
+    def _question(self) -> Iterator[str]:
+        turns = self.facts.conversation.request_turns
+        selected = turns if len(turns) <= MAX_TURNS else [turns[0], *turns[1 - MAX_TURNS :]]
+        for place, turn in enumerate(selected):
+            if place == 1 and len(selected) < len(turns):
+                more = phrase("{count} more messages", count=len(turns) - len(selected))
+                yield f"{ellipsis()} {more.in_language(self.language)}"
             yield self._cut(f"{turn_role(turn):<{ROLE}}{turn_text(turn, self.width)}", self.width - LABEL)
 
     def _answered(self) -> Iterator[str]:
         room = self.width - LABEL
-        for part in self.facts.said.answer_parts:
+        for part in self.facts.conversation.answer_parts:
             if part.kind == "reasoning":
-                size = phrase("({count} characters)", count=f"{len(part.text):,}").said(self.language)
+                size = phrase("({count} characters)", count=f"{len(part.text):,}").in_language(self.language)
                 yield self._cut(f"{self._role('thinking')}{size} {in_one_line(part.text, room)}", room)
             elif part.kind == "call":
                 yield self._cut(f"{self._role('calls')}{part.label} {in_one_line(part.text, room)}", room)
@@ -121,14 +121,14 @@ class Screen:
                 if is_part or len(lines) > ANSWER_LINES:
                     template = "at least {count} more lines" if is_part else "{count} more lines"
                     more = phrase(template, count=max(1, len(lines) - ANSWER_LINES))
-                    yield f"{ellipsis()} {more.said(self.language)}"
+                    yield f"{ellipsis()} {more.in_language(self.language)}"
 
     def _role(self, name: str) -> str:
-        label = phrase(name).said(self.language)
+        label = phrase(name).in_language(self.language)
         return label + " " * (ROLE - width_of(label))
 
-    def _said(self, phrases: Sequence[Phrase]) -> list[str]:
-        return [each.said(self.language) for each in phrases]
+    def _localized(self, phrases: Sequence[Phrase]) -> list[str]:
+        return [each.in_language(self.language) for each in phrases]
 
     def _translated(self, texts: Sequence[str]) -> list[str]:
         return [translated(each, self.language) for each in texts]
@@ -147,12 +147,12 @@ class Screen:
 
 
 def reason_lines(why: Sequence[Reason], width: int, language: str = ENGLISH) -> list[str]:
-    """Return the evidence of each reason, and the advice under it."""
+    """Return the evidence of each reason, followed by the advice."""
     arrow = signs("→ ")
     lines = []
     for reason in why:
-        lines += fold(printable(visible(reason.evidence.said(language))), width)
-        first, *others = fold(printable(visible(reason.advice.said(language))), width - width_of(arrow))
+        lines += fold(printable(visible(reason.evidence.in_language(language))), width)
+        first, *others = fold(printable(visible(reason.advice.in_language(language))), width - width_of(arrow))
         lines += [arrow + first, *("  " + line for line in others)]
     return lines
 
@@ -163,7 +163,7 @@ def turn_role(turn: Turn) -> str:
 
 
 def turn_text(turn: Turn, words: int) -> str:
-    """Return a message in one line: its texts, the tools that it calls, the media that it has."""
+    """Return a message in one line: its texts, tool calls, and media."""
     pieces = [f"{part.label} {part.text}" if part.kind == "call" else part.text for part in turn.parts]
     return in_one_line(" ".join(pieces), words)
 
@@ -174,7 +174,7 @@ def in_one_line(text: str, words: int) -> str:
 
 
 def tokens(facts: Facts) -> Phrase:
-    """Return the tokens of a call and its cost, empty if the answer has none."""
+    """Return the tokens of a call and its cost; empty if the answer has none."""
     call = facts.call
     if call.prompt_tokens is None and call.completion_tokens is None:
         return NOTHING
@@ -191,12 +191,12 @@ def tokens(facts: Facts) -> Phrase:
 
 
 def some(template: str, count: int | None) -> Phrase:
-    """Return a remark on a number of tokens, empty if there are none."""
+    """Return a remark on a number of tokens; empty if it is zero or unknown."""
     return phrase(template, count=f"{count:,}") if count else NOTHING
 
 
 def counted(number: int | None) -> str:
-    """Return a number of tokens, a question mark for an unknown one."""
+    """Format a number of tokens; a question mark if it is unknown."""
     return "?" if number is None else f"{number:,}"
 
 
@@ -209,24 +209,24 @@ def times(facts: Facts) -> list[Phrase]:
         ("first visible token {time}", call.time_to_first_visible_token if call.reasoning_tokens else None),
         ("total {time}", call.latency),
     )
-    found = [phrase(template, time=seconds(duration)) for template, duration in named if duration is not None]
+    parts = [phrase(template, time=seconds(duration)) for template, duration in named if duration is not None]
     if call.output_tokens_per_second and call.is_stream:
-        found.insert(-1, phrase("{rate} tokens/s", rate=f"{call.output_tokens_per_second:.1f}"))
+        parts.insert(-1, phrase("{rate} tokens/s", rate=f"{call.output_tokens_per_second:.1f}"))
     if (stall := facts.stall) is not None and stall[0] >= MIN_STALL:
         at_end = facts.silence is not None and stall[0] == facts.silence
         template = STALL_AT_END if at_end else "longest stall {time} (at {start})"
-        found.insert(-1, phrase(template, time=seconds(stall[0]), start=seconds(stall[1])))
-    return found
+        parts.insert(-1, phrase(template, time=seconds(stall[0]), start=seconds(stall[1])))
+    return parts
 
 
 def cache(facts: Facts) -> Phrase:
-    """Describe the effect of caches, empty for a call without tokens."""
+    """Describe the effect of caches; empty for a call without tokens."""
     call = facts.call
     context = phrase("context cache {outcome}", outcome=call.cache_outcome) if call.cache_outcome else NOTHING
     if not call.prompt_tokens or call.cached_tokens is None:
         return context
     if call.cached_tokens > call.prompt_tokens:
-        return context  # the warnings of the call say that its numbers do not fit
+        return context  # the warnings of the call say that its numbers are inconsistent
     share = phrase("{share} of the prompt was cached", share=f"{call.cached_tokens / call.prompt_tokens:.0%}")
     return phrase("{all}", all=(share, context)) if call.cache_outcome else share
 
@@ -234,24 +234,24 @@ def cache(facts: Facts) -> Phrase:
 def labels(facts: Facts) -> list[Phrase]:
     """Return the labels of a call."""
     tagged = phrase("tags {names}", names=", ".join(facts.tags)) if facts.tags else NOTHING
-    given = (phrase("{text}", text=facts.call.category or ""), tagged, phrase("{text}", text=facts.call.note or ""))
-    return [each for each in given if str(each)]
+    parts = (phrase("{text}", text=facts.call.category or ""), tagged, phrase("{text}", text=facts.call.note or ""))
+    return [each for each in parts if str(each)]
 
 
 def explained(facts: Facts) -> list[Phrase]:
-    """Return the newest explanation for each question, with the command that prints it; those of groups with others."""
+    """Return the newest explanation for each question, with the command that prints it, including those of groups."""
     newest = {(each.question, each.calls): each for each in facts.explanations}
     return [explained_line(facts.call.id, each) for each in list(newest.values())[-MAX_EXPLANATIONS:]]
 
 
 def explained_line(row_id: int, explanation: Explanation) -> Phrase:
-    """Return which model explained a call when, and the command that shows what it said."""
-    told = {"model": explanation.model, "when": local_time(explanation.created_at)}
+    """Return when which model explained the call, and the command that shows the explanation."""
+    values = {"model": explanation.model, "when": local_time(explanation.created_at)}
     if explanation.calls > 1:
         more, command = explanation.calls - 1, f"mpal inspect {row_id} --json"
-        return phrase("by {model}, {when}, with {count} more: {command}", **told, count=more, command=command)
-    asked = f" --question {shlex.quote(explanation.question)}" if explanation.question else ""
-    return phrase("by {model}, {when}: {command}", **told, command=f"mpal explain {row_id}{asked}")
+        return phrase("by {model}, {when}, with {count} more: {command}", **values, count=more, command=command)
+    option = f" --question {shlex.quote(explanation.question)}" if explanation.question else ""
+    return phrase("by {model}, {when}: {command}", **values, command=f"mpal explain {row_id}{option}")
 
 
 def identifiers(facts: Facts) -> list[str]:
@@ -263,7 +263,7 @@ def identifiers(facts: Facts) -> list[str]:
 
 
 def packed(texts: Sequence[str], width: int, separator: str = "  ") -> list[str]:
-    """Return the texts in as few lines as hold them without breaking one."""
+    """Return the texts in as few lines as possible without breaking any of them."""
     lines = [""]
     for text in texts:
         joined = f"{lines[-1]}{separator}{text}" if lines[-1] else text
@@ -275,9 +275,9 @@ def packed(texts: Sequence[str], width: int, separator: str = "  ") -> list[str]
 
 
 def next_commands(facts: Facts) -> Iterator[str]:
-    """Yield the commands that say more about the call, or do something with it."""
+    """Yield the commands that show more of the call, or act on it."""
     name = facts.call.id
-    if facts.said.asked or facts.said.answered:
+    if facts.conversation.request_turns or facts.conversation.answer_turns:
         yield f"mpal inspect {name} --chat"
     if facts.chunks:
         yield f"mpal inspect {name} --timeline"

@@ -1,4 +1,4 @@
-"""One call, at `/calls/ID`, its tabs at `/calls/ID/TAB`, and its bodies as they are at `/calls/ID/SIDE/raw`."""
+"""One call, at `/calls/ID`, its tabs at `/calls/ID/TAB`, and its raw bodies at `/calls/ID/SIDE/raw`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from moonpalace_cli.web.page import Page
 from moonpalace_cli.web.tabs import TABS, Tab
 
 LINKS = ("https://", "http://")
-"""How addresses of reports begin that are links."""
+"""The prefixes of reports' addresses that are shown as links."""
 
 
 class CallPage(Page):
@@ -32,22 +32,22 @@ class CallPage(Page):
 
 
 def read_tab(shown: ShownCall, tab: Tab) -> Mapping[str, object]:
-    """Return what the template of a tab is given; all that needs the store or time is worked out here."""
+    """Return the values for the template of a tab; anything that needs the store or time is computed here."""
     return {**read_head(shown), **tab.values(shown)}
 
 
 def read_head(shown: ShownCall) -> Mapping[str, object]:
-    """Return what the templates of all tabs are given."""
+    """Return the values for the templates of all tabs."""
     reports = [reported(each) for each in shown.known.reports]
     known = {"call": shown.call, "why": shown.why, "turns": shown.turns, "picture": shown.picture}
     return {"shown": shown, "links": LINKS, "reports": reports, **known}
 
 
 class RawPage(Page):
-    """Give a body as it is stored."""
+    """Return a body as stored."""
 
     async def get(self, row_id: str, side: str) -> None:
-        """Answer with the text, or with a file if it is no text."""
+        """Answer with the text, or with a file if it is not text."""
         data = await self.read(lambda: stored(read_call(self.console.engine, int(row_id)), side))
         try:
             data.decode()
@@ -60,7 +60,7 @@ class RawPage(Page):
 
 
 def stored(shown: ShownCall, side: str) -> bytes:
-    """Return the bytes of a body: of the answer as it came, events of a stream included."""
+    """Return the bytes of a body; for an answer as received, including the events of a stream."""
     bodies = shown.known.bodies
     if side == "request":
         return bodies.request or b""

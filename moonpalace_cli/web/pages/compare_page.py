@@ -23,20 +23,26 @@ class ComparePage(Page):
         if self.wants_json:
             self.give_json(await self.read(lambda: document(read(engine, *numbers))))
             return
-        shown = await self.read(lambda: compared(read(engine, *numbers)))
-        self.give_page("compare.html", shown=shown, calls=shown.found.calls, outcome=outcome, query=self.argument("q"))
+        comparison = await self.read(lambda: compared(read(engine, *numbers)))
+        self.give_page(
+            "compare.html",
+            shown=comparison,
+            calls=comparison.found.calls,
+            outcome=outcome,
+            query=self.argument("q"),
+        )
 
     def numbers(self) -> tuple[int, int]:
         """Return the ids of the two calls; raise MoonPalaceError for anything else."""
-        given = self.get_query_arguments("call")
-        numbers = {int(text.lstrip("#")) for text in given if text.lstrip("#").isdecimal() and len(text) <= 20}
-        if len(given) != 2 or len(numbers) != 2:
+        ids = self.get_query_arguments("call")
+        numbers = {int(text.lstrip("#")) for text in ids if text.lstrip("#").isdecimal() and len(text) <= 20}
+        if len(ids) != 2 or len(numbers) != 2:
             raise MoonPalaceError("name two different calls by their ids, as in /compare?call=12&call=13")
         one, other = sorted(numbers)
         return one, other
 
 
 def read(engine: Engine, *numbers: int) -> Comparison:
-    """Return the comparison of two calls; raise NotFoundError if one of them is not there."""
+    """Return the comparison of two calls; raise NotFoundError if one of them does not exist."""
     one, other = (read_facts(engine, read_row(engine, number)) for number in numbers)
     return compare(one, other)

@@ -1,4 +1,4 @@
-"""Explanations of the calls that match a filter, at `/explain?q=PREDICATE`, as `mpal explain` gives them."""
+"""Explanations of the calls that match a filter, at `/explain?q=PREDICATE`, like those of `mpal explain`."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from moonpalace_cli.web.pages.list_page import suffix
 
 
 class ExplainGroupPage(ExplainingPage):
-    """Show what models have said about several of these calls together, and let the user ask one."""
+    """Show explanations of several of these calls together, and let the user ask a model."""
 
     async def get(self) -> None:
-        """Answer with the explanations, and with what would be sent or has come of an answer."""
+        """Answer with the explanations, and with the proposal or the answer so far."""
         query, question = self.query(self.argument("q")), self.argument("question")
-        request = self.explainer.under_way(query)  # once: it may end while the page is made
+        request = self.explainer.under_way(query)  # once: it may end while the page is rendered
         if self.wants_json:
-            self.give_json(await self.read(lambda: self.told(query, question, request)))
+            self.give_json(await self.read(lambda: self.document_values(query, question, request)))
             return
-        values = await self.read(lambda: self.shown(query, question, request))
+        values = await self.read(lambda: self.template_values(query, question, request))
         own = {"suffix": suffix(query), "here": "/explain", "query": query, "most": MAX_CALLS}
         self.give_page("explain_group.html", section="explain", **own, **values)
 
     async def post(self) -> None:
-        """Send the text that was shown, by its name."""
-        given = self.fields()
-        query = self.query(given.get("q", ""))
-        self.send(query, given.get("proposal", ""), f"/explain{suffix(query)}")
+        """Send the proposal with this name."""
+        form = self.fields()
+        query = self.query(form.get("q", ""))
+        self.send(query, form.get("proposal", ""), f"/explain{suffix(query)}")
 
     def query(self, text: str) -> str:
         """Return a filter; raise MoonPalaceError if there is none."""
@@ -42,20 +42,20 @@ class ExplainGroupPage(ExplainingPage):
             raise MoonPalaceError("give a filter, as in /explain?q=status_code+>=+400")
         return text.strip()
 
-    def shown(self, query: str, question: str, request: Request | None) -> Mapping[str, object]:
-        """Return what the template is given."""
+    def template_values(self, query: str, question: str, request: Request | None) -> Mapping[str, object]:
+        """Return the values for the template."""
         topic = self.topic(query)
-        return {"topic": topic, **self.values(topic, self.kept(topic), question, request)}
+        return {"topic": topic, **self.values(topic, self.stored(topic), question, request)}
 
-    def told(self, query: str, question: str, request: Request | None) -> Document:
+    def document_values(self, query: str, question: str, request: Request | None) -> Document:
         """Return the same for programs."""
         if request is not None:
             return coming(request)
         topic = self.topic(query)
-        return {"calls": topic.total, **self.document(topic, self.kept(topic), question)}
+        return {"calls": topic.total, **self.document(topic, self.stored(topic), question)}
 
-    def kept(self, topic: Topic) -> Sequence[Explanation]:
-        """Return the explanations of several of these calls together; of one call all that it has."""
+    def stored(self, topic: Topic) -> Sequence[Explanation]:
+        """Return the explanations of several of these calls together; for a single call, all of its explanations."""
         if topic.total == 1:
             return explanations.of_call(self.console.engine, topic.ids[0])
         return explanations.of_some(self.console.engine, topic.ids)

@@ -1,4 +1,4 @@
-"""Explanations of a call by a model, at `/calls/ID/explain`: those that are kept, and sending what the page shows."""
+"""Explanations of a call by a model, at `/calls/ID/explain`."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from moonpalace_cli.web.tabs import TABS
 
 
 class ExplainPage(ExplainingPage):
-    """Show what models have said about a call, and let the user ask one."""
+    """Show explanations of a call, and let the user ask a model."""
 
     async def get(self, row_id: str) -> None:
-        """Answer with the explanations, and with what would be sent or has come of an answer."""
+        """Answer with the explanations, and with the proposal or the answer so far."""
         number, question, query = int(row_id), self.argument("question"), self.argument("q")
-        request = self.explainer.under_way(number)  # once: it may end while the page is made
+        request = self.explainer.under_way(number)  # once: it may end while the page is rendered
         if self.wants_json:
-            self.give_json(await self.read(lambda: self.told(number, question, request)))
+            self.give_json(await self.read(lambda: self.document_values(number, question, request)))
             return
-        values = await self.read(lambda: self.shown(number, query, question, request))
+        values = await self.read(lambda: self.template_values(number, query, question, request))
         own = {"tab": "explain", "suffix": suffix(query), "here": f"/calls/{number}/explain", "query": query}
         self.give_page("call_explain.html", tabs=TABS, formats=FORMATS, **own, **values)
 
     async def post(self, row_id: str) -> None:
-        """Send the text that was shown, by its name."""
-        given = self.fields()
-        address = f"/calls/{int(row_id)}/explain{suffix(given.get('q', ''))}"
-        self.send(int(row_id), given.get("proposal", ""), address)
+        """Send the proposal with this name."""
+        form = self.fields()
+        address = f"/calls/{int(row_id)}/explain{suffix(form.get('q', ''))}"
+        self.send(int(row_id), form.get("proposal", ""), address)
 
-    def shown(self, number: int, query: str, question: str, request: Request | None) -> Mapping[str, object]:
-        """Return what the template is given."""
+    def template_values(self, number: int, query: str, question: str, request: Request | None) -> Mapping[str, object]:
+        """Return the values for the template."""
         call = read_call(self.console.engine, number, query)
         return {**read_head(call), **self.values(topic_of(number), call.known.explanations, question, request)}
 
-    def told(self, number: int, question: str, request: Request | None) -> Document:
+    def document_values(self, number: int, question: str, request: Request | None) -> Document:
         """Return the same for programs."""
         if request is not None:
             return coming(request)
@@ -49,5 +49,5 @@ class ExplainPage(ExplainingPage):
 
 
 def topic_of(row_id: int) -> Topic:
-    """Return the topic that is one call."""
+    """Return the topic of a single call."""
     return Topic(row_id, [row_id], 1)

@@ -19,35 +19,35 @@ from moonpalace_cli.web.call import read_row
 from moonpalace_cli.web.page import Page
 
 SUMMARY = "MoonPalace-Redaction"
-"""The header that says what was replaced: a JSON array of sentences in the language of the user."""
+"""The header for the summary of the redaction: a JSON array of sentences in the language of the user."""
 MAX_LINE = 500
-"""Characters of a sentence in it."""
+"""Maximum characters of a sentence in it."""
 
 
 class ExportPage(Page):
-    """Give a call in a format, redacted unless the address says `redact=no`."""
+    """Export a call in a format, redacted unless the address has `redact=no`."""
 
     async def get(self, row_id: str) -> None:
-        """Answer with the file, or with `inline=yes` with its text."""
+        """Answer with the file, or with its text if the address has `inline=yes`."""
         name, redact = self.argument("format") or "json", self.argument("redact") or "yes"
         if name not in FORMATS:
             raise MoonPalaceError(f"there is no format {name!r}: write one of {', '.join(FORMATS)}")
         if redact not in ("yes", "no"):
             raise MoonPalaceError("redact is yes or no")
         engine, pattern = self.console.engine, self.console.redact_pattern
-        made = await self.read(lambda: exported(engine, int(row_id), name, pattern, redact=redact == "yes"))
+        file = await self.read(lambda: exported(engine, int(row_id), name, pattern, redact=redact == "yes"))
         self.set_header("Content-Type", "text/plain; charset=UTF-8")
-        if made.summary is not None:
-            lines = [line[:MAX_LINE] for line in made.summary.lines(self.translate)]  # keys of members may be long
+        if file.summary is not None:
+            lines = [line[:MAX_LINE] for line in file.summary.lines(self.translate)]  # keys of members may be long
             self.set_header(SUMMARY, json.dumps(lines))
         if self.argument("inline") != "yes":
-            self.set_header("Content-Disposition", f'attachment; filename="{made.name}"')
-        self.finish(made.data)
+            self.set_header("Content-Disposition", f'attachment; filename="{file.name}"')
+        self.finish(file.data)
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A file, and what was replaced in it if it is redacted."""
+    """A file, and the summary of its redaction."""
 
     name: str
     data: bytes
@@ -55,9 +55,9 @@ class Exported:
 
 
 def exported(engine: Engine, row_id: int, name: str, pattern: str | None, *, redact: bool) -> Exported:
-    """Return the file; raise MoonPalaceError if the call has no place in the format.
+    """Return the file; raise MoonPalaceError if the call does not fit the format.
 
-    Without redaction a call that seems to contain a secret is refused, as `mpal export` does.
+    Without redaction a call that seems to contain a secret is refused, like in `mpal export`.
     """
     exchange = read_row(engine, row_id)
     plan = Plan(name, redactor(engine, pattern) if redact else None, shows_summary=False)

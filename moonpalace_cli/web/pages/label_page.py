@@ -19,7 +19,7 @@ class LabelPage(Page):
     """Change the category, the tags and the note of a call."""
 
     async def post(self, row_id: str) -> None:
-        """Change what the form names; what it does not name stays."""
+        """Change the labels that the form contains; others are kept."""
         number, change = int(row_id), self.change()
         engine = self.console.engine
         await self.read(lambda: labels.change(engine, [read_call(engine, number).call.id], change))
@@ -35,17 +35,17 @@ class LabelPage(Page):
         return {"id": number, "category": known.call.category, "tags": list(known.tags), "note": known.call.note}
 
     def change(self) -> labels.Change:
-        """Return the change that the form asks for; raise MoonPalaceError for a bad label."""
-        given = self.fields()
-        category = given.get("category")
+        """Return the change requested by the form; raise MoonPalaceError for an invalid label."""
+        form = self.fields()
+        category = form.get("category")
         if category is not None and category not in CATEGORIES:
             raise MoonPalaceError("category is good, bad or empty")
         context, parameter = click.Context(click.Command("label")), click.Option(["--tag"])
         try:
             tag, untag = (
-                parse_tags(context, parameter, tuple(filter(None, [given.get(name, "")]))) for name in ("tag", "untag")
+                parse_tags(context, parameter, tuple(filter(None, [form.get(name, "")]))) for name in ("tag", "untag")
             )
-            note = parse_note(context, parameter, given.get("note"))
+            note = parse_note(context, parameter, form.get("note"))
         except click.BadParameter as error:
             raise MoonPalaceError(error.message) from error
         return labels.Change(None if category is None else CATEGORIES[category], note, tag, untag)

@@ -24,7 +24,7 @@ from moonpalace_cli.web.page import Page
 from moonpalace_cli.web.rows import Row, rows
 
 ROWS = 100
-"""Calls of a page."""
+"""Calls per page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,34 +59,34 @@ class ListPage(Page):
         self.give_page("list.html", section="list", listing=listing, query=query, suffix=suffix(query), **pages)
 
     def place(self, name: str) -> Place | None:
-        """Return the place in the order of age that an argument names; raise MoonPalaceError for a bad one."""
+        """Return the position in the order of age given by an argument; raise MoonPalaceError if it is invalid."""
         text = self.argument(name)
-        found = Place.read(text)
-        if text and found is None:
+        position = Place.read(text)
+        if text and position is None:
             raise MoonPalaceError(f"{name} is not a place in the list: use the links newer and older of an answer")
-        return found
+        return position
 
 
 def address(query: str, *, before: Place | None = None, after: Place | None = None) -> str:
     """Return the address of a page of the list."""
-    given = {"q": query, "before": before and before.text, "after": after and after.text}
-    arguments = urlencode({name: value for name, value in given.items() if value})
+    parameters = {"q": query, "before": before and before.text, "after": after and after.text}
+    arguments = urlencode({name: value for name, value in parameters.items() if value})
     return f"/?{arguments}" if arguments else "/"
 
 
 def suffix(query: str) -> str:
-    """Return what carries a filter to another page: the end of its address."""
+    """Return the end of an address that passes a filter to another page."""
     return f"?{urlencode({'q': query})}" if query else ""
 
 
 def filtered(engine: Engine, query: str, before: Place | None, after: Place | None) -> Calls:
-    """Return a page of the calls for which a predicate holds; raise PredicateError for a mistake in it."""
+    """Return a page of the calls that match a predicate; raise PredicateError for an invalid predicate."""
     where = condition([query], engine) if query.strip() else None
     return page(engine, ROWS, before=before, after=after, where=where)
 
 
 def listed(engine: Engine, query: str, before: Place | None, after: Place | None) -> Listing:
-    """Return a page of the list; a mistake in the predicate is shown at its place."""
+    """Return a page of the list; a mistake in the predicate is shown at its position."""
     try:
         calls = filtered(engine, query, before, after)
     except PredicateError as error:
@@ -95,13 +95,13 @@ def listed(engine: Engine, query: str, before: Place | None, after: Place | None
 
 
 def document(engine: Engine, query: str, before: Place | None, after: Place | None, names: Sequence[str]) -> str:
-    """Return a page of the list for programs: the fields of `mpal list --json`, and where the next pages are."""
+    """Return a page of the list for programs: the fields of `mpal list --json`, and the addresses of adjacent pages."""
     for name in names:
         if name not in BY_NAME:
             raise MoonPalaceError(f"there is no column {name!r}; {did_you_mean(name.lower(), BY_NAME)}".rstrip("; "))
     columns = chosen(names) if names else record_columns()
-    found = filtered(engine, query, before, after)
-    lines = [json_line(call, columns) for call in complete(engine, found.calls, needs_of(columns))]
-    newer = address(query, after=Place.of(found.calls[0])) if found.calls and found.has_newer else None
-    older = address(query, before=Place.of(found.calls[-1])) if found.calls and found.has_older else None
+    listing = filtered(engine, query, before, after)
+    lines = [json_line(call, columns) for call in complete(engine, listing.calls, needs_of(columns))]
+    newer = address(query, after=Place.of(listing.calls[0])) if listing.calls and listing.has_newer else None
+    older = address(query, before=Place.of(listing.calls[-1])) if listing.calls and listing.has_older else None
     return f'{{"calls": [{", ".join(lines)}], "newer": {json.dumps(newer)}, "older": {json.dumps(older)}}}'

@@ -9,13 +9,13 @@ from tornado.iostream import StreamClosedError
 from moonpalace_cli.web.page import Page
 
 HEARTBEAT_INTERVAL = 15.0
-"""Seconds after which a comment is sent, so that a connection that is gone is noticed."""
+"""Seconds after which a comment is sent, to detect a broken connection."""
 RECONNECT_DELAY = 1000
-"""Milliseconds after which a browser connects again."""
+"""Milliseconds after which a browser reconnects."""
 
 
 class LivePage(Page):
-    """Tell a page that its list has changed; the first event comes at once."""
+    """Notify a page that its list has changed; the first event is sent immediately."""
 
     async def get(self) -> None:
         """Send events until the browser leaves or the console stops."""

@@ -14,7 +14,7 @@ from moonpalace_addons.store.read.statistics import measured
 from moonpalace_cli.flags import filters
 from moonpalace_cli.views.listing import stats
 from moonpalace_cli.views.listing.over_time import FIELDS, OverTime, Period, over_time
-from moonpalace_cli.views.listing.periods import local, shown
+from moonpalace_cli.views.listing.periods import local, start_text
 from moonpalace_cli.views.listing.stats import Group
 from moonpalace_cli.web.buttons import AND, Button, buttons, enclosed, model_buttons
 from moonpalace_cli.web.charts import Chart, Tick, charts, slots, ticks
@@ -24,21 +24,21 @@ from moonpalace_cli.web.sums import Line, Named, lines
 from moonpalace_cli.web.time_limit import limited
 
 MAX_FAILURES = 8
-"""Ways to fail that are named."""
+"""Maximum kinds of failures that are listed."""
 MAX_MODELS = 50
-"""Models that have a line: clients may name as many as they like."""
+"""Maximum models in the table: clients may use as many as they like."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What the page shows; without calls only the filter."""
+    """The data of the page; without calls, only the filter."""
 
     buttons: Sequence[Button]
     whole: Line | None = None
     failures: Sequence[tuple[str, int]] = ()
     models: Sequence[Line] = ()
     others: int = 0
-    """How many more models there are."""
+    """The number of further models."""
     periods: Sequence[Line] = ()
     charts: Sequence[Chart] = ()
     ticks: Sequence[Tick] = ()
@@ -63,18 +63,18 @@ class OverviewPage(Page):
 
 
 def added_up(engine: Engine, query: str) -> OverTime:
-    """Return the sums of the calls for which a predicate holds; raise PredicateError for a mistake in it."""
+    """Return the sums of the calls that match a predicate; raise PredicateError for an invalid predicate."""
     where = condition([query], engine) if query.strip() else None
     return over_time(limited(measured(engine, FIELDS, where=where)))
 
 
 def overview_of(engine: Engine, query: str) -> Overview:
-    """Return what the page shows; a mistake in the predicate is shown at its place."""
+    """Return the data of the page; a mistake in the predicate is shown at its position."""
     try:
-        found = added_up(engine, query)
+        sums = added_up(engine, query)
     except PredicateError as error:
         return Overview(list(buttons("", [])), mistake=error)
-    models = found.models
+    models = sums.models
     offered = [*buttons(query, []), *model_buttons(query, models)]
     if not models:
         return Overview(offered)
@@ -84,8 +84,8 @@ def overview_of(engine: Engine, query: str) -> Overview:
         narrow.named(name or "—", group, model_predicate(name)) for name, group in islice(models.items(), MAX_MODELS)
     ]
     by_period = [
-        narrow.named(shown(each.start, found.width), each.group, period_predicate(each))
-        for each in reversed(found.periods)
+        narrow.named(start_text(each.start, sums.width), each.group, period_predicate(each))
+        for each in reversed(sums.periods)
         if each.group.calls
     ]
     return Overview(
@@ -95,10 +95,10 @@ def overview_of(engine: Engine, query: str) -> Overview:
         list(lines(by_model)),
         max(0, len(models) - MAX_MODELS),
         list(lines(by_period)),
-        list(charts(found, whole, lambda period: narrow.address(period_predicate(period)))),
-        ticks(found),
-        slots(found),
-        found.width.name,
+        list(charts(sums, whole, lambda period: narrow.address(period_predicate(period)))),
+        ticks(sums),
+        slots(sums),
+        sums.width.name,
     )
 
 
@@ -110,7 +110,7 @@ class Narrowing:
         self._failed = enclosed(next(filters.failed(True)))
 
     def address(self, *predicates: str) -> str:
-        """Return the address of the list of the calls for which these hold too."""
+        """Return the address of the list of matching calls that also meet these predicates."""
         return address(AND.join(filter(None, [self._kept, *predicates])))
 
     def named(self, name: str, group: Group, predicate: str = "") -> Named:
@@ -129,8 +129,8 @@ def period_predicate(period: Period) -> str:
     return f"requested_at >= '{start}'{AND}requested_at < '{end}'"
 
 
-def document(found: OverTime, query: str) -> dict[str, object]:
-    """Return the numbers: those of `mpal list --stats --json`, and the same of each period, with its calls' address."""
+def document(sums: OverTime, query: str) -> dict[str, object]:
+    """Return the data for programs: as in `mpal list --stats --json`, also for each period, with its address."""
     narrow = Narrowing(query)
     periods = [
         {
@@ -139,7 +139,7 @@ def document(found: OverTime, query: str) -> dict[str, object]:
             "address": narrow.address(period_predicate(each)),
             **stats.members(each.group),
         }
-        for each in found.periods
+        for each in sums.periods
     ]
-    width = found.width.name if periods else None
-    return {**stats.document(found.models), "width": width, "periods": periods}
+    width = sums.width.name if periods else None
+    return {**stats.document(sums.models), "width": width, "periods": periods}

@@ -1,4 +1,4 @@
-"""The script and the style sheet, which anybody may see."""
+"""The script and the style sheet, which anybody may load."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from moonpalace_cli.web.static_files import TYPES, content, version
 
 
 class StaticPage(Page):
-    """Give a file that has nothing of the store in it."""
+    """Return a file, which contains nothing from the store."""
 
     def prepare(self) -> None:
         """Refuse only other hosts and origins."""
         self.check_origin()
 
     def get(self, name: str) -> None:
-        """Answer with the file; a browser keeps it, since keys work only once a page has its script."""
+        """Answer with the file; browsers cache it, since the keys work only once a page has its script."""
         if name not in TYPES:
             raise RefusedError(404, f"there is no page {self.request.path[:200]}")
         self.set_header("Content-Type", f"{TYPES[name]}; charset=UTF-8")
@@ -25,7 +25,7 @@ class StaticPage(Page):
 
 
 class MissingPage(Page):
-    """Say that there is no such page."""
+    """The page for unknown addresses."""
 
     def get(self) -> None:
         """Answer with status 404."""

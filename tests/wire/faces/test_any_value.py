@@ -60,6 +60,6 @@ def check(face: Face, events: list[object], asked: object) -> None:
     answer = merger.result()
     for value in (answer, *events, asked):
         assert isinstance(summarize(value, face=face), Summary)
-        face.asked(value), face.answered(value), face.finish_reasons(mapping(value))
+        face.request_turns(value), face.answer_turns(value), face.finish_reasons(mapping(value))
         assert all(map(str, face.warnings(mapping(asked), mapping(value), streamed=True)))
     assert list(merger.doubts) == list(dict.fromkeys(merger.doubts))

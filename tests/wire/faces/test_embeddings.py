@@ -6,10 +6,10 @@ from moonpalace_addons.wire.faces.turns import Part, Turn
 
 def test_turns() -> None:
     """The texts are shown, tokens as they are, and how many embeddings there are; an error is one."""
-    assert EMBEDDINGS.asked({"input": "a"}) == [Turn("input", (Part("text", "a"),))]
-    assert EMBEDDINGS.asked({"input": ["a", "b"]}) == [Turn("input", (Part("text", text),)) for text in "ab"]
-    assert EMBEDDINGS.asked({"input": [1, 2]}) == [Turn("input", (Part("json", [1, 2]),))]
-    assert EMBEDDINGS.asked({}) == []
+    assert EMBEDDINGS.request_turns({"input": "a"}) == [Turn("input", (Part("text", "a"),))]
+    assert EMBEDDINGS.request_turns({"input": ["a", "b"]}) == [Turn("input", (Part("text", text),)) for text in "ab"]
+    assert EMBEDDINGS.request_turns({"input": [1, 2]}) == [Turn("input", (Part("json", [1, 2]),))]
+    assert EMBEDDINGS.request_turns({}) == []
     answer = {"object": "list", "data": [{"object": "embedding", "embedding": [0.5]}] * 2}
-    assert EMBEDDINGS.answered(answer) == [Turn("answer", (Part("text", "embeddings: 2"),))]
-    assert EMBEDDINGS.answered({"error": {"message": "no"}}) == [Turn("error", (Part("text", "no"),))]
+    assert EMBEDDINGS.answer_turns(answer) == [Turn("answer", (Part("text", "embeddings: 2"),))]
+    assert EMBEDDINGS.answer_turns({"error": {"message": "no"}}) == [Turn("error", (Part("text", "no"),))]

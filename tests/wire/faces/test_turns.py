@@ -40,12 +40,12 @@ def shown(turns: Sequence[faces.Turn]) -> list[Turn]:
 
 def asked(request: object) -> list[Turn]:
     """Return what a request asks."""
-    return shown(faces.asked(request))
+    return shown(faces.request_turns(request))
 
 
 def answered(answer: object) -> list[Turn]:
     """Return what an answer says."""
-    return shown(faces.answered(answer))
+    return shown(faces.answer_turns(answer))
 
 
 def text(role: str, content: str, note: str = "") -> Turn:

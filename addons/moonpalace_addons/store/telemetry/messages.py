@@ -30,12 +30,12 @@ _LABEL = re.compile(r"(.*?)(?: \(([^()]*)\))?", re.DOTALL)
 def attributes_of(call: Exchange, request: object, answer: object) -> Attributes:
     """Return the attributes with the messages of the request and of the answer."""
     face = face_of(call.path, [answer])
-    turns = [turn for turn in face.asked(request) if turn.role != "tools"]
+    turns = [turn for turn in face.request_turns(request) if turn.role != "tools"]
     own = sum(bool(mapping(request).get(name)) for name in ("system", "instructions"))
     attributes = {
         names.SYSTEM_INSTRUCTIONS: as_json([part for turn in turns[:own] for part in parts_of(turn)]),
         names.INPUT_MESSAGES: as_json(newest(message(turn) for turn in reversed(turns[own:]))),
-        names.OUTPUT_MESSAGES: as_json(answers(face.answered(answer), call) if answer is not None else []),
+        names.OUTPUT_MESSAGES: as_json(answers(face.answer_turns(answer), call) if answer is not None else []),
         names.ERROR_MESSAGE: text(call.error_message or "", MAX_PART),
     }
     return {name: value for name, value in attributes.items() if value}

@@ -20,14 +20,14 @@ class Embeddings(Face):
         return value.get("object") == "list" and mapping(first).get("object") == "embedding"
 
     @override
-    def asked(self, request: object) -> list[Turn]:
+    def request_turns(self, request: object) -> list[Turn]:
         return text_turns("input", mapping(request).get("input"))
 
     @override
-    def answered(self, answer: object) -> list[Turn]:
+    def answer_turns(self, answer: object) -> list[Turn]:
         data = mapping(answer).get("data")
         if not isinstance(data, list) or not self.owns(mapping(answer)):
-            return super().answered(answer)
+            return super().answer_turns(answer)
         return [Turn("answer", (Part("text", f"embeddings: {len(data)}"),))]
 
 

@@ -159,13 +159,13 @@ class Face:
         """Return an error in the form in which the API answers with it without streaming."""
         return {"error": error.member}
 
-    def asked(self, request: object) -> list[Turn]:
+    def request_turns(self, request: object) -> list[Turn]:
         """Return the turns of a request, in order, preceded by one with the names of its tools."""
-        return turns.asked(request)
+        return turns.request_turns(request)
 
-    def answered(self, answer: object) -> list[Turn]:
+    def answer_turns(self, answer: object) -> list[Turn]:
         """Return the turns of an answer, or one turn with its error."""
-        return turns.answered(answer)
+        return turns.answer_turns(answer)
 
     def warnings(self, asked: Fields, answer: Fields, *, streamed: bool) -> Iterable[str]:
         """Return warnings for the user about an answer without an error.

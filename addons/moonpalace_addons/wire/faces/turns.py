@@ -50,7 +50,7 @@ class Turn:
     note: str = ""
 
 
-def asked(request: object) -> list[Turn]:
+def request_turns(request: object) -> list[Turn]:
     """Return the messages of a request, in order, preceded by a turn with the names of its tools."""
     body = mapping(request)
     system = [Turn("system", tuple(content_parts(body[name]))) for name in ("system", "instructions") if body.get(name)]
@@ -71,7 +71,7 @@ def text_turns(role: str, prompt: object) -> list[Turn]:
     ]
 
 
-def answered(answer: object) -> list[Turn]:
+def answer_turns(answer: object) -> list[Turn]:
     """Return a turn for each choice of the answer, or one with its error."""
     body = mapping(answer)
     turns = [choice_turn(choice) for choice in choices(body)]

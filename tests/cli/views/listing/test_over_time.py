@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from moonpalace_cli.views.listing import stats
 from moonpalace_cli.views.listing.over_time import OverTime, over_time
-from moonpalace_cli.views.listing.periods import MICROSECONDS, shown
+from moonpalace_cli.views.listing.periods import MICROSECONDS, start_text
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.read.statistics import Measured
@@ -26,7 +26,7 @@ def call(at: int, model: str | None = "kimi-k3", status: int = 200, latency: int
 
 def sums(found: OverTime) -> list[tuple[str, int, int]]:
     """Return the start, the calls and the errors of each period."""
-    return [(shown(each.start, found.width), each.group.calls, each.group.errors) for each in found.periods]
+    return [(start_text(each.start, found.width), each.group.calls, each.group.errors) for each in found.periods]
 
 
 def test_periods() -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from moonpalace_cli.views.listing.periods import HOUR, MAX_PERIODS, MICROSECONDS, WIDTHS, shown, starts, width_for
+from moonpalace_cli.views.listing.periods import HOUR, MAX_PERIODS, MICROSECONDS, WIDTHS, start_text, starts, width_for
 
 
 def moment(text: str) -> int:
@@ -40,7 +40,7 @@ def test_widths(first: str, last: str, width: str, expected: list[str] | None) -
     assert edges[-2] <= other < edges[-1]
     assert len(edges) <= MAX_PERIODS + 2
     if expected is not None:
-        assert [shown(edge, found) for edge in edges[:-1]] == expected
+        assert [start_text(edge, found) for edge in edges[:-1]] == expected
     elif found.seconds > HOUR:
         assert {datetime.fromtimestamp(edge / MICROSECONDS).hour % 6 for edge in edges} == {0}
 

@@ -189,7 +189,7 @@ def test_values_within_values() -> None:
     inner = (phrase("no call"), phrase("{wait}, then try again", wait=phrase("wait {seconds} s", seconds="{3}")))
     found = phrase("the API refused the request: {said}", said=inner)
     assert str(found) == "the API refused the request: no call; wait {3} s, then try again"
-    assert found.said("zh") == "API 拒绝了请求：某个未写明的调用；等 {3} 秒再试"
+    assert found.in_language("zh") == "API 拒绝了请求：某个未写明的调用；等 {3} 秒再试"
 
 
 @pytest.mark.parametrize(
@@ -231,8 +231,8 @@ def test_reasons_in_chinese(store: Store) -> None:
     """The same rules serve both languages."""
     row = store.add(status_code=401, key_fingerprint="f", error_kind="invalid_authentication_error")
     (found,) = reasons(read_facts(store.engine, exchanges.find(store.engine, id=row)[0]))
-    assert found.evidence.said("zh") == "https://api.moonshot.cn 返回 401：它不认识这个 Key"
-    assert found.advice.said("zh") == (
+    assert found.evidence.in_language("zh") == "https://api.moonshot.cn 返回 401：它不认识这个 Key"
+    assert found.advice.in_language("zh") == (
         "检查 Key 有没有写错；https://api.moonshot.cn 与 https://api.moonshot.ai 的 Key 互不通用，"
         "试试 --endpoint https://api.moonshot.ai"
     )

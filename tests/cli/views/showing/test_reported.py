@@ -41,10 +41,10 @@ ZERO, MINUTE = "1970-01-01 08:00:00", "1970-01-01 08:01:00"
 )
 def test_words(changes: dict[str, object], words: str) -> None:
     """Each state says when and to whom; a rule says for how many calls."""
-    assert reported(replace(SENT, **changes)).said("en") == words  # type: ignore[arg-type]
+    assert reported(replace(SENT, **changes)).in_language("en") == words  # type: ignore[arg-type]
 
 
 def test_chinese() -> None:
     """A Chinese terminal gets Chinese."""
-    said = reported(replace(SENT, rule="errors", calls=1200)).said("zh")
+    said = reported(replace(SENT, rule="errors", calls=1200)).in_language("zh")
     assert said == f"已于 {ZERO} 发送到 tracker，由规则 errors 发送，代表 1,200 次调用：https://example.com/issues/1"
