@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tables import for_each
+
 ROOT = Path(__file__).parents[1]
 ADDONS = ROOT / "addons"
 STANDARD = frozenset(sys.stdlib_module_names)
@@ -137,7 +139,7 @@ def test_layers() -> None:
     assert [found for file in ADDON_FILES for found in imports(file) if not is_allowed(found)] == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("module", "imported", "expected"),
     [
         (f"{WIRE}.sse", "json.loads", True),

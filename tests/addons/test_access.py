@@ -16,6 +16,7 @@ from moonpalace_addons.calls.call import Call, Calls
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.settings.values import Settings, resolve
 from tests.hostile import HOSTILE, assert_quoted
+from tests.tables import for_each
 
 KEY = "sk-the-owners-own-key"
 TOKEN = "team-token-0123456789"
@@ -110,7 +111,7 @@ DECISIONS: list[tuple[dict[str, str], str, dict[str, str], int | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "method", "headers", "expected"), DECISIONS)
+@for_each(("given", "method", "headers", "expected"), DECISIONS)
 def test_decision(given: dict[str, str], method: str, headers: dict[str, str], expected: int | None) -> None:
     """Only programs, allowed pages, and holders of the token where there is one, reach the API."""
     flow = a_flow(headers, method)
@@ -118,8 +119,8 @@ def test_decision(given: dict[str, str], method: str, headers: dict[str, str], e
     assert status(flow) == expected
 
 
-@pytest.mark.parametrize("given", [{}, {"key": KEY}])
-@pytest.mark.parametrize(
+@for_each("given", [{}, {"key": KEY}])
+@for_each(
     ("headers", "more", "expected"),
     [
         ({"Host": "app.example"}, ALLOW, None),
@@ -142,7 +143,7 @@ def test_pages_are_refused_with_or_without_a_key(
     assert status(flow) == expected
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("local", "peer", "expected"),
     [
         (("127.0.0.1", 9988), ("127.0.0.1", 50000), None),
@@ -154,7 +155,7 @@ def test_pages_are_refused_with_or_without_a_key(
         (None, ("127.0.0.1", 50000), 403),
     ],
 )
-@pytest.mark.parametrize("mode", ["reverse:https://api.moonshot.cn", "regular@8080"])
+@for_each("mode", ["reverse:https://api.moonshot.cn", "regular@8080"])
 def test_strangers_do_not_spend_the_key(
     mode: str, local: tuple[str, int], peer: tuple[str, int], expected: int
 ) -> None:
@@ -320,9 +321,9 @@ def test_preflight_gets_no_key() -> None:
     assert call.upstream_key is None
 
 
-@pytest.mark.parametrize("header", ["Authorization", "X-Api-Key", "Api-Key"])
-@pytest.mark.parametrize("method", ["OPTIONS", "POST"])
-@pytest.mark.parametrize("key", [None, KEY])
+@for_each("header", ["Authorization", "X-Api-Key", "Api-Key"])
+@for_each("method", ["OPTIONS", "POST"])
+@for_each("key", [None, KEY])
 def test_the_token_stays_here(header: str, method: str, key: str | None) -> None:
     """The token goes to no endpoint, with or without a key, in whichever header and method it comes."""
     given = {"token": TOKEN} | ({"key": key} if key else {})

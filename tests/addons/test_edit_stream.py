@@ -17,6 +17,7 @@ from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.edit_stream import UNREADABLE, EditStream, make_plan
 from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.settings.values import Settings, resolve
+from tests.tables import for_each
 
 STREAM = b'data: {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
 
@@ -71,10 +72,8 @@ class Rig:
 GUARD = {"detect_repeat": "true"}
 
 
-@pytest.mark.parametrize(
-    "more", [{}, {"Content_Length": "500"}, {"Transfer_Encoding": "chunked"}, {"Content_Encoding": "gzip"}]
-)
-@pytest.mark.parametrize(
+@for_each("more", [{}, {"Content_Length": "500"}, {"Transfer_Encoding": "chunked"}, {"Content_Encoding": "gzip"}])
+@for_each(
     ("client", "api", "expected"),
     [
         ("HTTP/1.1", "HTTP/1.1", {"Transfer-Encoding": "chunked", "Connection": "close"}),
@@ -83,7 +82,7 @@ GUARD = {"detect_repeat": "true"}
         ("HTTP/2.0", "HTTP/1.1", {}),
     ],
 )
-@pytest.mark.parametrize("coerce", [False, True])
+@for_each("coerce", [False, True])
 def test_headers_are_true(coerce: bool, client: str, api: str, expected: dict[str, str], more: dict[str, str]) -> None:
     """Length and encodings are those of what is sent, in words that the client's version of HTTP knows."""
     rig = Rig(**GUARD)

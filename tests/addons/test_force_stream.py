@@ -13,6 +13,7 @@ from moonpalace_addons.calls.stream_edit import StreamEdit
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.force_stream import ForceStream
 from moonpalace_addons.settings.values import resolve
+from tests.tables import for_each
 
 BODY = b'{"model":"kimi-k3",  "temperature":0.30, "messages":[]}'
 OPTIONS = '"stream_options":{"include_usage":true}'
@@ -90,7 +91,7 @@ UNTOUCHED = {
 }
 
 
-@pytest.mark.parametrize("name", UNTOUCHED)
+@for_each("name", UNTOUCHED)
 def test_what_is_left_alone(name: str) -> None:
     """What is no plain chat completion without a stream goes upstream as it came."""
     flow = UNTOUCHED[name]

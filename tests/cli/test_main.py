@@ -17,6 +17,7 @@ import pytest
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.version import __version__
 from moonpalace_cli.main import COMMANDS, cli
+from tests.tables import for_each
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store
@@ -107,7 +108,7 @@ def test_help_of_a_command_in_a_group(mpal: Callable[..., Outcome]) -> None:
     assert mpal("help", "cache", "why") == mpal("cache", "why", "--help")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@for_each("name", COMMANDS)
 def test_table_of_commands_is_true(name: str) -> None:
     """Each module has the command of its name; manual pages show the line of the help for it."""
     command = cli.get_command(click.Context(cli), name)

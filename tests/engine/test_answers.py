@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.engine.harness import CLOSE, Script, engine, refusal
+from tests.tables import for_each
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 HEAD = b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -198,8 +199,8 @@ def upstream_request(request: bytes) -> bytes:
     return b"\r\n".join(line for line in lines if not line.startswith(b"Connection"))
 
 
-@pytest.mark.parametrize("streamed", [True, False])
-@pytest.mark.parametrize("name", PASSED)
+@for_each("streamed", [True, False])
+@for_each("name", PASSED)
 def test_passed(name: str, streamed: bool) -> None:
     """The client receives exactly these bytes, and the connection stays usable unless one side closes it."""
     case = PASSED[name]
@@ -281,7 +282,7 @@ BROKEN: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED | BROKEN)
+@for_each("name", REFUSED | BROKEN)
 def test_refused(name: str) -> None:
     """The client gets a 502 in the API's error format, and the API's connection is not reused."""
     script = Script([(GET, (REFUSED | BROKEN)[name])])

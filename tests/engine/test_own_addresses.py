@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from moonpalace_addons.engine.own_addresses import is_own_name, is_this_machine, machine_names
+from tests.tables import for_each
 
 HOSTS: list[tuple[str, bool]] = [
     # An address cannot be rebound.
@@ -48,13 +49,13 @@ HOSTS: list[tuple[str, bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("host", "expected"), HOSTS)
+@for_each(("host", "expected"), HOSTS)
 def test_own_name(host: str, expected: bool) -> None:
     """A Host is accepted if no foreign page can own it, or if it is in the known names."""
     assert is_own_name(host, frozenset({"proxy.example"})) is expected
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("address", "expected"),
     [
         (("127.0.0.1", 1), True),

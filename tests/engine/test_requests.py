@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.engine.harness import CLOSE, Script, engine, refusal
+from tests.tables import for_each
 
 HOST = b"Host: x\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -277,7 +278,7 @@ REFUSED: dict[str, tuple[bytes, int]] = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@for_each("name", REFUSED)
 def test_refused(name: str) -> None:
     """The client gets an error in the API's format and its connection is closed; the API receives nothing."""
     sent, expected = REFUSED[name]

@@ -6,6 +6,7 @@ import pytest
 
 from moonpalace_cli.mock.chat_request import Json, count_tokens, message_tokens, parse_chat
 from moonpalace_cli.mock.failures import RejectedError
+from tests.tables import for_each
 
 HELLO: list[Json] = [{"role": "user", "content": "hello"}]
 
@@ -39,7 +40,7 @@ def test_tokens_of_messages(message: dict[str, Json], tokens: int) -> None:
     assert message_tokens(message) == tokens
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("sent", "reason"),
     [
         (b"", "not valid JSON"),

@@ -10,6 +10,7 @@ from moonpalace_cli.mock.completions import (
     completion_tokens,
     limited,
 )
+from tests.tables import for_each
 
 FULL = Message("abcd" * 4, "efgh" * 4, (ToolCall("a:0", "a", "mnop" * 2), ToolCall("b:1", "b", "qrst")))
 
@@ -37,7 +38,7 @@ def test_all_parts_count() -> None:
     assert completion_tokens(Choice(FULL)) == 4 + 3 + 4 + 2 + 1
 
 
-@pytest.mark.parametrize("budget", range(1, 15))
+@for_each("budget", range(1, 15))
 def test_a_budget_is_used_to_the_last_token(budget: int) -> None:
     """A shortened choice never has more tokens than the budget, and ends for its length."""
     found = limited(Choice(FULL), budget)

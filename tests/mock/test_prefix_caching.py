@@ -5,6 +5,7 @@ import pytest
 
 from moonpalace_cli.mock.prefix_caching import PrefixCaching
 from tests.scenarios.server import MockServer
+from tests.tables import for_each
 
 TOOLS = [{"type": "function"}]
 
@@ -23,7 +24,7 @@ IMAGE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": 
 OTHER_IMAGE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:2"}}]}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("first", "second", "cached"),
     [
         ([system(255)], [system(255)], 0),

@@ -4,13 +4,14 @@ import pytest
 
 from moonpalace_cli.mock.chat_request import Json, chat_request
 from moonpalace_cli.mock.scripts import example, named_tool
+from tests.tables import for_each
 
 NESTED: Json = {"type": "object", "properties": {"b": {"type": "array", "items": {"type": "boolean"}}}}
 ITSELF: dict[str, Json] = {"type": "object"}
 ITSELF["properties"] = {"again": ITSELF}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("schema", "value"),
     [
         ({}, "x 示例"),

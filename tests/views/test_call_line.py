@@ -8,6 +8,7 @@ from moonpalace_addons.store.state import State
 from moonpalace_addons.views.call_line import amount, call_line, line_text, seconds
 from moonpalace_addons.wire.columns import width_of
 from tests.exchanges import an_exchange
+from tests.tables import for_each
 
 SECOND = 1_000_000_000
 WORDS = "why does the answer stop in the middle of a sentence"
@@ -88,7 +89,7 @@ def test_the_line_is_printable() -> None:
         assert line.count("[2J") == 2, field
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("changes", "text", "style"),
     [
         ({}, "stop", "good"),

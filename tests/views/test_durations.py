@@ -1,13 +1,12 @@
 """Tests of durations for people."""
 
-import pytest
-
 from moonpalace_addons.views.durations import duration
+from tests.tables import for_each
 
 MS, S = 10**6, 10**9
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("nanoseconds", "text"),
     [
         (None, ""),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from moonpalace_addons.views.stream_events import EventContent, event_content
 from moonpalace_addons.wire.faces.table import FACES, UNKNOWN, face_of
 from moonpalace_addons.wire.sse import Event
+from tests.tables import for_each
 
 
 def delta(**fields: object) -> dict[str, object]:
@@ -21,7 +22,7 @@ def call(**function: object) -> dict[str, object]:
     return delta(tool_calls=[{"index": 0, "function": function}])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("event", "kind", "text"),
     [
         (delta(role="assistant", content=""), "role", "assistant"),

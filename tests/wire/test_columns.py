@@ -2,12 +2,11 @@
 
 import time
 
-import pytest
-
 from moonpalace_addons.wire.columns import shortened, shortened_name, width_of
+from tests.tables import for_each
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "width", "expected"),
     [
         ("short", 5, "short"),

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from moonpalace_addons.wire.foreign import MAX_QUOTE, quoted
+from tests.tables import for_each
 
 KEY = "sk-9fR2kLmQ8vXc0TzB4nYd"
 
@@ -27,7 +28,7 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "expected"), TEXTS)
+@for_each(("text", "expected"), TEXTS)
 def test_quoting(text: str, expected: str) -> None:
     """It is one printable line of bounded length without secrets."""
     assert quoted(text) == expected

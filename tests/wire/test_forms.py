@@ -7,6 +7,7 @@ import pytest
 
 from moonpalace_addons.wire.codings.sniffer import Sniffer
 from moonpalace_addons.wire.forms import MAX_HEAD, Form, form_of, is_json
+from tests.tables import for_each
 
 BOM = b"\xef\xbb\xbf"
 LABELS = ("text/event-stream", "application/json", "text/plain", "application/octet-stream", None)
@@ -35,8 +36,8 @@ JSON = {
 }
 
 
-@pytest.mark.parametrize("label", LABELS)
-@pytest.mark.parametrize("name", EVENTS)
+@for_each("label", LABELS)
+@for_each("name", EVENTS)
 def test_events_under_any_label(name: str, label: str | None) -> None:
     """A stream of events is one whatever it is called, and never taken for anything else before that is clear."""
     assert form_of(EVENTS[name], label) is Form.EVENTS
@@ -44,8 +45,8 @@ def test_events_under_any_label(name: str, label: str | None) -> None:
         assert form_of(EVENTS[name][:end], label) in (None, Form.EVENTS)
 
 
-@pytest.mark.parametrize("label", LABELS)
-@pytest.mark.parametrize("name", JSON)
+@for_each("label", LABELS)
+@for_each("name", JSON)
 def test_json_under_any_label(name: str, label: str | None) -> None:
     """So is JSON, from its first byte on that is no white space."""
     assert form_of(JSON[name], label) is Form.JSON
@@ -53,7 +54,7 @@ def test_json_under_any_label(name: str, label: str | None) -> None:
     assert form_of(before, label) is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         b"data: the history of a word\n",
@@ -68,7 +69,7 @@ def test_json_under_any_label(name: str, label: str | None) -> None:
         b"<html>",
     ],
 )
-@pytest.mark.parametrize("label", [label for label in OTHERS if label != "application/json"])
+@for_each("label", [label for label in OTHERS if label != "application/json"])
 def test_text_that_begins_like_events(body: bytes, label: str | None) -> None:
     """A file that merely begins like events is none, though it may take its end to know."""
     assert form_of(body, label) in (None, Form.OTHER)

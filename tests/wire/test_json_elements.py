@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from moonpalace_addons.wire import json_elements
 from moonpalace_addons.wire.json_elements import Member, read_members, read_value
+from tests.tables import for_each
 
 ARRAYS = ("messages", "tools")
 
@@ -26,7 +27,7 @@ def shown(body: bytes) -> list[tuple[str, bytes, list[bytes] | None]]:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "expected"),
     [
         (b"{}", []),
@@ -63,7 +64,7 @@ def test_places(body: bytes, expected: object) -> None:
     assert shown(body) == expected
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         b"",

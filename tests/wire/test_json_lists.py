@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from moonpalace_addons.wire import json_elements
 from moonpalace_addons.wire.json_elements import find_longest
+from tests.tables import for_each
 
 KEYS = ("messages", "tools")
 
@@ -42,7 +43,7 @@ def test_the_longest_list(body: bytes, expected: list[bytes]) -> None:
     assert shown(body) == expected
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         b"",

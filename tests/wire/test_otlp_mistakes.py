@@ -7,6 +7,7 @@ from opentelemetry.sdk.resources import OTELResourceDetector
 from opentelemetry.util.re import parse_env_headers
 
 from moonpalace_addons.wire.otlp_mistakes import HEADER, items, mistakes
+from tests.tables import for_each
 
 HEADERS, ATTRIBUTES = "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_RESOURCE_ATTRIBUTES"
 LISTS = "separate items by commas, and write a comma in a value as %2C"
@@ -54,7 +55,7 @@ def test_what_can_be_read() -> None:
     assert list(mistakes(fine)) == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     "item",
     ["a=1", "a = b c", "a b=1", "a:1", "=1", "a=", 'a="1"', "a=b;c", "a=\\", "a~=é", "(a)=1", "a\t=\tb", "a=b\tc"],
 )

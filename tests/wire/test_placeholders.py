@@ -5,11 +5,12 @@ import base64
 import pytest
 
 from moonpalace_addons.wire.placeholders import placeholder, size
+from tests.tables import for_each
 
 PNG = base64.b64encode(b"\x89PNG" * 500).decode()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("block", "shown"),
     [
         ({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}, "[image/png, 2.0 kB]"),

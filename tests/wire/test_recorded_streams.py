@@ -19,6 +19,7 @@ from moonpalace_cli.mock.scenarios import Times
 from tests.cuts import every_cut, pieces_of
 from tests.scenarios.all_scenarios import scenarios
 from tests.scenarios.server import Api
+from tests.tables import for_each
 from tests.wire.merging import merge_events
 
 TOOLS = [
@@ -107,7 +108,7 @@ def test_there_are_enough_streams() -> None:
     assert len([name for name in DISTINCT if len(RECORDED[name].text) < LONG]) >= 20
 
 
-@pytest.mark.parametrize("name", RECORDED)
+@for_each("name", RECORDED)
 def test_all_events_are_found(name: str) -> None:
     """A stream read whole has as many events as the mock has sent, each of them JSON or [DONE]."""
     events = decoded([RECORDED[name].text])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from moonpalace_addons.wire.sse import Decoder, Event
 from tests.cuts import pieces_of
 from tests.linear import takes_linear_time
+from tests.tables import for_each
 
 BOM = b"\xef\xbb\xbf"
 
@@ -106,7 +107,7 @@ CASES: dict[str, tuple[bytes, list[Event]]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@for_each("name", CASES)
 def test_every_case_at_every_cut(name: str) -> None:
     """The same events come out however the stream is cut, and nothing overflows."""
     stream, expected = CASES[name]

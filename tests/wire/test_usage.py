@@ -3,6 +3,7 @@
 import pytest
 
 from moonpalace_addons.wire.usage import Usage, find, of_answer, read
+from tests.tables import for_each
 
 type Json = dict[str, object]
 
@@ -57,7 +58,7 @@ SAME_CALL: dict[str, Json] = {
 }
 
 
-@pytest.mark.parametrize("name", SAME_CALL)
+@for_each("name", SAME_CALL)
 def test_the_same_call_has_the_same_numbers(name: str) -> None:
     """Whatever API and server a call goes to, the same tokens are the same numbers."""
     counted = of_answer(SAME_CALL[name])._asdict()
@@ -139,7 +140,7 @@ USAGES: dict[str, tuple[Json, Usage]] = {
 }
 
 
-@pytest.mark.parametrize("name", USAGES)
+@for_each("name", USAGES)
 def test_usage(name: str) -> None:
     """Tokens are found where the APIs put them; what has a wrong type is missing."""
     usage, expected = USAGES[name]

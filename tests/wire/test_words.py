@@ -7,9 +7,10 @@ import pytest
 
 from moonpalace_addons.wire import words
 from moonpalace_addons.wire.words import IOTA_BELOW, WORD, fold_case, is_east_asian, query_tokens, slices, text_tokens
+from tests.tables import for_each
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "tokens"),
     [
         ("", set()),

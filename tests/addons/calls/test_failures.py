@@ -6,10 +6,9 @@ import os
 import socket
 import ssl
 
-import pytest
-
 from moonpalace_addons.calls.failures import Failure, of_exception
 from moonpalace_addons.store.tasks import State
+from tests.tables import for_each
 
 FAILED, TIMED_OUT = State.UPSTREAM_FAILED, State.TIMED_OUT
 SEVERAL = "Multiple exceptions: [Errno %d] Connect call failed ('::1', 9, 0, 0), [Errno %d] Connect call failed"
@@ -41,7 +40,7 @@ EXCEPTIONS: list[tuple[BaseException | None, Failure]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "expected"), EXCEPTIONS)
+@for_each(("error", "expected"), EXCEPTIONS)
 def test_exception(error: BaseException | None, expected: Failure) -> None:
     """Types and numbers decide, not words."""
     assert of_exception(error) == expected

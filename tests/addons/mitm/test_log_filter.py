@@ -8,6 +8,7 @@ from mitmproxy.http import Headers
 
 from moonpalace_addons.mitm import log_filter
 from moonpalace_addons.mitm.log_filter import LOGGERS, MaskSecrets
+from tests.tables import for_each
 
 KEY = "sk-the-secret-key"
 HEAD = f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nAccept: y\r\n\r\n".encode()
@@ -20,7 +21,7 @@ def masked(message: str, *arguments: object) -> str:
     return record.getMessage()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("message", "expected"),
     [
         (f"Authorization: Bearer {KEY}", "Authorization: ***"),

@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 from moonpalace_addons.errors import SettingError
 from moonpalace_addons.settings.table import BY_NAME, TABLE
 from tests.addons.settings.resolved import SECRET, parse_option, resolve
+from tests.tables import for_each
 
 # ---- parsers ------------------------------------------------------------------------------------------------------
 
@@ -67,7 +68,7 @@ ACCEPTED: list[tuple[str, str, object]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "text", "value"), ACCEPTED)
+@for_each(("name", "text", "value"), ACCEPTED)
 def test_accepted(name: str, text: str, value: object) -> None:
     """Valid text becomes the typed, normalised value."""
     parsed = parse_option(name, text)
@@ -118,7 +119,7 @@ REFUSED: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "text"), REFUSED)
+@for_each(("name", "text"), REFUSED)
 def test_refused(name: str, text: str) -> None:
     """Invalid text is rejected in one line with the option and what is allowed."""
     with pytest.raises(SettingError) as caught:

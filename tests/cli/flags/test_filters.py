@@ -15,6 +15,7 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_cli.flags.filters import FILTERS, Filter, Filters, filter_flags
 from moonpalace_cli.main import COMMANDS, cli
 from tests.exchanges import STARTED
+from tests.tables import for_each
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store
@@ -123,7 +124,7 @@ def test_a_name_of_two_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "id == 1\n"
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
+@for_each("name", sorted(COMMANDS))
 def test_a_filter_is_the_same_everywhere(name: str) -> None:
     """Where a command takes one of the filters, it takes all of them but those whose flags set labels there."""
     command = cli.get_command(click.Context(cli), name)

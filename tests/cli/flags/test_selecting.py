@@ -5,11 +5,12 @@ import pytest
 
 from moonpalace_cli.flags.filters import Filters
 from moonpalace_cli.flags.selecting import CallSelection
+from tests.tables import for_each
 
 SOME = Filters(("id > 1",))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("wanted", "is_many"),
     [
         (CallSelection(ids=(1,)), False),

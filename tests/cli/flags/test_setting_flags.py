@@ -11,6 +11,7 @@ from moonpalace_addons.errors import SettingError
 from moonpalace_addons.settings.table import TABLE
 from moonpalace_addons.settings.values import Settings
 from moonpalace_cli.flags.setting_flags import setting_flags
+from tests.tables import for_each
 
 SECRET = "sk-Wq7Zx3Rt9"
 
@@ -54,7 +55,7 @@ def shown(*arguments: str, env: Mapping[str, str] | None = None) -> str:
     return result.output
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("arguments", "expected"),
     [
         ([], "port=9988"),

@@ -19,6 +19,7 @@ from moonpalace_cli.redaction.json_texts import texts_in
 from moonpalace_cli.redaction.replacing import Place
 from moonpalace_cli.redaction.texts import Collector, texts_of
 from tests.dialects import STREAMS
+from tests.tables import for_each
 
 if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call
@@ -87,7 +88,7 @@ def test_texts_of_any_stream(events: list[str]) -> None:
     assert words(event_texts(data)) >= visited(data)
 
 
-@pytest.mark.parametrize("name", STREAMS)
+@for_each("name", STREAMS)
 def test_texts_of_streams(name: str) -> None:
     """The texts of recorded streams are collected that a visitor gets."""
     assert words(event_texts(STREAMS[name].data)) >= visited(STREAMS[name].data)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from wcwidth import wcswidth
 
 from moonpalace_cli.text.tables import STYLE, box, cut, display_width, fold, share
+from tests.tables import for_each
 
 
 def test_box_is_the_documented_one() -> None:
@@ -108,7 +109,7 @@ def test_boxes_with_colours() -> None:
     assert STYLE.sub("", coloured) == box(["a", "b"], [["中", "x"], ["abc", ""]])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("line", "width", "pieces"),
     [
         ("", 5, [""]),

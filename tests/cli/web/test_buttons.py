@@ -1,16 +1,15 @@
 """Buttons that write predicates."""
 
-import pytest
-
 from moonpalace_addons.store.query.parser import parse
 from moonpalace_cli.web.buttons import buttons, fixed, joined, without
 from tests.exchanges import an_exchange
+from tests.tables import for_each
 
 PREDICATES = [predicate for _, predicate in fixed()]
 
 
-@pytest.mark.parametrize("predicate", PREDICATES)
-@pytest.mark.parametrize("query", ["", "id == 1", "model == 'x' || stream"])
+@for_each("predicate", PREDICATES)
+@for_each("query", ["", "id == 1", "model == 'x' || stream"])
 def test_pressed_twice(query: str, predicate: str) -> None:
     """A button adds its predicate, in parentheses where it needs them, and takes it away again."""
     both = joined(query, predicate)

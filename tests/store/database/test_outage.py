@@ -17,6 +17,7 @@ from sqlalchemy.exc import (
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database.outage import Outage, is_refusal, is_store_failure, words
+from tests.tables import for_each
 
 
 def sqlite(kind: type[DBAPIError], code: int = 0) -> DBAPIError:
@@ -37,7 +38,7 @@ def server(kind: type[DBAPIError], sqlstate: str, *, lost: bool = False) -> DBAP
     return kind("INSERT", None, ServerError(sqlstate), connection_invalidated=lost)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("error", "waits", "refused"),
     [
         (sqlite(OperationalError, sqlite3.SQLITE_BUSY), True, False),

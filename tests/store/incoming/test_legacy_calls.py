@@ -12,6 +12,7 @@ from moonpalace_addons.store.incoming.legacy import Stored
 from moonpalace_addons.store.incoming.transfer import Transferred
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.write import derive
+from tests.tables import for_each
 
 NOON = 1_722_254_400_000_000  # 2024-07-29 12:00:00 UTC
 ANSWER = b'{"id": "chatcmpl-1", "choices": [{"index": 0, "message": {"content": "Hi"}, "finish_reason": "stop"}]}'
@@ -59,7 +60,7 @@ def stream(*events: bytes) -> dict[str, Stored]:
     return {"response_content_type": b"text/event-stream", "response_body": b"".join(events)}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("changes", "state"),
     [
         ({}, State.COMPLETED),

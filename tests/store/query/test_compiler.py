@@ -16,6 +16,7 @@ from moonpalace_addons.store.query.parser import parse
 from moonpalace_addons.store.query.searching import exact
 from moonpalace_addons.store.query.times import EXAMPLES
 from moonpalace_addons.store.query.values import Condition
+from tests.tables import for_each
 
 if TYPE_CHECKING:
     from tests.store.query.conftest import Calls
@@ -59,7 +60,7 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "position", "message"), MISTAKES)
+@for_each(("text", "position", "message"), MISTAKES)
 def test_mistake(text: str, position: int, message: str) -> None:
     """What makes no sense is answered with the reason and its place, whatever the database."""
     for dialect in ("sqlite", "postgresql"):

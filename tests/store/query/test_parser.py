@@ -24,6 +24,7 @@ from moonpalace_addons.store.query.tree import (
     Text,
     Truth,
 )
+from tests.tables import for_each
 
 
 def test_whole_tree() -> None:
@@ -65,7 +66,7 @@ LITERALS = [
 ]
 
 
-@pytest.mark.parametrize(("literal", "value"), LITERALS)
+@for_each(("literal", "value"), LITERALS)
 def test_literal(literal: str, value: object) -> None:
     """Strings, numbers, truth values, NULL and lengths of time are read; a quote is not doubled but escaped."""
     if value is None:

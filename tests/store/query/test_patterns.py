@@ -10,9 +10,10 @@ from moonpalace_addons.store.query.patterns import (
     like,
     postgresql_regex,
 )
+from tests.tables import for_each
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("pattern", "expected"),
     [
         ("abc", "%abc%"),
@@ -62,7 +63,7 @@ def checked(pattern: str) -> str:
     return pattern
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("pattern", "expected"),
     [
         ("a.c", r"***:a[^\n]c"),

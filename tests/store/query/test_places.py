@@ -5,11 +5,12 @@ import json
 import pytest
 
 from moonpalace_addons.store.query.places import MAX_DEPTH, Step, lengths, places
+from tests.tables import for_each
 
 MESSAGES = '{"m": [{"r": "x"}, {"r": null}, {}, "s", 5, [1], {"r": {"d": 1.10}}]}'
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "steps", "expected"),
     [
         ('{"a": 1, "b": 2}', ["b"], "[2]"),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moonpalace_addons.store.query.times import EPOCH, MICROSECOND, Period, read_time, since
+from tests.tables import for_each
 
 NOW = datetime(2024, 7, 29, 12, tzinfo=UTC)
 
@@ -33,7 +34,7 @@ def micro(*parts: int) -> int:
 EXACT = micro(2024, 7, 29, 21, 30, 53) + 250_000
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "start", "end", "coarse"),
     [
         ("2024-07-29", micro(2024, 7, 28, 22), micro(2024, 7, 29, 22), True),
@@ -87,7 +88,7 @@ def test_day_with_25_hours() -> None:
 DATES = ["2024", "2024-13-01", "2024-02-30", "2024-07-29 25:00", "0000-01-01", "9999-12-31 1", "2024-07-29+99:00"]
 
 
-@pytest.mark.parametrize("text", ["", "soon", "tomorrow", "-2", "2y", "-h", "２h", "25:00", "-99999999999999d", *DATES])
+@for_each("text", ["", "soon", "tomorrow", "-2", "2y", "-h", "２h", "25:00", "-99999999999999d", *DATES])
 def test_no_time(text: str) -> None:
     """Anything else is refused with what can be written instead."""
     assert read_time(text, NOW) is None

@@ -19,6 +19,7 @@ from moonpalace_addons.store.upkeep import cleaning, health_rows, retention, unu
 from moonpalace_addons.store.upkeep.retention import Rule
 from moonpalace_addons.store.upkeep.secret_search import Hit, search
 from tests.batches import Batch
+from tests.tables import for_each
 
 ALL = Rule(before=datetime(2999, 1, 1, tzinfo=UTC))
 SDK = "Accept: application/json\r\nUser-Agent: OpenAI/Python 1.82.0\r\n" + "X-Stainless-Lang: python\r\n" * 3
@@ -32,7 +33,7 @@ def bare(engine: Engine, add: Add, headers: str, **changes: object) -> int:
     return add(request=None, response=None, request_headers=headers, **changes)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("headers", "client_id", "form"),
     [
         (SDK, None, SDK),

@@ -19,6 +19,7 @@ from moonpalace_addons.store.upkeep import cleaning, health_rows
 from moonpalace_addons.store.upkeep.retention import Rule
 from moonpalace_addons.store.upkeep.secret_search import Hit, search
 from tests.batches import Batch
+from tests.tables import for_each
 
 ALL = Rule(before=datetime(2999, 1, 1, tzinfo=UTC))
 DATE = "Sun, 22 Nov 2026 17:27:02 GMT"
@@ -41,7 +42,7 @@ def form(piece: str, date: str | None = None) -> Form:
     return Form(piece.encode(), date)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("headers", "expected"),
     [
         (SAME, form(SAME)),

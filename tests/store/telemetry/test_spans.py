@@ -9,6 +9,7 @@ from moonpalace_addons.store.state import State
 from moonpalace_addons.store.telemetry import parameters
 from moonpalace_addons.store.telemetry.spans import CallSpan, span_of
 from tests.exchanges import an_exchange
+from tests.tables import for_each
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACED = f"Accept: */*\r\ntraceparent: 00-{TRACE}-{SPAN}-01\r\n"
@@ -202,7 +203,7 @@ ASKED: list[tuple[dict[str, object], dict[str, object]]] = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "expected"), ASKED)
+@for_each(("fields", "expected"), ASKED)
 def test_what_was_asked_for(fields: dict[str, object], expected: dict[str, object]) -> None:
     """Members of the request are said if they are of the right kind, whatever a client sends."""
     before = span(an_exchange()).attributes

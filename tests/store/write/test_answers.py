@@ -13,6 +13,7 @@ from moonpalace_addons.wire import sse
 from moonpalace_addons.wire.chat.event_data import DataReader, make_decoder
 from moonpalace_addons.wire.json_value import dump_json
 from moonpalace_addons.wire.websocket_events import CLIENT, as_event
+from tests.tables import for_each
 from tests.wire.chat.test_stream_editor_runs import streams
 
 KEY = b"sk-0123456789"
@@ -30,7 +31,7 @@ def delta(content: str) -> str:
     return json.dumps({"id": "c", "choices": [{"index": 0, "delta": {"content": content}}]})
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "content_type", "completion"),
     [
         (b'{"a": 1}', "application/json", {"a": 1}),

@@ -18,6 +18,7 @@ from moonpalace_addons.store.write.body_parts import (
     OWN_PIECE_SIZE,
     cut,
 )
+from tests.tables import for_each
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=300),
@@ -85,8 +86,8 @@ def turns(count: int, length: int = 700) -> list[object]:
     return [{"role": "user", "content": f"{number} " + "word " * (length // 5)} for number in range(count)]
 
 
-@pytest.mark.parametrize("length", [20, MIN_PIECE_SIZE, 700, OWN_PIECE_SIZE, 3 * MAX_PIECE_SIZE])
-@pytest.mark.parametrize("rest", [{}, {"tools": turns(4)}, {"tools": turns(1), "user": "语" * OWN_PIECE_SIZE}])
+@for_each("length", [20, MIN_PIECE_SIZE, 700, OWN_PIECE_SIZE, 3 * MAX_PIECE_SIZE])
+@for_each("rest", [{}, {"tools": turns(4)}, {"tools": turns(1), "user": "语" * OWN_PIECE_SIZE}])
 def test_a_history_that_grows_is_found_again(length: int, rest: dict[str, object]) -> None:
     """A turn adds pieces of about the bytes of what it adds to the messages, wherever the tools and the rest stand."""
     before, new = request(*turns(30, length), **rest), request(*turns(32, length), **rest)

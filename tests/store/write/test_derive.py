@@ -16,6 +16,7 @@ from moonpalace_addons.store.write.gate import hidden_in
 from moonpalace_addons.store.write.storable import storable
 from tests.hostile import HOSTILE_LINES, assert_quoted
 from tests.store.write.answered import DELTA, END, received, stream
+from tests.tables import for_each
 from tests.units import outcome
 
 KEY = b"sk-0123456789"
@@ -175,7 +176,7 @@ def test_a_stream_is_kept_raw_and_merged() -> None:
     assert (result.columns["time_to_first_token"], result.columns["is_stream"]) == (2_000_000, True)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("answer", "kind", "message"),
     [
         (received(b'{"error": {"type": "invalid_request_error", "message": "no"}}'), "invalid_request_error", "no"),

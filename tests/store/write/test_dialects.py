@@ -2,17 +2,16 @@
 
 import json
 
-import pytest
-
 from moonpalace_addons.store.tasks import ExchangeEnded, State
 from moonpalace_addons.store.write.answers import Received
 from tests.dialects import DIALECTS
+from tests.tables import for_each
 from tests.units import outcome
 
 END = ExchangeEnded(uuid="u", at=9_000_000, state=State.COMPLETED, overhead=7)
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@for_each("name", DIALECTS)
 def test_the_row_of_a_dialect(name: str) -> None:
     """The answer is the one without streaming, the columns say what came of it, and what is odd is a warning."""
     dialect = DIALECTS[name]

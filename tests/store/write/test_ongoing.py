@@ -9,6 +9,7 @@ import pytest
 
 from moonpalace_addons.store.tasks import ResponseStarted
 from moonpalace_addons.store.write.ongoing import Answer
+from tests.tables import for_each
 
 KEY = b"ab-0123456789"
 OTHER = b"cookie-cookie-cookie"
@@ -72,7 +73,7 @@ def test_a_chunk_is_told_of_once_all_of_it_is_handed_out() -> None:
     assert given.fresh() == (b"ab-0ther", [(15, 5), (19, 6)])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("secret", "after"),
     [
         (f"sk-{RANDOM}", ""),
@@ -85,7 +86,7 @@ def test_a_chunk_is_told_of_once_all_of_it_is_handed_out() -> None:
         (RANDOM, "@host"),
     ],
 )
-@pytest.mark.parametrize("before", ["", "\n", "密钥是", "it is "])
+@for_each("before", ["", "\n", "密钥是", "it is "])
 def test_a_secret_by_its_form_is_masked_when_the_store_asks_at_each_event(secret: str, after: str, before: str) -> None:
     """Nothing of it is handed out but a beginning that could be anything, in events and in a JSON document."""
     text = f"{before}{'https://user:' if after else ''}{secret}{after} is mine"

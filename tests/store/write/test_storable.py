@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import pytest
 from sqlalchemy import Engine, String
 
 from moonpalace_addons.store.database.engine import writing
@@ -11,11 +10,12 @@ from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from moonpalace_addons.store.write.storable import TRUSTED_COLUMNS, storable
 from tests.batches import Batch
+from tests.tables import for_each
 
 KEY = b"sk-0123456789"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("given", "stored"),
     [
         ("plain", "plain"),
@@ -43,7 +43,7 @@ def test_what_no_database_takes_becomes_harmless(given: object, stored: object) 
 FREE = {column.name for column in EXCHANGES.c if isinstance(column.type, String)} - TRUSTED_COLUMNS
 
 
-@pytest.mark.parametrize("name", sorted(FREE - {"endpoint"}))
+@for_each("name", sorted(FREE - {"endpoint"}))
 def test_secrets_are_masked_in_free_text(name: str) -> None:
     """A secret in a column that a client or upstream wrote is masked."""
     assert storable({name: "it is sk-0123456789!"}, (KEY,)) == {name: "it is *************!"}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.sse import Decoder, Event
+from tests.tables import for_each
 
 type Json = dict[str, Any]
 type Told = tuple[str | None, str | None, int | None]
@@ -136,7 +137,7 @@ ANSWERS: dict[str, object] = {
 }
 
 
-@pytest.mark.parametrize("name", ERRORS)
+@for_each("name", ERRORS)
 def test_errors(name: str) -> None:
     """Each shape of error gives its kind, its message and the status it names."""
     value, told = ERRORS[name]
@@ -146,7 +147,7 @@ def test_errors(name: str) -> None:
     assert api_error.may_contain(json.dumps(value).encode())
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@for_each("name", ANSWERS)
 def test_answers(name: str) -> None:
     """Success that looks like an error is none."""
     assert api_error.find(ANSWERS[name]) is None

@@ -10,6 +10,7 @@ from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.completion import WARNING, truncation_warning
 from moonpalace_addons.wire.faces.summary import Summary, summarize
 from moonpalace_addons.wire.usage import Usage
+from tests.tables import for_each
 
 type Json = dict[str, Any]
 
@@ -254,7 +255,7 @@ WARNINGS: dict[str, tuple[Json, Json, bool, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", WARNINGS)
+@for_each("name", WARNINGS)
 def test_warnings(name: str) -> None:
     """An answer that was cut off gives the documented sentence, and after it what is known beyond."""
     request, completion, streamed, rest = WARNINGS[name]

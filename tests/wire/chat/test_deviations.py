@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import pytest
-
 from moonpalace_addons.wire.chat.deviations import deviations
+from tests.tables import for_each
 
 type Json = dict[str, Any]
 
@@ -62,7 +61,7 @@ CASES: list[tuple[Json, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("completion", "expected"), CASES)
+@for_each(("completion", "expected"), CASES)
 def test_deviations(completion: Json, expected: list[str]) -> None:
     """Each deviation is said once, with its place; what a limit or a loop cut off is none."""
     found = list(deviations(completion))

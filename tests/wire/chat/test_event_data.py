@@ -10,6 +10,7 @@ from moonpalace_addons.wire.chat.event_data import Data, DataReader, in_runs, ma
 from moonpalace_addons.wire.chat.merging import Merger
 from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 from moonpalace_addons.wire.sse import Event
+from tests.tables import for_each
 
 A, B = {"a": 1}, {"b": "}"}
 LINE_A, LINE_B = json.dumps(A), json.dumps(B)
@@ -19,7 +20,7 @@ def said(*values: object, **more: bool) -> Data:
     return Data(tuple((value, None) for value in values), **more)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("data", "expected"),
     [
         (LINE_A, said(A)),

@@ -11,6 +11,7 @@ from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.chat.merging import Merger, parse_data
 from moonpalace_addons.wire.sse import Event
 from tests.linear import takes_linear_time
+from tests.tables import for_each
 from tests.wire.merging import merge_events
 
 type Json = dict[str, Any]
@@ -138,7 +139,7 @@ MESSAGES: dict[str, tuple[list[Json], Json]] = {
 }
 
 
-@pytest.mark.parametrize("name", MESSAGES)
+@for_each("name", MESSAGES)
 def test_messages(name: str) -> None:
     """Text is concatenated, identifiers stay, null overwrites nothing."""
     chunks, expected = MESSAGES[name]
@@ -239,7 +240,7 @@ def test_errors_in_the_stream() -> None:
     assert "error" not in merge({**delta(), "error": None})
 
 
-@pytest.mark.parametrize(
+@for_each(
     "chunk",
     [
         None,

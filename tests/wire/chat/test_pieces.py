@@ -9,6 +9,7 @@ import pytest
 from moonpalace_addons.wire.chat.pieces import MAX_DEPTH, Doubts, Pieces, index_of, join_text
 from moonpalace_addons.wire.json_value import parse
 from tests.linear import takes_linear_time
+from tests.tables import for_each
 
 CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "text outside of a delta": ([{"content": "a"}, {"content": ""}, {"content": "b"}], {"content": "b"}),
@@ -181,7 +182,7 @@ DELTAS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", DELTAS)
+@for_each("name", DELTAS)
 def test_the_rules_of_deltas(name: str) -> None:
     """In a delta texts are joined and lists gathered; what may have been meant otherwise is told."""
     given, expected, told = DELTAS[name]

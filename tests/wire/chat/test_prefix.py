@@ -15,6 +15,7 @@ from moonpalace_addons.wire.chat.prefix import (
     read_content,
     with_member,
 )
+from tests.tables import for_each
 
 SYSTEM = {"role": "system", "content": "s" * 100}
 USER = {"role": "user", "content": "u" * 100}
@@ -86,7 +87,7 @@ PLAIN = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@for_each("change", CHANGES)
 def test_what_counts(change: str) -> None:
     """Whatever the API sees of tools and messages counts: no beginning over half has the same hash."""
     changed = json.loads(json.dumps(PLAIN))
@@ -118,7 +119,7 @@ def test_what_does_not_count(body: dict[str, object]) -> None:
     assert digests(one) == digests(other) == digests(spaced)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         b"",

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moonpalace_addons.wire.chat.request_edit import ask_for_stream, ask_for_usage
+from tests.tables import for_each
 
 USAGE = '"stream_options":{"include_usage":true}'
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "expected"),
     [
         ('{"model":"m"}', '{"model":"m",' + USAGE + ',"stream":true}'),
@@ -44,7 +45,7 @@ def test_asking_for_a_stream(body: str, expected: str) -> None:
     assert ask_for_stream(body.encode()) == expected.encode()
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         b"",

@@ -9,6 +9,7 @@ from moonpalace_addons.wire import sieve, sse
 from moonpalace_addons.wire.chat import stream_editor
 from moonpalace_addons.wire.chat.stream_editor import StreamEditor, merged
 from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
+from tests.tables import for_each
 from tests.wire.chat.editing import (
     BOM,
     COERCE,
@@ -72,7 +73,7 @@ def test_a_guard_delays_nothing(name: str) -> None:
             assert editor.take() == piece
 
 
-@pytest.mark.parametrize("name", STREAMS)
+@for_each("name", STREAMS)
 def test_sifting_delays_events_only_until_they_are_complete(name: str) -> None:
     """Where usage is hidden, nothing is held back but the lines of one event without its blank line."""
     stream = STREAMS[name]

@@ -8,6 +8,7 @@ import pytest
 from moonpalace_addons.wire.chat import timing as timings
 from moonpalace_addons.wire.chat.timing import Timing
 from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
+from tests.tables import for_each
 
 type Json = dict[str, Any]
 
@@ -158,7 +159,7 @@ CHANNELS: dict[str, tuple[object, str | None]] = {
 }
 
 
-@pytest.mark.parametrize("name", CHANNELS)
+@for_each("name", CHANNELS)
 def test_channels(name: str) -> None:
     """Text of any channel is a token; only reasoning is not visible."""
     chunk, expected = CHANNELS[name]

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from moonpalace_addons.wire.chat.pieces import Doubts
 from moonpalace_addons.wire.chat.tool_calls import GOES_ON, REPEATED, SAME_INDEX, ToolCalls
 from tests.linear import takes_linear_time
+from tests.tables import for_each
 
 type Json = dict[str, Any]
 
@@ -197,7 +196,7 @@ CALLS: dict[str, tuple[list[list[object]], list[tuple[str | None, str | None, st
 }
 
 
-@pytest.mark.parametrize("name", CALLS)
+@for_each("name", CALLS)
 def test_pieces_find_their_call(name: str) -> None:
     """A piece belongs to the call with its index, else with its id, else at its position."""
     lists, expected = CALLS[name]

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moonpalace_addons.wire.codings.encodings import MAX_HELD, Decoder, decode
+from tests.tables import for_each
 
 TEXT = 'data: {"content": "月之暗面 moon"}\n\n'.encode() * 7
 
@@ -101,7 +102,7 @@ def bytewise(data: bytes) -> list[bytes]:
     return [part for i in range(len(data)) for part in (data[i : i + 1], b"")]
 
 
-@pytest.mark.parametrize("name", CASES)
+@for_each("name", CASES)
 def test_every_coding_at_every_cut(name: str) -> None:
     """The body comes out the same however its bytes are cut."""
     encoding, data, expected = CASES[name]
@@ -128,7 +129,7 @@ def test_nothing_stays_inside_the_decompressor() -> None:
         assert decode(data[:end], "gzip") == run("gzip", bytewise(data[:end]))
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case[0] and len(case[2]) >= len(TEXT)][2:])
+@for_each("name", [name for name, case in CASES.items() if case[0] and len(case[2]) >= len(TEXT)][2:])
 def test_truncated_at_every_byte(name: str) -> None:
     """A body that ends early gives what could be decoded, or itself if that is nothing, and says so."""
     encoding, data, expected = CASES[name]
@@ -181,8 +182,8 @@ def test_too_many_encodings_pass() -> None:
     assert decode(gzip.decompress(data), "gzip, gzip, gzip, gzip") == (TEXT, None)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, br", "br, gzip"])
-@pytest.mark.parametrize("data", [TEXT, b"data: [DONE]\n\n" * 3, b"<html>Bad Gateway</html>"])
+@for_each("encoding", ["gzip", "deflate", "br", "zstd", "gzip, br", "br, gzip"])
+@for_each("data", [TEXT, b"data: [DONE]\n\n" * 3, b"<html>Bad Gateway</html>"])
 def test_a_body_that_is_not_encoded_passes(encoding: str, data: bytes) -> None:
     """A body that only claims to be encoded comes back as it is, with an error, at every cut."""
     for chunks in ([data], bytewise(data), *([data[:i], data[i:]] for i in range(1, len(data)))):

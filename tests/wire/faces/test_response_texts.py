@@ -9,6 +9,7 @@ from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextEventMatcher
 from moonpalace_addons.wire.faces.responses import RESPONSES
 from moonpalace_addons.wire.faces.responses_merging import ResponseMerger
 from moonpalace_addons.wire.faces.table import only_text
+from tests.tables import for_each
 from tests.wire.faces.response_events import Json, created, delta, values, written
 
 
@@ -54,7 +55,7 @@ def test_numbered_texts_are_read_without_parsing(size: int, padded: bool) -> Non
         assert found == [RESPONSES.token_channel(event_) for event_ in events]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "change",
     [
         {"sequence_number": "8"},

@@ -19,6 +19,7 @@ from tests.cuts import every_cut
 from tests.dialects import STREAMS
 from tests.linear import takes_linear_time
 from tests.loop_word import guard_of
+from tests.tables import for_each
 from tests.wire.faces.response_events import BASE, Json, added, created, delta, event, merged, part, values, written
 
 
@@ -138,7 +139,7 @@ PIECES: dict[str, tuple[list[Json], list[Json], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", PIECES)
+@for_each("name", PIECES)
 def test_items_in_pieces(name: str) -> None:
     """Items, parts and texts are matched by index or ID, and what ends them wins."""
     events, output, doubts = PIECES[name]

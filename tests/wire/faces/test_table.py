@@ -5,6 +5,7 @@ import json
 import pytest
 
 from moonpalace_addons.wire.faces.table import FACES, UNKNOWN, error_body, face_of, face_of_path
+from tests.tables import for_each
 
 PATHS = {
     "/v1/chat/completions": "chat.completions",
@@ -23,7 +24,7 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize("path", PATHS)
+@for_each("path", PATHS)
 def test_the_end_of_a_path_names_the_face(path: str) -> None:
     """Whatever comes before it, as gateways add; other endpoints have no face."""
     assert face_of_path(path).name == PATHS[path]

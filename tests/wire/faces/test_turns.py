@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moonpalace_addons.wire.faces import turns as faces
+from tests.tables import for_each
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"a":1}'}}
 ARGUMENTS = '{\n    "a": 1\n}'
@@ -53,7 +54,7 @@ def text(role: str, content: str, note: str = "") -> Turn:
     return Turn(role, (Part("text", content),), note)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("message", "turns"),
     [
         ({"role": "user", "content": "hi"}, [text("user", "hi")]),

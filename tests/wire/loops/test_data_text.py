@@ -1,8 +1,7 @@
 """Which units are of data or code, and which of prose."""
 
-import pytest
-
 from moonpalace_addons.wire.loops.data_text import looks_like_data
+from tests.tables import for_each
 
 DATA = [
     "0, ",
@@ -47,14 +46,14 @@ PROSE = [
 ]
 
 
-@pytest.mark.parametrize("unit", DATA)
+@for_each("unit", DATA)
 def test_data_wherever_it_is_cut(unit: str) -> None:
     """Numbers in rows, keys, brackets, calls and assignments are of data, whichever character a unit begins with."""
     for start in range(len(unit)):
         assert looks_like_data(unit[start:] + unit[:start])
 
 
-@pytest.mark.parametrize("unit", PROSE)
+@for_each("unit", PROSE)
 def test_prose_wherever_it_is_cut(unit: str) -> None:
     """Sentences, separators and single characters are none, with whatever punctuation prose has."""
     for start in range(len(unit)):

@@ -9,6 +9,7 @@ from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 from moonpalace_addons.wire.loops.loop_guard import FoundLoop, LoopGuard
 from moonpalace_addons.wire.loops.repeat import Detector, Loop
 from tests.loop_word import FiresAtLoop
+from tests.tables import for_each
 
 
 class Keeps:
@@ -55,7 +56,7 @@ def kept(chunks: list[object]) -> dict[tuple[int, str], str]:
     return {key: cast(Keeps, text.detector).text for key, text in guard._texts.items()}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("chunks", "expected"),
     [
         ([], {}),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from moonpalace_addons.wire.loops import repeat
 from moonpalace_addons.wire.loops.repeat import Detector, Loop
 from tests.bench.loop_corpus import repeated_data
+from tests.tables import for_each
 
 WORDS = [
     "the",
@@ -105,8 +106,8 @@ def detect(text: str, threshold: float = 0.5, min_length: int = 100) -> Loop | N
     return Detector(threshold, min_length).feed(text)
 
 
-@pytest.mark.parametrize("prefix", [0, 1, 200, 2000, 30_000])
-@pytest.mark.parametrize("name", EXACT)
+@for_each("prefix", [0, 1, 200, 2000, 30_000])
+@for_each("name", EXACT)
 def test_exact_loops_are_found_at_once(name: str, prefix: int) -> None:
     """A unit repeated exactly is found within three copies or 300 characters, however much came before."""
     loop = detect(prose(4, prefix) + EXACT[name])
@@ -127,8 +128,8 @@ def test_loops_of_data_are_found_later(name: str, prefix: int) -> None:
     assert 2000 <= loop.position - prefix <= 2000 + 24
 
 
-@pytest.mark.parametrize("prefix", [0, 200, 10_000])
-@pytest.mark.parametrize(("test", "name"), [("counter", name) for name in COUNTING] + [("near", name) for name in NEAR])
+@for_each("prefix", [0, 200, 10_000])
+@for_each(("test", "name"), [("counter", name) for name in COUNTING] + [("near", name) for name in NEAR])
 def test_changing_loops_are_found(test: str, name: str, prefix: int) -> None:
     """Loops that count or vary are found within some thousand characters, by the test for their kind."""
     loop = detect(prose(5, prefix) + LOOPS[name])
@@ -139,7 +140,7 @@ def test_changing_loops_are_found(test: str, name: str, prefix: int) -> None:
     assert 0 < len(loop.sample) <= 200
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@for_each("name", TEXTS)
 def test_other_text_is_left_alone(name: str) -> None:
     """Texts that repeat as texts do are not interrupted."""
     assert detect(TEXTS[name]) is None
@@ -214,13 +215,13 @@ def test_fires_once() -> None:
     assert detector.length == 1200
 
 
-@pytest.mark.parametrize("name", LOOPS)
+@for_each("name", LOOPS)
 def test_threshold_of_nothing_never_fires(name: str) -> None:
     """With a threshold of 0 no loop is ever found."""
     assert detect(LOOPS[name], threshold=0) is None
 
 
-@pytest.mark.parametrize("name", LOOPS)
+@for_each("name", LOOPS)
 def test_nothing_fires_before_min_length(name: str) -> None:
     """A loop is not reported while no more than `min_length` characters were seen, but soon after."""
     text = (LOOPS[name] * 20)[:20_000]

@@ -7,6 +7,7 @@ import pytest
 from moonpalace_addons.wire.secrets.assignments import begun
 from moonpalace_addons.wire.secrets.patterns import find_in
 from tests.linear import takes_linear_time
+from tests.tables import for_each
 
 VALUE = "wQ7zX3rT9pLm2vB8"
 
@@ -38,7 +39,7 @@ NAMED = [
 ]
 
 
-@pytest.mark.parametrize("text", NAMED)
+@for_each("text", NAMED)
 def test_a_named_value_is_found(text: str) -> None:
     """The value is what is found, and nothing of what stands around it."""
     data = text.format(VALUE).encode()
@@ -46,7 +47,7 @@ def test_a_named_value_is_found(text: str) -> None:
     assert (start, start + len(VALUE)) in [(found.start, found.end) for found in find_in(data)]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "api_key=os.environ['MOONSHOT_API_KEY_2024']",
@@ -72,7 +73,7 @@ def test_what_is_not_named(text: str) -> None:
     assert list(find_in(text.encode())) == []
 
 
-@pytest.mark.parametrize("text", NAMED[:20])
+@for_each("text", NAMED[:20])
 def test_what_may_become_one(text: str) -> None:
     """A text that goes on is held back from the name on, until the value is over."""
     before = text.format(VALUE).partition(VALUE)[0].encode()

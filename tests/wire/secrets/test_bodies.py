@@ -11,6 +11,7 @@ from moonpalace_addons.wire.secrets import bodies as secret_bodies
 from moonpalace_addons.wire.secrets.bodies import find
 from moonpalace_addons.wire.secrets.patterns import LOOKAHEAD, Finding
 from moonpalace_addons.wire.secrets.values import KnownCredentials, known
+from tests.tables import for_each
 
 KEY = "sk-Q7mP2xV9bT4nL8wR3kZ6"
 OWN_CREDENTIAL = "owner-credential-4711"
@@ -76,7 +77,7 @@ def test_what_came_before_makes_no_difference(texts: list[str], more: list[str],
         assert find(data, KNOWN) == looked_at_anew(data)
 
 
-@pytest.mark.parametrize("distance", [*range(40), LOOKAHEAD - 30, LOOKAHEAD, LOOKAHEAD + 30])
+@for_each("distance", [*range(40), LOOKAHEAD - 30, LOOKAHEAD, LOOKAHEAD + 30])
 def test_a_secret_that_is_completed(distance: int) -> None:
     """A secret of which an earlier body had a part only, at its end or near it, is found whole."""
     start = body(["word " * 5000])[:-4]

@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Sequence
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from moonpalace_addons.wire.secrets.masking import (
     overwrite,
 )
 from moonpalace_addons.wire.secrets.values import known
+from tests.tables import for_each
 
 KEY = "sk-0123456789abcdef"
 
@@ -74,7 +74,7 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "expected"), VALUES)
+@for_each(("name", "value", "expected"), VALUES)
 def test_values_of_headers(name: str, value: str, expected: str) -> None:
     """A value goes for its header's name, for the names in it, and for its form; all else stays."""
     assert mask_value(name, value) == expected
@@ -101,7 +101,7 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize(("path", "expected"), PATHS)
+@for_each(("path", "expected"), PATHS)
 def test_paths(path: str, expected: str) -> None:
     """A key in a path goes, an id stays."""
     masked = expected.format("*" * (len(path) - len(expected) + len("{}")))
@@ -155,7 +155,7 @@ CREDENTIALS: dict[str, tuple[list[tuple[str, str]], tuple[bytes, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("name", CREDENTIALS)
+@for_each("name", CREDENTIALS)
 def test_credentials(name: str) -> None:
     """The secret values come out, longest first, each once, short ones left out."""
     headers, expected = CREDENTIALS[name]
@@ -216,7 +216,7 @@ QUERIES = [
 ]
 
 
-@pytest.mark.parametrize(("query", "expected"), QUERIES)
+@for_each(("query", "expected"), QUERIES)
 def test_query_parameters(query: str, expected: str) -> None:
     """Values of parameters named like credentials go; all else stays byte for byte."""
     assert mask_query(query) == expected

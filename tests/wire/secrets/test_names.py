@@ -3,6 +3,7 @@
 import pytest
 
 from moonpalace_addons.wire.secrets.names import is_secret, is_secret_member
+from tests.tables import for_each
 
 SECRET = """
 Authorization AUTHORIZATION authorization Proxy-Authorization X-Forwarded-Authorization cf-aig-authorization
@@ -34,7 +35,7 @@ def test_names_that_do_not() -> None:
     assert [name for name in (*HARMLESS, "", "-", "月") if is_secret(name) or is_secret_member(name)] == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     "name",
     ["api_key", "apiKey", "x-api-key", "password", "access_token", "refresh_token", "authorization", "Authorization",
      "authorization_token", "client_secret", "private_key", "secret_access_key", "aws_session_token"],

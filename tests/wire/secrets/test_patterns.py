@@ -6,6 +6,7 @@ from itertools import islice, pairwise
 import pytest
 
 from moonpalace_addons.wire.secrets.patterns import FORMS, Finding, find, find_in
+from tests.tables import for_each
 
 RANDOM = "Wq7Zx3Rt9pLm2Vb8Nc4Kd6Hf1Gj5Ts0YaQe"
 """Of a key, the part that a machine drew."""
@@ -92,7 +93,7 @@ def test_only_the_secret_is_found(text: str, secret: str) -> None:
     assert text[finding.start : finding.end] == secret
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "",

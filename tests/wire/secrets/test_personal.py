@@ -4,6 +4,7 @@ import pytest
 
 from moonpalace_addons.wire.secrets.personal import find, is_card, is_identity
 from tests.linear import takes_linear_time
+from tests.tables import for_each
 
 FOUND: dict[str, list[str]] = {
     "phone": [
@@ -71,7 +72,7 @@ def test_found(around: str) -> None:
     assert {value: found_in(around.format(value)) for value in expected} == expected
 
 
-@pytest.mark.parametrize("text", PASSWORDS)
+@for_each("text", PASSWORDS)
 def test_passwords(text: str) -> None:
     """A value that is named a password is found, and nothing of its name."""
     (found,) = find(text)
@@ -89,7 +90,7 @@ def test_enough_cases() -> None:
     assert min(sum(map(len, FOUND.values())) + len(PASSWORDS), len(NOT)) >= 60
 
 
-@pytest.mark.parametrize("change", range(17))
+@for_each("change", range(17))
 def test_one_wrong_digit(change: int) -> None:
     """A number with one wrong digit is neither an identity number nor a card's."""
     for number, is_valid in (("11010519491231002X", is_identity), ("4111111111111111", is_card)):

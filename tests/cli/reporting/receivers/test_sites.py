@@ -28,6 +28,7 @@ from moonpalace_cli.reporting.receivers.table import place, receiver
 from tests.cli.reporting import servers
 from tests.cli.reporting.servers import TOKEN, Asked, Reply, Site, serving
 from tests.hostile import HOSTILE, HOSTILE_LINES, assert_quoted
+from tests.tables import for_each
 
 MESSAGE = Message(
     "Call: kimi-k3: 429", "## Call\n\n<at>&", "status: 429", '{"metadata": {}}', 13, "chatcmpl-1", marker="ab" * 16
@@ -188,8 +189,8 @@ HTTP_REPLIES: Mapping[str, tuple[Reply, type, float | None]] = {
 }
 
 
-@pytest.mark.parametrize("name", HTTP_REPLIES)
-@pytest.mark.parametrize("kind", ["github", "slack"])
+@for_each("name", HTTP_REPLIES)
+@for_each("kind", ["github", "slack"])
 def test_what_answers_mean(kind: str, name: str) -> None:
     """A refusal, a limit with its time, and an answer that leaves in doubt whether the report is there."""
     reply, outcome, seconds = HTTP_REPLIES[name]

@@ -18,6 +18,7 @@ from moonpalace_cli.views.context_caches.causes import (
 )
 from moonpalace_cli.views.context_caches.prefix_comparison import Comparison, Divergence
 from moonpalace_cli.views.context_caches.prompts import Request
+from tests.tables import for_each
 
 PLAIN = Request("k", (), (b"x",), {})
 HOUR = Request("k", (), (b"x",), {}, 1, 1024, 3600)
@@ -47,7 +48,7 @@ CAUSES: dict[str, tuple[float, Request, Comparison, Cost, Cause]] = {
 }
 
 
-@pytest.mark.parametrize("name", CAUSES)
+@for_each("name", CAUSES)
 def test_causes(name: str) -> None:
     """A prompt that changed is told from a cache that expired, by what was cached and by the time between the calls."""
     seconds, before, compared, cost, expected = CAUSES[name]

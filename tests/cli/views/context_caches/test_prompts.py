@@ -7,6 +7,7 @@ import pytest
 
 from moonpalace_cli.views.context_caches.prefix_comparison import compare
 from moonpalace_cli.views.context_caches.prompts import Request, is_known, read_request
+from tests.tables import for_each
 
 MESSAGES, RESPONSES = "/anthropic/v1/messages", "/v1/responses"
 MARK = {"cache_control": {"type": "ephemeral"}}
@@ -87,8 +88,8 @@ def test_chat_keeps_its_bytes() -> None:
     assert (found.messages, found.ttl) == ((b'{"role":"user",  "content":"a"}',), 86_400)
 
 
-@pytest.mark.parametrize("path", [MESSAGES, RESPONSES, "/v1/embeddings", "/v1/models"])
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"model":"m","messages":[],"input":[]}', b'{"messages":[{}]}'])
+@for_each("path", [MESSAGES, RESPONSES, "/v1/embeddings", "/v1/models"])
+@for_each("body", [b"", b"[]", b"{}", b'{"model":"m","messages":[],"input":[]}', b'{"messages":[{}]}'])
 def test_no_prompt(path: str, body: bytes) -> None:
     """What is no request of a known face has no prompt."""
     assert read_request(body, path) is None

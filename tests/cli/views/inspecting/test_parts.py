@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import pytest
 from wcwidth import wcswidth
 
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_cli.views.inspecting.parts import PARTS, part_texts, parts_table
+from tests.tables import for_each
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
@@ -34,8 +34,8 @@ def test_piped_bodies_are_as_wide_as_the_original_had_them(exchange: Callable[..
     )
 
 
-@pytest.mark.parametrize("width", [40, 80, 100, 200, 300])
-@pytest.mark.parametrize("names", [PARTS, ("request_body", "response_body"), ("metadata",)])
+@for_each("width", [40, 80, 100, 200, 300])
+@for_each("names", [PARTS, ("request_body", "response_body"), ("metadata",)])
 def test_tables_fit_the_terminal(exchange: Callable[..., Exchange], width: int, names: tuple[str, ...]) -> None:
     """On a terminal no line is wider than it, and nothing is lost."""
     bodies = Bodies(b'{"content":"' + "月宫".encode() * 300 + b'"}', b"data: " + b"z" * 900, None)

@@ -14,6 +14,7 @@ from moonpalace_addons.store.records.exchanges import NAMES, Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.views.listing import columns
 from moonpalace_cli.views.listing.listed import Listed
+from tests.tables import for_each
 
 if TYPE_CHECKING:
     from moonpalace_addons.wire.json_text import Json
@@ -33,7 +34,7 @@ def test_every_column_of_the_view_is_a_column(store: Store) -> None:
     assert names - columns.BY_NAME.keys() == set()
 
 
-@pytest.mark.parametrize("name", list(columns.BY_NAME))
+@for_each("name", list(columns.BY_NAME))
 def test_every_column_works(exchange: Callable[..., Exchange], name: str) -> None:
     """Each column has a cell and a value that JSON can have, for a whole call and for one of which little is known."""
     (column,) = columns.chosen([name])
@@ -60,7 +61,7 @@ def test_cells(exchange: Callable[..., Exchange]) -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "changes", "cell", "value"),
     [
         ("status", {"state": State.TIMED_OUT}, "timed_out", 200),

@@ -7,6 +7,7 @@ from wcwidth import wcswidth
 
 from moonpalace_cli.views.listing.columns import DEFAULT as COLUMNS
 from moonpalace_cli.views.listing.layout import lay_out
+from tests.tables import for_each
 
 DONE = [
     "15",
@@ -72,7 +73,7 @@ def test_list_fits_the_terminal(rows: list[list[str]], width: int | None, expect
     assert lay_out(COLUMNS, rows, width) == expected
 
 
-@pytest.mark.parametrize("width", range(20, 160, 7))
+@for_each("width", range(20, 160, 7))
 def test_nothing_is_wider_than_the_terminal(width: int) -> None:
     """No line of a table is wider than the terminal, Chinese text or not."""
     rows = [DONE, FAILED, ["1", "200", "编号" * 20, "请求" * 20, "1", "2024-07-29 21:30:46"]]

@@ -38,6 +38,7 @@ from moonpalace_cli.views.showing.facts import read_facts
 from moonpalace_cli.views.showing.phrases import QUOTED, in_chinese, pattern_of, phrase, translated
 from moonpalace_cli.views.showing.reasons import reasons
 from tests.cli.conftest import Outcome, Store
+from tests.tables import for_each
 
 ROOMS = [Path(module.__file__ or "").parent for module in (chinese, prefix_report, commands)]
 PACKAGES = [Path(package.__file__ or "").parent for package in (moonpalace_addons, moonpalace_cli)]
@@ -123,7 +124,7 @@ def test_warnings_have_their_chinese() -> None:
         assert sorted(re.findall(r"\d+", text)) == sorted(re.findall(r"\d+", chinese))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "expected"),
     [
         ("silent for 61 s, then your program hung up", "静默 61 秒后，你的程序断开了"),
