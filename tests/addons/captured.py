@@ -1,4 +1,4 @@
-"""A capture on its own, and what it tells the recorder."""
+"""A capture on its own, and the tasks that it gives the recorder."""
 
 import time
 from collections.abc import Callable
@@ -104,7 +104,7 @@ def a_flow(
 
 
 def tap_of(flow: HTTPFlow) -> Callable[[bytes], object]:
-    """Return what mitmproxy calls with each chunk of a flow's answer."""
+    """Return the callable that mitmproxy calls with each chunk of a flow's answer."""
     assert flow.response is not None
     stream = flow.response.stream
     assert callable(stream)

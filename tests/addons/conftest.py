@@ -1,4 +1,4 @@
-"""What tests of addons over sockets share."""
+"""Fixtures for tests of addons with sockets."""
 
 import ssl
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def rig() -> Rig:
 
 @pytest.fixture
 def no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no connection under these flows: nothing has been collected of their answers, nothing to be relayed."""
+    """Remove the connection of these flows: no part of an answer is collected, and none is sent."""
     monkeypatch.setattr(flow_control, "partial_body", lambda _: b"")
     for module in (flow_control, proxy_server):
         monkeypatch.setattr(module, "connection_of", lambda _: None)

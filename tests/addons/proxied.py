@@ -74,7 +74,7 @@ async def proxied(
 
 
 async def send_on(writer: asyncio.StreamWriter, data: bytes) -> None:
-    """Send the same again and again until the other side resets the connection."""
+    """Send the same data repeatedly until the other side resets the connection."""
     with contextlib.suppress(ConnectionError):
         while True:
             writer.write(data)
@@ -103,5 +103,5 @@ def framed(framing: str, *pieces: bytes) -> tuple[bytes, list[bytes], bytes]:
 
 
 def ours(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what was logged; asyncio before Python 3.12.2 complains that the connections left open are cancelled."""
+    """Return the log, without asyncio's complaints about cancelled connections before Python 3.12.2."""
     return [record.getMessage() for record in caplog.records if record.name != "asyncio"]

@@ -1,4 +1,4 @@
-"""The guard of a proxy that has a key."""
+"""Access control of a proxy with a key."""
 
 import hmac
 import json
@@ -25,7 +25,7 @@ BEARER = {**LOCAL, "Authorization": f"Bearer {TOKEN}"}
 
 
 def settings(**given: str) -> Settings:
-    """Return settings with a key, others given by their names with `_`."""
+    """Return settings with a key; others are given by their names with `_`."""
     values: dict[str, object | None] = {name.replace("_", "-"): value for name, value in ({"key": KEY} | given).items()}
     return resolve(values, {"MOONPALACE_HOME": "/nowhere"})
 
@@ -47,7 +47,7 @@ def a_flow(headers: dict[str, str], method: str = "POST", mode: str = "reverse:h
 
 
 def asked(flow: HTTPFlow, chosen: Settings, names: frozenset[str] = frozenset()) -> Access:
-    """Send the headers of a call past the guard of a proxy that other machines know by these names."""
+    """Send the headers of a call through the access control of a proxy with these host names."""
     guard = Access(Configuration(chosen), Calls())
     guard.configuration.names = names
     guard.requestheaders(flow)
@@ -113,7 +113,7 @@ DECISIONS: list[tuple[dict[str, str], str, dict[str, str], int | None]] = [
 
 @for_each(("given", "method", "headers", "expected"), DECISIONS)
 def test_decision(given: dict[str, str], method: str, headers: dict[str, str], expected: int | None) -> None:
-    """Only programs, allowed pages, and holders of the token where there is one, reach the API."""
+    """Only programs, allowed pages, and holders of the token, if there is one, reach the API."""
     flow = a_flow(headers, method)
     asked(flow, settings(**given))
     assert status(flow) == expected
@@ -137,7 +137,7 @@ def test_decision(given: dict[str, str], method: str, headers: dict[str, str], e
 def test_pages_are_refused_with_or_without_a_key(
     given: dict[str, str], headers: dict[str, str], more: dict[str, str], expected: int | None
 ) -> None:
-    """A page that may not call could fill the store, or read what a local model answers, whoever pays for it."""
+    """A page that may not call could fill the store, or read the answers of a local model, with or without a key."""
     flow = a_flow(headers)
     asked(flow, unkeyed(**given, **more), names=frozenset({"mybox.corp.example"}))
     assert status(flow) == expected
@@ -159,7 +159,7 @@ def test_pages_are_refused_with_or_without_a_key(
 def test_strangers_do_not_spend_the_key(
     mode: str, local: tuple[str, int], peer: tuple[str, int], expected: int
 ) -> None:
-    """Whatever the settings say of addresses: without a token the key is for connections within this machine."""
+    """Whatever the settings say about addresses, without a token the key is only for local connections."""
     flow = a_flow(LOCAL, mode=mode)
     flow.client_conn.sockname, flow.client_conn.peername = local, peer
     guard = asked(flow, settings())
@@ -174,7 +174,7 @@ def test_strangers_do_not_spend_the_key(
 
 
 def test_refusal_speaks_the_apis_language(caplog: pytest.LogCaptureFixture) -> None:
-    """A refusal is JSON in the API's shape; neither it nor the log repeats what the client sent."""
+    """A refusal is JSON in the API's format; neither it nor the log repeats data from the client."""
     flow = a_flow({**LOCAL, "Authorization": "Bearer sk-guess"})
     asked(flow, settings(token=TOKEN))
     assert flow.response is not None
@@ -185,7 +185,7 @@ def test_refusal_speaks_the_apis_language(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_a_refused_path_is_quoted_with_care(caplog: pytest.LogCaptureFixture) -> None:
-    """The log has one short line of a path, without the keys in it, whatever it is."""
+    """The log has one short line with the path, without the keys in it, however long it is."""
     flow = a_flow(LOCAL)
     flow.request.path = f"/v1/{HOSTILE}"
     asked(flow, settings(token=TOKEN))
@@ -207,7 +207,7 @@ def test_fault_refuses(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptur
 
 
 def test_fault_before_the_check_spends_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If not even the question whether a flow is a call can be answered, the key is not sent."""
+    """If it cannot even be determined whether a flow is a call, the key is not sent."""
     guard = Access(Configuration(settings()), Calls())
     monkeypatch.setattr(guard.configuration, "concerns", lambda _: 1 / 0)
     flow = a_flow(LOCAL)
@@ -218,7 +218,7 @@ def test_fault_before_the_check_spends_no_key(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every comparison goes through hmac.compare_digest, and all headers are compared even if the first one fits."""
+    """Every comparison uses hmac.compare_digest, and all headers are compared even if the first one matches."""
     compared: list[tuple[bytes, bytes]] = []
     genuine: Callable[[bytes, bytes], bool] = hmac.compare_digest
 
@@ -242,14 +242,14 @@ def test_without_a_key_clients_use_their_own() -> None:
 
 
 def test_the_host_that_is_listened_on_is_known() -> None:
-    """A proxy that was told to listen on a name is called by it."""
+    """A proxy that listens on a host name accepts calls under this name."""
     flow = a_flow({"Host": "proxy.example:9988"})
     asked(flow, unkeyed(host="proxy.example"))
     assert status(flow) is None
 
 
 def test_pages_may_call_through_a_forward_proxy_of_their_user() -> None:
-    """No page can choose a browser's proxy: without a key there, pages call the API as they would without us."""
+    """No page can choose a browser's proxy: without a key, pages call the API as they would without the proxy."""
     flow = a_flow({"Host": "api.moonshot.cn", "Origin": "https://app.example"}, mode="regular")
     asked(flow, unkeyed())
     assert status(flow) is None
@@ -264,7 +264,7 @@ def test_pages_may_call_through_a_forward_proxy_of_their_user() -> None:
     ],
 )
 def test_forward_proxy_has_no_name_of_its_own(headers: dict[str, str], expected: int | None) -> None:
-    """In forward mode the Host is the API's and says nothing; pages are refused all the same."""
+    """In forward mode the Host is the API's and proves nothing; pages are still refused."""
     flow = a_flow(headers, mode="regular")
     asked(flow, settings())
     assert status(flow) == expected
@@ -299,7 +299,7 @@ def begin(guard: Access, flow: HTTPFlow) -> Call:
     ],
 )
 def test_key_replaces_what_the_client_sent(sent: dict[str, str]) -> None:
-    """Upstream gets the key in one Authorization header, and no other credential; the call says so."""
+    """Upstream gets the key in one Authorization header, and no other credential; the call notes it."""
     guard = Access(Configuration(settings()), Calls())
     flow = a_flow({**LOCAL, "X-Request-Id": "r-1", **sent})
     call = begin(guard, flow)
@@ -312,7 +312,7 @@ def test_key_replaces_what_the_client_sent(sent: dict[str, str]) -> None:
 
 
 def test_preflight_gets_no_key() -> None:
-    """The question that a browser asks before a page's call goes upstream without the key."""
+    """The preflight request of a browser is forwarded without the key."""
     guard = Access(Configuration(settings(allow_origins="*")), Calls())
     flow = a_flow({**LOCAL, "Origin": "https://app.example"}, "OPTIONS")
     call = begin(guard, flow)
@@ -325,7 +325,7 @@ def test_preflight_gets_no_key() -> None:
 @for_each("method", ["OPTIONS", "POST"])
 @for_each("key", [None, KEY])
 def test_the_token_stays_here(header: str, method: str, key: str | None) -> None:
-    """The token goes to no endpoint, with or without a key, in whichever header and method it comes."""
+    """The token is never sent to an endpoint, with or without a key, in any header and method."""
     given = {"token": TOKEN} | ({"key": key} if key else {})
     value = f"Bearer {TOKEN}" if header == "Authorization" else TOKEN
     flow = a_flow({**LOCAL, header: value}, method)
@@ -337,7 +337,7 @@ def test_the_token_stays_here(header: str, method: str, key: str | None) -> None
 
 
 def test_refused_call_gets_no_key() -> None:
-    """A call that is answered here never carries the key."""
+    """A call that is refused never carries the key."""
     flow = a_flow({"Host": "evil.example"})
     guard = asked(flow, settings())
     begin(guard, flow)

@@ -45,18 +45,18 @@ ORDER = [
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the home into a folder of the test."""
+    """Use a temporary folder as the home."""
     monkeypatch.setenv("MOONPALACE_HOME", str(tmp_path))
     monkeypatch.setattr(bundle, "flow_view", lambda: None)
 
 
 def names(addons: list[object]) -> list[str]:
-    """Return the names by which mitmproxy knows the addons."""
+    """Return the names of the addons in mitmproxy."""
     return [getattr(addon, "name", type(addon).__name__) for addon in addons]
 
 
 def test_order() -> None:
-    """The addons are called in the one order in which they work together."""
+    """The addons are called in the order that they require."""
     assert names(make_addons()) == ORDER
 
 
@@ -64,7 +64,7 @@ LIVE = ["moonpalace-live-view", "moonpalace-commands"]
 
 
 def test_where_flows_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside a view there are two more, where streams are as clients get them; elsewhere nothing is told of rows."""
+    """With a view there are two more addons, after the one that edits streams; otherwise rows are not reported."""
     monkeypatch.setattr(bundle, "flow_view", object)
     addons = make_addons()
     at = ORDER.index("moonpalace-recorder")
@@ -76,7 +76,7 @@ def test_where_flows_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_names_are_free() -> None:
-    """No addon of mitmproxy has one of our names, so that all can be loaded beside each other."""
+    """None of mitmproxy's addons has one of our names, so that all can be loaded together."""
     taken = {getattr(addon, "name", type(addon).__name__.lower()) for addon in default_addons()}
     assert not taken & {*ORDER, *LIVE}
 
@@ -89,7 +89,7 @@ def test_bundles_share_nothing() -> None:
 
 
 def test_making_a_bundle_masks_the_log() -> None:
-    """The log of mitmproxy is masked as soon as there is a bundle."""
+    """Making a bundle also masks mitmproxy's log."""
     make_addons()
     for name in LOGGERS:
         assert [type(found) for found in logging.getLogger(name).filters] == [MaskSecrets]

@@ -1,4 +1,4 @@
-"""What the capture notes of calls, and that it leaves them as they are."""
+"""The tasks that the capture creates for calls, which it does not change."""
 
 import pytest
 from mitmproxy.http import Headers, Response
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("no_connection")
 
 
 def test_row_begins_when_the_request_has_been_read(rig: Rig) -> None:
-    """Headers alone note nothing; the whole request does, at once."""
+    """Headers alone create no task; the complete request does immediately."""
     flow = a_flow()
     rig.capture.requestheaders(flow)
     assert rig.kept.tasks == []
@@ -26,7 +26,7 @@ def test_row_begins_when_the_request_has_been_read(rig: Rig) -> None:
 
 
 def test_request_is_noted_as_the_client_sent_it(rig: Rig) -> None:
-    """Method, path, raw query, type, encoding, the client's own id and the bytes are those of the client."""
+    """Method, path, raw query, type, encoding, the client's own id and the bytes are the client's."""
     headers = {"Content-Type": "Application/JSON; charset=utf-8", "content-encoding": "gzip", "X-Request-Id": "r-1"}
     flow = a_flow("/v1/files?a=%20b&a=?&c", headers, b"\x1f\x8b\x00")
     rig.ask(flow)
@@ -42,7 +42,7 @@ def test_request_is_noted_as_the_client_sent_it(rig: Rig) -> None:
 
 
 def test_request_passes_untouched(rig: Rig) -> None:
-    """Neither headers, nor path, nor body of the request change on the way."""
+    """Neither headers, nor path, nor body of the request change."""
     flow = a_flow("/v1/chat/completions?x=1")
     before = flow.request.get_state()
     rig.ask(flow)
@@ -51,7 +51,7 @@ def test_request_passes_untouched(rig: Rig) -> None:
 
 
 def test_secrets_show_in_no_representation(rig: Rig) -> None:
-    """What is noted holds the headers as they came, for the gate before the store, and shows none of them."""
+    """Tasks contain the original headers, for the gate before the store, but their repr has none."""
     rig.ask(a_flow(f"/v1/{KEY}?key={KEY}", headers={"A": "1", "Authorization": f"Bearer {KEY}"}))
     (task,) = rig.requests()
     assert task.headers == f"A: 1\r\nAuthorization: Bearer {KEY}\r\n"
@@ -59,7 +59,7 @@ def test_secrets_show_in_no_representation(rig: Rig) -> None:
 
 
 def test_own_secrets_are_named() -> None:
-    """The configured key and token are to be masked in every call."""
+    """The configured key and token are masked in every call."""
     rig = Rig(key="sk-owners-key", token="token-of-the-team")
     rig.ask(a_flow())
     (task,) = rig.requests()
@@ -67,7 +67,7 @@ def test_own_secrets_are_named() -> None:
 
 
 def test_key_that_upstream_gets_is_the_one_told_apart() -> None:
-    """The fingerprint is made from the key that was sent upstream, with what was changed on the way."""
+    """The fingerprint is made from the key that was sent upstream, including changes by addons."""
     rig = Rig(key="sk-owners-key")
     flow = a_flow()
     rig.capture.requestheaders(flow)
@@ -92,7 +92,7 @@ def test_key_that_upstream_gets_is_the_one_told_apart() -> None:
     ],
 )
 def test_endpoint_is_where_the_call_went(rig: Rig, mode: str, expected: str) -> None:
-    """The endpoint noted is that of the reverse mode in use, in forward mode the configured one."""
+    """The stored endpoint is that of the reverse mode in use; in forward mode, the configured one."""
     rig.ask(a_flow(mode=mode))
     assert [task.endpoint for task in rig.requests()] == [expected]
 
@@ -109,7 +109,7 @@ def test_endpoint_is_where_the_call_went(rig: Rig, mode: str, expected: str) -> 
     ],
 )
 def test_forward_proxy_captures_the_endpoint_only(rig: Rig, host: str, port: int, captured: bool) -> None:
-    """In forward mode calls to hosts other than the endpoint are none of our business, from head to end."""
+    """In forward mode calls to hosts other than the endpoint are ignored completely."""
     flow = a_flow(mode="regular")
     flow.request.host, flow.request.port = host, port
     rig.ask(flow)
@@ -121,7 +121,7 @@ def test_forward_proxy_captures_the_endpoint_only(rig: Rig, host: str, port: int
 
 
 def test_call_refused_at_its_head_is_not_captured(rig: Rig) -> None:
-    """A call that another addon answers at once makes no row."""
+    """A call that another addon answers at its headers makes no row."""
     flow = a_flow()
     flow.response = Response.make(403)
     rig.ask(flow)
@@ -131,7 +131,7 @@ def test_call_refused_at_its_head_is_not_captured(rig: Rig) -> None:
 
 
 def test_call_refused_after_its_head_is_not_captured(rig: Rig) -> None:
-    """A call that another addon answers once it is read makes no row either, and is forgotten."""
+    """A call that another addon answers after its request makes no row either, and is forgotten."""
     flow = a_flow()
     rig.capture.requestheaders(flow)
     flow.response = Response.make(403)
@@ -160,7 +160,7 @@ def test_call_refused_after_its_head_is_not_captured(rig: Rig) -> None:
 def test_what_may_be_held_back(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, content_type: str | None, is_held: bool
 ) -> None:
-    """What is called one JSON document is looked at first; all else, sequences of JSON too, passes as it arrives."""
+    """A single JSON document is checked first; anything else, including sequences of JSON, passes as it arrives."""
     monkeypatch.setattr(flow_control, "hold_answer", lambda *_: True)
     flow = a_flow()
     rig.ask(flow)
@@ -174,7 +174,7 @@ def test_what_may_be_held_back(
 
 @pytest.mark.parametrize(("settings", "is_held"), [({}, False), ({"detect_repeat": "true"}, True)])
 def test_document_that_has_come_whole(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], is_held: bool) -> None:
-    """It is not held, as nothing can truncate it, unless it may turn out to be a stream to be edited."""
+    """A complete document is not held, because nothing can truncate it, unless it may be a stream to edit."""
     rig = Rig(**settings)
     monkeypatch.setattr(flow_control, "hold_answer", lambda *_: True)
     monkeypatch.setattr(flow_control, "has_come_whole", lambda _: True)
@@ -189,7 +189,7 @@ def test_document_that_has_come_whole(monkeypatch: pytest.MonkeyPatch, settings:
 
 
 def test_answer_that_turns_out_to_be_no_document(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is noted of it is noted when that is known, with its first bytes; its end has no head again."""
+    """The task is created when its form is known, with its first bytes; its end does not repeat the header."""
     monkeypatch.setattr(flow_control, "hold_answer", lambda *_: True)
     flow = a_flow()
     rig.ask(flow)
@@ -210,7 +210,7 @@ def test_answer_that_turns_out_to_be_no_document(rig: Rig, monkeypatch: pytest.M
 
 
 def test_stream_is_noted_while_it_runs(rig: Rig) -> None:
-    """A stream notes its head when that comes and shares its chunks with the writer; its end has no head again."""
+    """The task for a stream is created at its header and shares its chunks; its end does not repeat the header."""
     flow = a_flow()
     rig.ask(flow)
     rig.begin_answer(flow, "text/event-stream; charset=utf-8")
@@ -230,7 +230,7 @@ def test_stream_is_noted_while_it_runs(rig: Rig) -> None:
 
 
 def test_json_is_noted_once_it_is_whole(rig: Rig) -> None:
-    """A JSON answer is noted with its end: head and body, as the bytes came."""
+    """The task for a JSON answer is created at its end: header and body, with the bytes as received."""
     flow = a_flow()
     rig.ask(flow)
     rig.begin_answer(flow, "application/json", b'{"id": 1}', more={"Content-Encoding": "identity"})
@@ -246,7 +246,7 @@ def test_json_is_noted_once_it_is_whole(rig: Rig) -> None:
 
 
 def test_an_answer_that_is_held(rig: Rig) -> None:
-    """An answer that is no JSON is held all the same if another addon wants to see it whole; the outcome is noted."""
+    """An answer that is not JSON is held if another addon needs it complete; the outcome is recorded."""
     flow = a_flow()
     rig.ask(flow)
     call = rig.capture.calls.get(flow)
@@ -260,7 +260,7 @@ def test_an_answer_that_is_held(rig: Rig) -> None:
 
 
 def test_answer_passes_untouched(rig: Rig) -> None:
-    """The bytes and the headers of a JSON answer, Set-Cookie too, reach the client as they came."""
+    """The bytes and the headers of a JSON answer, including Set-Cookie, reach the client unchanged."""
     flow = a_flow()
     rig.ask(flow)
     rig.begin_answer(flow, "application/json", b"{}", more={"Set-Cookie": "session=0123456789"})
@@ -271,7 +271,7 @@ def test_answer_passes_untouched(rig: Rig) -> None:
 
 
 def test_headers_of_an_answer_are_noted(rig: Rig) -> None:
-    """The headers of an answer are noted as they came, for the gate before the store."""
+    """The original headers of an answer are recorded, for the gate before the store."""
     flow = a_flow()
     rig.ask(flow)
     rig.begin_answer(flow, "text/event-stream", more={"Set-Cookie": "session=0123456789", "Msh-Uid": "u"})
@@ -295,7 +295,7 @@ def test_streaming_that_the_user_chose_is_captured(rig: Rig) -> None:
 
 
 def test_stored_stream_is_not_noted_twice(rig: Rig) -> None:
-    """Where mitmweb keeps the streamed body on the flow, it is not noted a second time."""
+    """If mitmweb keeps the streamed body in the flow, it is not recorded a second time."""
     flow = a_flow()
     rig.ask(flow)
     rig.begin_answer(flow, "text/event-stream")

@@ -1,4 +1,4 @@
-"""Calls that fail, are given up or ended by us, as they are captured."""
+"""Recording of calls that fail, time out or are ended by the proxy."""
 
 import asyncio
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("no_connection")
 @pytest.mark.parametrize("failure", [CLIENT_LEFT, UPSTREAM_CUT, UPSTREAM_RESET, UPSTREAM_SILENT])
 @pytest.mark.parametrize("moment", ["before an answer", "in a stream", "in JSON"])
 def test_failure_ends_the_row(rig: Rig, moment: str, failure: Failure) -> None:
-    """Whenever a call fails, its row ends once, with the state, the kind and mitmproxy's words."""
+    """Whenever a call fails, its row ends once, with the state, the kind and mitmproxy's message."""
     flow = a_flow()
     rig.ask(flow)
     if moment != "before an answer":
@@ -51,7 +51,7 @@ def test_failure_ends_the_row(rig: Rig, moment: str, failure: Failure) -> None:
 
 
 def test_partial_json_is_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What had come of a JSON answer that broke is noted with its end."""
+    """The received part of a broken JSON answer is recorded with its end."""
     monkeypatch.setattr(flow_control, "partial_body", lambda _: b'{"id": "cha')
     flow = a_flow()
     rig.ask(flow)
@@ -64,7 +64,7 @@ def test_partial_json_is_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_partial_stream_is_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The chunks of a stream that broke are those that came, no more."""
+    """The chunks of a broken stream are exactly those received."""
     monkeypatch.setattr(flow_control, "partial_body", lambda _: b"not collected by mitmproxy")
     flow = a_flow()
     rig.ask(flow)
@@ -86,7 +86,7 @@ def test_partial_stream_is_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_we_ended_ourselves(
     rig: Rig, hook: str, failure: Failure, state: State, kind: str, given_up: tuple[Failure, str] | None
 ) -> None:
-    """An answer that we cut or broke off ends as that, whatever mitmproxy then sees or else ends the call later."""
+    """An answer that the proxy cut or ended is recorded as such, whatever mitmproxy reports or else ends the call."""
     flow = a_flow()
     rig.ask(flow)
     rig.begin_answer(flow, "text/event-stream")
@@ -105,7 +105,7 @@ def test_what_we_ended_ourselves(
 
 @pytest.mark.parametrize(("body", "expected"), [(None, BODY), (b'{"a": 1}', b'{"a": 1}'), (b"", b"")])
 def test_request_that_was_changed_is_noted_as_it_came(rig: Rig, body: bytes | None, expected: bytes) -> None:
-    """The row has the body of the client, with what was changed in it, not the one that goes upstream."""
+    """The row has the client's body and the list of changes, not the body sent upstream."""
     flow = a_flow()
     rig.capture.requestheaders(flow)
     call = rig.capture.calls.get(flow)
@@ -120,7 +120,7 @@ def test_request_that_was_changed_is_noted_as_it_came(rig: Rig, body: bytes | No
 
 @pytest.mark.parametrize("declared", [True, False])
 def test_a_request_beyond_the_limit(declared: bool) -> None:
-    """It is refused, by its head if that says so, and its row has no body."""
+    """It is refused, at its header if that has the length, and its row has no body."""
     rig = Rig(max_body="1KB")
     flow = tflow.tflow()
     flow.client_conn.proxy_mode = ProxyMode.parse(REVERSE)
@@ -137,7 +137,7 @@ def test_a_request_beyond_the_limit(declared: bool) -> None:
 
 
 def test_a_second_answer_that_came_whole(rig: Rig) -> None:
-    """An answer that was put in the place of another has its own head in the row."""
+    """If an answer is replaced by another one, the row has the header of the second."""
     flow = a_flow()
     rig.ask(flow)
     rig.begin_answer(flow, "application/json")
@@ -152,7 +152,7 @@ def test_a_second_answer_that_came_whole(rig: Rig) -> None:
 
 
 def test_a_forced_answer_that_mitmproxy_collects(rig: Rig) -> None:
-    """JSON in the place of a stream, which mitmproxy's server passes on whole, is kept once it is there."""
+    """JSON instead of a stream, which mitmproxy's server forwards as a whole, is recorded when it is complete."""
     flow = a_flow()
     rig.ask(flow)
     call = rig.capture.calls.get(flow)
@@ -166,7 +166,7 @@ def test_a_forced_answer_that_mitmproxy_collects(rig: Rig) -> None:
 
 
 def test_an_answer_that_we_have_ended(rig: Rig) -> None:
-    """With mitmproxy's server its client's connection is closed behind it, which is no failure."""
+    """On mitmproxy's server the client's connection is closed after it, which is not a failure."""
     flow = a_flow()
     rig.ask(flow)
     rig.begin_answer(flow, "text/event-stream")
@@ -177,7 +177,7 @@ def test_an_answer_that_we_have_ended(rig: Rig) -> None:
 
 
 def test_a_call_that_was_given_up(rig: Rig) -> None:
-    """A call that was given up is timed out whatever mitmproxy says about its connection, with the reason given."""
+    """A call that timed out is recorded so with its reason, whatever mitmproxy says about its connection."""
     flow = a_flow()
     rig.ask(flow)
     call = rig.capture.calls.get(flow)
@@ -192,7 +192,7 @@ def test_a_call_that_was_given_up(rig: Rig) -> None:
 
 @pytest.mark.parametrize("failure", [CLIENT_LEFT, BAD_REQUEST])
 def test_failure_before_the_request_was_whole(rig: Rig, failure: Failure) -> None:
-    """A failure while the client sends its request is the client's, in a row without a body."""
+    """A failure during the client's request is the client's, in a row without a body."""
     flow = a_flow()
     rig.capture.requestheaders(flow)
     flow.error, rig.causes.failure = Error("It failed."), failure
@@ -203,7 +203,7 @@ def test_failure_before_the_request_was_whole(rig: Rig, failure: Failure) -> Non
 
 
 def test_a_request_that_was_given_up(rig: Rig) -> None:
-    """A client that fell silent within its request has timed out, and nobody says that upstream did."""
+    """A client that is silent within its request has timed out; upstream is not blamed."""
     flow = a_flow()
     rig.capture.requestheaders(flow)
     call = rig.capture.calls.get(flow)
@@ -217,7 +217,7 @@ def test_a_request_that_was_given_up(rig: Rig) -> None:
 
 
 def test_stop_ends_what_is_under_way(rig: Rig) -> None:
-    """When the proxy stops, every call ends as proxy_died, be its request read or not, and later hooks find none."""
+    """When the proxy stops, every call ends as proxy_died, complete request or not; later hooks find none."""
     asked, half_asked = a_flow(), a_flow()
     rig.ask(asked)
     rig.begin_answer(asked, "text/event-stream")
@@ -245,7 +245,7 @@ def test_whole_cycle_through_mitmproxys_hooks(rig: Rig) -> None:
 
 
 def test_a_flow_that_is_replayed_is_another_call(rig: Rig) -> None:
-    """A flow that mitmweb sends again keeps its id; each time is a call with a row of its own."""
+    """A flow that mitmweb replays keeps its id; each replay is a call with its own row."""
     flow = a_flow()
     for _ in range(2):
         rig.ask(flow)

@@ -1,4 +1,4 @@
-"""Why calls fail, with real sockets: whoever it was, and however mitmproxy words it."""
+"""Causes of failures, with real sockets, whatever mitmproxy's message is."""
 
 import asyncio
 import errno
@@ -53,7 +53,7 @@ def says(*pieces: bytes, reset: bool = False) -> Act:
 
 
 def kind_of(serve: Act, *sent: bytes, leaves: bool = False) -> str:
-    """Return the kind of the failure of a call, whose client sends these bytes and may leave then."""
+    """Return the kind of failure of a call whose client sends these bytes and may then disconnect."""
 
     async def run() -> str:
         watched = Watched()
@@ -84,7 +84,7 @@ def kind_of(serve: Act, *sent: bytes, leaves: bool = False) -> str:
     ],
 )
 def test_upstream_fails(serve: Act, kind: str) -> None:
-    """A connection that is closed, one that is lost, and nonsense are told apart, whatever words are in it."""
+    """A closed connection, a lost one, and an invalid answer are distinguished, whatever the message."""
     assert kind_of(serve, GET) == kind
 
 
@@ -99,7 +99,7 @@ def test_upstream_fails(serve: Act, kind: str) -> None:
     ],
 )
 def test_no_connection(monkeypatch: pytest.MonkeyPatch, number: int | None, kind: str) -> None:
-    """The exception of the attempt decides, in whatever language the system words it."""
+    """The exception decides, whatever language the system's message has."""
     really = asyncio.open_connection
     calls: list[object] = []
 
@@ -114,7 +114,7 @@ def test_no_connection(monkeypatch: pytest.MonkeyPatch, number: int | None, kind
 
 
 def test_a_replay_has_no_client_that_could_leave() -> None:
-    """A flow that mitmweb sends again fails for what is wrong with upstream, though its client is long gone."""
+    """A replayed flow fails because of upstream, although its client is long gone."""
 
     async def run() -> str:
         watched = Watched()
@@ -142,13 +142,13 @@ async def waits(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
     ],
 )
 def test_the_client_fails(sent: tuple[bytes, ...], leaves: bool, kind: str) -> None:
-    """A client that leaves, be it within its request, and one that sends nonsense are told apart."""
+    """A client that disconnects, even within its request, and one that sends an invalid request are distinguished."""
     assert kind_of(waits, *sent, leaves=leaves) == kind
 
 
 @pytest.mark.parametrize(("flood", "known"), [(40, True), (0, False)])
 def test_what_a_client_has_not_taken_is_known_when_it_leaves(flood: int, known: bool) -> None:
-    """Of a connection that is lost, what was known before counts: asyncio has forgotten what waited on it by then."""
+    """For a lost connection, the last known number counts, because asyncio has dropped the pending data by then."""
 
     class Leaving(Watched):
         def responseheaders(self, flow: HTTPFlow) -> None:

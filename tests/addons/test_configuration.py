@@ -1,4 +1,4 @@
-"""The settings as the addons find them."""
+"""The settings as seen by the addons."""
 
 import logging
 from pathlib import Path
@@ -16,7 +16,7 @@ from moonpalace_addons.settings.values import resolve
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put the home into a folder of the test."""
+    """Use a temporary folder as the home."""
     monkeypatch.setenv("MOONPALACE_HOME", str(tmp_path))
     return tmp_path
 
@@ -30,7 +30,7 @@ def loaded(**given: str) -> Configuration:
 
 
 def test_given_settings_are_ready_at_once() -> None:
-    """What `mpal start` has resolved is there before mitmproxy says anything."""
+    """The settings resolved by `mpal start` are available before any mitmproxy event."""
     settings = resolve({}, {"MOONPALACE_HOME": "/nowhere"})
     configuration = Configuration(settings)
     assert configuration.ready
@@ -38,7 +38,7 @@ def test_given_settings_are_ready_at_once() -> None:
 
 
 def test_every_setting_but_the_secrets_is_an_option() -> None:
-    """There is an option with a help text for every setting, except for secrets, which would show."""
+    """There is an option with a help text for every setting except secrets, which would be visible."""
     with taddons.context(Configuration()) as context:
         ours = {name: option for name, option in context.options.items() if name.startswith("moonpalace_")}
     assert set(ours) == {setting.option for setting in MITMPROXY_OPTIONS}
@@ -48,7 +48,7 @@ def test_every_setting_but_the_secrets_is_an_option() -> None:
 
 
 def test_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An option of mitmproxy beats the variable, which beats the default."""
+    """A mitmproxy option takes precedence over the variable, and that over the default."""
     monkeypatch.setenv("MOONPALACE_PORT", "1111")
     monkeypatch.setenv("MOONPALACE_HOST", "::1")
     configuration = loaded(port="2222")
@@ -71,7 +71,7 @@ def test_error_is_one_line_in_the_log(
     environment: dict[str, str],
     message: str,
 ) -> None:
-    """Bad settings are one line without traceback or secret; mitmproxy ends when it starts with an error."""
+    """Invalid settings are one line without traceback or secret; mitmproxy exits if it starts with an error."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     configuration = loaded(**given)
@@ -85,7 +85,7 @@ def test_error_is_one_line_in_the_log(
 
 @pytest.mark.parametrize("setting", [setting for setting in TABLE if setting.secret], ids=lambda setting: setting.name)
 def test_secret_as_option_is_refused(caplog: pytest.LogCaptureFixture, setting: object) -> None:
-    """`--set moonpalace_key=…` is refused, with the variable to use instead and without the value."""
+    """`--set moonpalace_key=…` is refused, naming the variable to use instead and without the value."""
     name, variable = setting.option, setting.env  # type: ignore[attr-defined]
     with taddons.context() as context:
         context.options.set(f"{name}=sk-secret-key", defer=True)
@@ -108,7 +108,7 @@ def test_secret_as_option_is_refused(caplog: pytest.LogCaptureFixture, setting: 
     ],
 )
 def test_password_as_option_is_refused(caplog: pytest.LogCaptureFixture, url: str, is_refused: bool) -> None:
-    """A database URL given as an option may hold no password; the error does not repeat it."""
+    """A database URL given as an option must not have a password; the error does not repeat it."""
     configuration = Configuration()
     with taddons.context(configuration) as context:
         context.configure(configuration, moonpalace_database=url)
@@ -120,7 +120,7 @@ def test_password_as_option_is_refused(caplog: pytest.LogCaptureFixture, url: st
 
 
 def test_a_misspelt_option_is_refused(caplog: pytest.LogCaptureFixture) -> None:
-    """An option of ours that does not exist is an error with the nearest one; other addons' options are not ours."""
+    """An unknown option of ours is an error that suggests the nearest one; other addons' options are ignored."""
     configuration = Configuration()
     with taddons.context() as context:
         context.options.update_defer(moonpalace_endpiont="http://x", other_option="1")
@@ -168,7 +168,7 @@ def test_which_flows_are_calls(mode: str, endpoint: str, address: tuple[str, int
 
 
 def test_requests_of_our_own_are_no_calls() -> None:
-    """What the proxy itself asks of the API, such as a cache, is captured and guarded by nobody."""
+    """Requests of the proxy itself, such as for caches, are neither captured nor guarded."""
     configuration = Configuration(resolve({}, {"MOONPALACE_HOME": "/nowhere"}))
     flow = tflow.tflow()
     flow.client_conn.proxy_mode = ProxyMode.parse("reverse:https://api.moonshot.cn")
@@ -178,7 +178,7 @@ def test_requests_of_our_own_are_no_calls() -> None:
 
 
 def test_nothing_is_a_call_before_the_settings_are_known() -> None:
-    """Without settings every flow is left alone."""
+    """Without settings every flow is ignored."""
     assert not Configuration().concerns(tflow.tflow())
 
 
@@ -191,5 +191,5 @@ def test_nothing_is_a_call_before_the_settings_are_known() -> None:
     ],
 )
 def test_own_secrets(given: dict[str, object | None], expected: tuple[bytes, ...]) -> None:
-    """The key and the token are what has to be masked."""
+    """The key and the token must be masked."""
     assert Configuration(resolve(given, {"MOONPALACE_HOME": "/nowhere"})).own_secrets() == expected

@@ -30,7 +30,7 @@ BODY = json.dumps({"model": "kimi-k3", "messages": [{"role": "user", "content": 
 
 
 class Caches:
-    """Caches that have one for whoever asks, and note what they are told."""
+    """Caches that return a cache for any request, and record the calls."""
 
     def __init__(self, ready: Ready | None = None) -> None:
         self.ready = ready
@@ -43,7 +43,7 @@ class Caches:
         return self.ready
 
     def make(self, *_: object) -> asyncio.Future[Ready | None] | None:
-        """Begin to make one, if a test says how that ends."""
+        """Start creating a cache, if the test defines the result."""
         self.told.append("make")
         return self.task
 
@@ -52,7 +52,7 @@ class Caches:
         self.told.append("none made")
 
     def making(self, *_: object) -> None:
-        """Say that none is being made."""
+        """Return that no cache is being created."""
 
     def used(self, _: Account, ready: Ready) -> None:
         """Note a use."""
@@ -93,18 +93,18 @@ def a_call(calls: Calls, body: bytes = BODY, path: str = "/v1/chat/completions",
 
 
 def state(call: Call) -> ContextCacheState:
-    """Return what the addon knows of a call."""
+    """Return the addon's state of a call."""
     return call.state(ContextCacheState)
 
 
 def asked(call: Call, hooks: ContextCache) -> Call:
-    """Let the request pass the hook."""
+    """Pass the request through the hook."""
     finish(hooks.request(call.flow))
     return call
 
 
 def finish(waiting: Awaitable[None] | None) -> None:
-    """Wait for what a hook wants to be waited for."""
+    """Wait for the hook's awaitable, if any."""
     if waiting is not None:
 
         async def wait() -> None:
@@ -114,7 +114,7 @@ def finish(waiting: Awaitable[None] | None) -> None:
 
 
 def answered(hooks: ContextCache, call: Call, status: int, headers: dict[str, str]) -> HTTPFlow:
-    """Let the headers of an answer pass the hook."""
+    """Pass the headers of an answer through the hook."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     call.flow.response = Response.make(status, b"{}", named)
     hooks.responseheaders(call.flow)
@@ -122,7 +122,7 @@ def answered(hooks: ContextCache, call: Call, status: int, headers: dict[str, st
 
 
 def test_a_cache_is_named() -> None:
-    """Two headers come in, the body stays, and the call knows all of it; the caches are those of the client's key."""
+    """Two headers are added, the body is unchanged, and the call notes it; the caches belong to the client's key."""
     caches = Caches(a_cache())
     hooks, calls = addon(caches, cache_min_bytes="1000", cache_ttl="90")
     call = asked(a_call(calls), hooks)
@@ -147,7 +147,7 @@ UNTOUCHED: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("which", UNTOUCHED)
 def test_what_is_left_alone(which: str) -> None:
-    """These requests go on as they came, and say nothing of caches."""
+    """These requests pass unchanged, and record no cache outcome."""
     caches = Caches(a_cache())
     hooks, calls = addon(caches, cache_min_bytes="1000")
     call = a_call(calls, **UNTOUCHED[which])  # type: ignore[arg-type]
@@ -159,7 +159,7 @@ def test_what_is_left_alone(which: str) -> None:
 
 
 def test_the_configured_key_counts() -> None:
-    """Where the proxy sends its own key, the caches are that key's."""
+    """If the proxy sends its own key, the caches belong to that key."""
     caches = Caches(a_cache())
     hooks, calls = addon(caches, cache_min_bytes="1000")
     call = a_call(calls)
@@ -178,7 +178,7 @@ def test_the_configured_key_counts() -> None:
     ],
 )
 def test_a_cache_is_created_only_if_it_was(made: Ready | None, over: bool, outcome: str, told: list[str]) -> None:
-    """A call whose cache could not be made does not say that it was, nor does its row if the call is over by then."""
+    """If the cache could not be created, neither the call nor, if the call is over, its row says that it was."""
     caches = Caches()
     hooks, calls = addon(caches, cache_min_bytes="1000")
     call = a_call(calls)
@@ -200,13 +200,13 @@ def test_a_cache_is_created_only_if_it_was(made: Ready | None, over: bool, outco
 
 
 def test_nothing_to_wait_for() -> None:
-    """Without the feature the hook returns at once, with nothing to be awaited."""
+    """Without the feature the hook returns None, so that nothing is awaited."""
     hooks, calls = addon(None)
     assert hooks.request(a_call(calls).flow) is None
 
 
 def test_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever goes wrong leaves the request as it was and does not reach mitmproxy."""
+    """Any exception leaves the request unchanged and does not reach mitmproxy."""
 
     def failing(_: bytes) -> None:
         raise ZeroDivisionError
@@ -234,7 +234,7 @@ def test_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapt
 def test_what_an_answer_says(
     monkeypatch: pytest.MonkeyPatch, status: int, headers: dict[str, str], outcome: str, told: list[str], hold: bool
 ) -> None:
-    """An answer that names the cache or its savings is a hit; one that may refuse it is held."""
+    """An answer that mentions the cache or its savings is a hit; one that may refuse it is held."""
     offered: list[HTTPFlow] = []
     monkeypatch.setattr(flow_control, "allow_retry", offered.append)
     caches = Caches(a_cache())
@@ -256,7 +256,7 @@ def test_what_an_answer_says(
     ],
 )
 def test_a_refusal(body: bytes, again: bool) -> None:
-    """A refusal that names the cache is taken away, the cache dropped; any other is passed on."""
+    """If a refusal mentions the cache, it is removed and the cache is dropped; any other is forwarded."""
     caches = Caches(a_cache())
     hooks, calls = addon(caches, cache_min_bytes="1000")
     call = asked(a_call(calls), hooks)
@@ -275,7 +275,7 @@ def test_a_refusal(body: bytes, again: bool) -> None:
 
 @pytest.mark.parametrize("failed", [False, True])
 def test_a_refusal_on_mitmproxys_server(monkeypatch: pytest.MonkeyPatch, failed: bool) -> None:
-    """There the request is sent again as its client sent it, and its answer passes whole; a failure is said."""
+    """There the original request is sent again, and its complete answer is forwarded; a failure is logged."""
     sent: list[Request] = []
 
     async def fetch(request: Request) -> HTTPFlow:
@@ -305,7 +305,7 @@ def test_a_refusal_on_mitmproxys_server(monkeypatch: pytest.MonkeyPatch, failed:
 
 
 def test_the_hint() -> None:
-    """The hint goes into the body, the client's body is kept, and so is one that another addon kept before."""
+    """The hint is added to the body; the client's body is kept, even if another addon kept it before."""
     hooks, calls = addon(None, cache_key_hint="true")
     call = asked(a_call(calls), hooks)
     sent = json.loads(call.flow.request.raw_content or b"")
@@ -318,7 +318,7 @@ def test_the_hint() -> None:
 
 
 def test_a_hint_of_the_client() -> None:
-    """A client's own hint stands, be it null."""
+    """A client's own hint is kept, even if it is null."""
     hooks, calls = addon(None, cache_key_hint="true")
     body = BODY[:-1] + b',"prompt_cache_key":null}'
     call = asked(a_call(calls, body), hooks)
@@ -326,7 +326,7 @@ def test_a_hint_of_the_client() -> None:
 
 
 def test_names_cache_decodes() -> None:
-    """A refusal is read though it is compressed."""
+    """A refusal is read even if it is compressed."""
     response = Response.make(400, b"", {"Content-Encoding": "gzip"})
     response.content = b"the context cache is gone"
     assert response.raw_content != response.content
@@ -334,7 +334,7 @@ def test_names_cache_decodes() -> None:
 
 
 def test_chooses_itself_reads_the_first_message() -> None:
-    """Only a first message with the role cache names a cache; a text that says so does not."""
+    """Only a first message with the role cache names a cache; a text with the same content does not."""
     hooks, calls = addon(None)
     assert hooks.caches is None
     for first, expected in (({"role": "cache", "content": "x"}, True), ({"content": '"role":"cache"'}, False)):

@@ -1,4 +1,4 @@
-"""Calls whose upstream is silent."""
+"""Calls with a silent upstream."""
 
 import asyncio
 import itertools
@@ -27,7 +27,7 @@ LIMIT = 0.02
 
 
 class Connections:
-    """What is asked of the connections under the flows, kept."""
+    """Records calls to the connections of the flows."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, reachable: bool = True) -> None:
         self.answers: list[tuple[HTTPFlow, int, bytes]] = []
@@ -51,7 +51,7 @@ def a_call(calls: Calls | None = None) -> Call:
 
 
 def test_silent_call_without_an_answer_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While there is none of the answer, the client gets 504 as JSON with the limit and the setting."""
+    """Before the answer begins, the client gets 504 as JSON with the limit and the setting."""
     connections, call = Connections(monkeypatch), a_call()
     end_silence(call, 960.0)
     ((flow, status, body),) = connections.answers
@@ -64,7 +64,7 @@ def test_silent_call_without_an_answer_gets_one(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_silent_stream_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stream whose head is out is closed as it is; no second head is written into it."""
+    """A stream that has begun is closed; no second header is sent."""
     connections, call = Connections(monkeypatch), a_call()
     call.streaming = True
     end_silence(call, 960.0)
@@ -72,14 +72,14 @@ def test_silent_stream_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_client_that_cannot_be_answered_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no answer can be written the connection is closed at least."""
+    """If no answer can be sent, the connection is at least closed."""
     connections, call = Connections(monkeypatch, reachable=False), a_call()
     end_silence(call, 960.0)
     assert connections.closed == [call.flow]
 
 
 def test_client_that_stops_sending_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that falls silent half-way gets 408: upstream has not even been asked."""
+    """A request that stops half-way gets 408, because upstream has not been asked yet."""
     connections, call = Connections(monkeypatch), a_call()
     call.flow.request.timestamp_end = None
     end_silence(call, 2.0)
@@ -90,7 +90,7 @@ def test_client_that_stops_sending_is_told_so(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_client_that_stops_reading_is_not_upstreams_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where bytes wait for the client, it is the one that is given up; each byte that it takes begins the time anew."""
+    """If bytes are waiting for the client, the client is at fault; each byte that it reads restarts the time."""
     Connections(monkeypatch)
     waiting = iter([500, 500, 700, 300, 0, 0])
     monkeypatch.setattr(flow_control, "unsent", lambda _: next(waiting))
@@ -109,7 +109,7 @@ def test_client_that_stops_reading_is_not_upstreams_silence(monkeypatch: pytest.
 
 
 def watch(calls: Calls, until: Callable[[], bool]) -> None:
-    """Run the addon on a loop until something holds, which must be within 5 s."""
+    """Run the addon on a loop until the condition holds, within 5 s."""
 
     async def run() -> None:
         settings = resolve({"idle-timeout": str(LIMIT)}, {"MOONPALACE_HOME": "/nowhere"})
@@ -124,7 +124,7 @@ def watch(calls: Calls, until: Callable[[], bool]) -> None:
 
 
 class Activity:
-    """What mitmproxy says of when something last happened on the connections of flows, by a clock that may be set."""
+    """mitmproxy's times of the last activity on the connections of flows, by a clock that may be set."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.last: dict[str, float | None] = {}
@@ -139,7 +139,7 @@ class Activity:
 
 
 def test_only_silent_calls_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call is given up once, when its connections have been silent for longer than the limit; others go on."""
+    """A call ends once its connections have been silent for longer than the limit; others continue."""
     calls = Calls()
     silent, lively, gone = a_call(calls), a_call(calls), a_call(calls)
     given_up: list[Call] = []
@@ -165,7 +165,7 @@ def test_only_silent_calls_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None
 def test_fault_with_one_call_does_not_stop_the_watch(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fault while one call is looked at is logged, and the others are still given up."""
+    """An exception for one call is logged, and the others still time out."""
     calls = Calls()
     faulty, silent = a_call(calls), a_call(calls)
     connections = Connections(monkeypatch)
@@ -183,7 +183,7 @@ def test_fault_with_one_call_does_not_stop_the_watch(
 
 
 def test_without_settings_nothing_runs() -> None:
-    """A proxy whose settings are wrong is about to end: nothing is watched."""
+    """A proxy with invalid settings is about to exit: nothing is watched."""
 
     async def run() -> None:
         addon = Deadline(Configuration(), Calls())
@@ -195,7 +195,7 @@ def test_without_settings_nothing_runs() -> None:
 
 
 def test_silence_is_upstreams_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once the headers are there, what we do with the client, such as a heartbeat, is nothing that upstream said."""
+    """After the headers, activity towards the client, such as a heartbeat, is not activity of upstream."""
     activity, call = Activity(monkeypatch), a_call()
     monkeypatch.setattr(flow_control, "unsent", lambda _: 0)
     Tap(call)
@@ -208,7 +208,7 @@ def test_silence_is_upstreams_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("events", [(1.0, 1.0), (1.0, 2.0), (2000.0, 1.0), (None, None)])
 def test_silence_before_the_headers(monkeypatch: pytest.MonkeyPatch, events: tuple[float | None, float | None]) -> None:
-    """Before the headers all that happens on the connections counts, whatever its date; without any, none is silent."""
+    """Before the headers any activity on the connections counts, whatever its date; without any, none is silent."""
     activity, call = Activity(monkeypatch), a_call()
     for event in events:
         activity.last[call.flow.id] = event
@@ -218,7 +218,7 @@ def test_silence_before_the_headers(monkeypatch: pytest.MonkeyPatch, events: tup
 
 
 class Watched(Deadline):
-    """The addon, with a call for each flow, and a second for mitmproxy's own limit of silence."""
+    """The addon, with a call for each flow, and one second as mitmproxy's own limit."""
 
     def load(self, _: Loader) -> None:
         """Set mitmproxy's limit, which connections take when they begin."""
@@ -236,7 +236,7 @@ class Watched(Deadline):
 
 
 def test_mitmproxys_own_timeout_cuts_no_tunnel() -> None:
-    """On mitmproxy's server a tunnel in which nothing passes stays open until our limit, however low its own is."""
+    """On mitmproxy's server an idle tunnel stays open until our limit, even if its own is lower."""
     calls = Calls()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -260,7 +260,7 @@ def test_mitmproxys_own_timeout_cuts_no_tunnel() -> None:
 
 @pytest.mark.parametrize("step", [2000.0, -2000.0])
 def test_a_clock_that_is_set_ends_no_call(monkeypatch: pytest.MonkeyPatch, step: float) -> None:
-    """Set in mid-call, forward or back, the clock brings neither our limit of silence nor mitmproxy's nearer."""
+    """Setting the clock forward or back during a call brings neither our limit nor mitmproxy's nearer."""
     calls = Calls()
     real = time.time
 
@@ -286,7 +286,7 @@ def test_a_clock_that_is_set_ends_no_call(monkeypatch: pytest.MonkeyPatch, step:
 
 
 def test_a_clock_that_is_set_back_makes_no_limit_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call that is silent for longer than the limit is given up in time though the clock was set back meanwhile."""
+    """A silent call times out punctually although the clock was set back meanwhile."""
     connections, calls = Connections(monkeypatch), Calls()
     call = a_call(calls)
     Activity(monkeypatch)

@@ -1,4 +1,4 @@
-"""Which answers are changed, and that their headers are true of what is sent."""
+"""Which answers are edited, and that their headers match the output."""
 
 import asyncio
 import logging
@@ -29,12 +29,12 @@ def settings(**given: str) -> Settings:
 
 @pytest.fixture(autouse=True)
 def no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no connection under these flows: nothing can be held back."""
+    """Remove the connection of these flows: nothing can be held back."""
     monkeypatch.setattr(flow_control, "connection_of", lambda _: None)
 
 
 def held_back(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Have answers held back as if they had a connection; return the gates that do."""
+    """Hold answers back as if they had a connection; return the gates."""
     gates: list[object] = []
 
     def hold(_: HTTPFlow, gate: object) -> bool:
@@ -56,7 +56,7 @@ class Rig:
         self.calls.begin(self.call)
 
     def answer(self, *, status: int = 200, **headers: str) -> Headers:
-        """Send the head of an answer past the addon; return it as the client gets it."""
+        """Send the header of an answer through the addon; return it as the client gets it."""
         given = {"Content-Type": "text/event-stream"} | {name.replace("_", "-"): text for name, text in headers.items()}
         fields = Headers([(name.encode(), value.encode()) for name, value in given.items() if value])
         self.flow.response = tutils.tresp(status_code=status, headers=fields, content=None)
@@ -64,7 +64,7 @@ class Rig:
         return self.flow.response.headers
 
     def stream(self) -> object:
-        """Return what mitmproxy calls with each piece of the answer."""
+        """Return the callable that mitmproxy calls with each piece of the answer."""
         assert self.flow.response is not None
         return self.flow.response.stream
 
@@ -84,7 +84,7 @@ GUARD = {"detect_repeat": "true"}
 )
 @for_each("coerce", [False, True])
 def test_headers_are_true(coerce: bool, client: str, api: str, expected: dict[str, str], more: dict[str, str]) -> None:
-    """Length and encodings are those of what is sent, in words that the client's version of HTTP knows."""
+    """Length and encoding match the output, in the form of the client's HTTP version."""
     rig = Rig(**GUARD)
     rig.call.add(StreamEdit(coerce))
     rig.flow.request.http_version = client
@@ -102,7 +102,7 @@ def test_headers_are_true(coerce: bool, client: str, api: str, expected: dict[st
     ("coerce", "hide", "given"), [(True, False, {}), (False, True, {}), (False, False, GUARD), (True, False, GUARD)]
 )
 def test_adapter_is_put_in(coerce: bool, hide: bool, given: dict[str, str]) -> None:
-    """An answer that is to be merged, sifted or guarded goes through an adapter, which its call knows."""
+    """An answer that must be merged, filtered or guarded gets an adapter, which its call knows."""
     rig = Rig(**given)
     rig.call.add(StreamEdit(coerce, hide))
     rig.answer()
@@ -122,7 +122,7 @@ def test_adapter_is_put_in(coerce: bool, hide: bool, given: dict[str, str]) -> N
     ],
 )
 def test_other_answers_pass_untouched(headers: dict[str, str]) -> None:
-    """Errors of the API and empty answers stay what they are, headers too."""
+    """Errors of the API and empty answers are unchanged, including their headers."""
     rig = Rig(force_stream="true", **GUARD)
     rig.call.add(StreamEdit(coerce=True))
     status = int(headers.pop("status", "200"))
@@ -138,7 +138,7 @@ def test_other_answers_pass_untouched(headers: dict[str, str]) -> None:
 def test_what_was_forced_is_held_back_until_its_form_is_known(
     monkeypatch: pytest.MonkeyPatch, label: str, status: int
 ) -> None:
-    """Whatever it is called, an answer may be the stream that was asked for: its head waits, untouched."""
+    """Whatever its label, an answer may be the requested stream: its header is held back, unchanged."""
     gates = held_back(monkeypatch)
     rig = Rig(force_stream="true", **GUARD)
     rig.call.add(StreamEdit(coerce=True))
@@ -152,14 +152,14 @@ def test_what_was_forced_is_held_back_until_its_form_is_known(
 
 @pytest.mark.parametrize("label", ["text/event-stream", "text/plain", "application/octet-stream", ""])
 def test_a_stream_is_watched_under_any_label(label: str) -> None:
-    """Streams that only pass are guarded whatever they are called, without a wait."""
+    """Streams that only pass are guarded under any label, without delay."""
     rig = Rig(**GUARD)
     rig.answer(Content_Type=label)
     assert isinstance(rig.stream(), Adapter)
 
 
 def test_a_stream_that_is_called_json_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is held back as a JSON document goes through an adapter if it turns out to be none."""
+    """An answer held back as a JSON document gets an adapter if it turns out to be a stream."""
     rig = Rig(**GUARD)
     held_back(monkeypatch)
     rig.flow.response = tutils.tresp(headers=Headers([(b"Content-Type", b"application/json")]), content=None)
@@ -175,7 +175,7 @@ def test_a_stream_that_is_called_json_is_watched(monkeypatch: pytest.MonkeyPatch
 
 
 def test_head_and_unknown_calls_pass_untouched() -> None:
-    """An answer to a HEAD has no body to change; one that is not captured is none of our business."""
+    """An answer to HEAD has no body to edit; one that is not captured is ignored."""
     rig = Rig(**GUARD)
     rig.flow.request.method = "HEAD"
     assert dict(rig.answer(Content_Length="500")) == {"Content-Type": "text/event-stream", "Content-Length": "500"}
@@ -187,7 +187,7 @@ def test_head_and_unknown_calls_pass_untouched() -> None:
 
 @pytest.mark.parametrize("coerce", [False, True])
 def test_encoding_that_we_do_not_know(coerce: bool) -> None:
-    """A stream in an unknown encoding keeps its header and passes; only one that must be merged is tried as it is."""
+    """A stream in an unknown encoding passes with its header; only one that must be merged is tried undecoded."""
     rig = Rig(**GUARD)
     rig.call.add(StreamEdit(coerce))
     headers = rig.answer(Content_Encoding="utf-8")
@@ -213,7 +213,7 @@ def test_encoding_that_we_do_not_know(coerce: bool) -> None:
     ],
 )
 def test_what_is_guarded(path: str, given: dict[str, str], guarded: bool) -> None:
-    """Only faces with streams are guarded, and only where the setting asks for it with a threshold that can fire."""
+    """Only faces with streams are guarded, and only if the setting has a threshold that can trigger."""
     call = Call(tflow.tflow(), 0, [], "", path)
     plan = make_plan(call, settings(**given))
     assert (plan is not None) is guarded
@@ -225,7 +225,7 @@ def test_what_is_guarded(path: str, given: dict[str, str], guarded: bool) -> Non
 
 
 def test_guard_has_the_settings() -> None:
-    """The detectors of the guard get the threshold and the minimal length of the settings."""
+    """The guard's detectors get the threshold and the minimum length from the settings."""
     plan = make_plan(Call(tflow.tflow(), 0, [], "", "/chat/completions"), settings(repeat_min_length="5000", **GUARD))
     assert plan is not None
     assert plan.make_guard is not None
@@ -236,7 +236,7 @@ def test_guard_has_the_settings() -> None:
 
 @pytest.mark.parametrize("ended", [False, True])
 def test_upstream_is_closed_after_an_early_end(monkeypatch: pytest.MonkeyPatch, ended: bool) -> None:
-    """Once the client has the end of a looping answer its upstream is closed; that of any other answer stays open."""
+    """After the early end of a looping answer, its upstream is closed; that of any other answer stays open."""
     closed: list[HTTPFlow] = []
     monkeypatch.setattr(flow_control, "close_upstream", closed.append)
     rig = Rig(**GUARD)
@@ -250,7 +250,7 @@ def test_upstream_is_closed_after_an_early_end(monkeypatch: pytest.MonkeyPatch, 
 
 
 def beat(rig: Rig, until: Callable[[], bool]) -> None:
-    """Run the addon on a loop until something holds, which must be within 5 s."""
+    """Run the addon on a loop until the condition holds, within 5 s."""
 
     async def run() -> None:
         rig.addon.running()
@@ -264,7 +264,7 @@ def beat(rig: Rig, until: Callable[[], bool]) -> None:
 
 
 def adapter_in(call: Call) -> Adapter:
-    """Return what changes the stream of a call."""
+    """Return the adapter of a call's stream."""
     adapter = adapter_of(call)
     assert adapter is not None
     return adapter
@@ -283,7 +283,7 @@ def waiting(rig: Rig, *, coerce: bool = True) -> Call:
 
 
 def test_only_clients_that_wait_get_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A forced stream gets one when it is due, again and again; guarded streams, ended ones and others never."""
+    """A forced stream gets a heartbeat whenever it is due; guarded, ended and other streams never do."""
     given: list[HTTPFlow] = []
     monkeypatch.setattr(flow_control, "inject_heartbeat", given.append)
     rig = Rig(force_stream="true", heartbeat="0.01", **GUARD)
@@ -296,7 +296,7 @@ def test_only_clients_that_wait_get_heartbeats(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_only_an_answer_that_is_all_there_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A forced stream that upstream leaves open after [DONE] is ended, once; one that may go on or just came is not."""
+    """A forced stream that upstream leaves open after [DONE] is ended once; one that may continue is not."""
     over: list[HTTPFlow] = []
     beats: list[HTTPFlow] = []
     monkeypatch.setattr(flow_control, "end_response", over.append)
@@ -320,7 +320,7 @@ def test_only_an_answer_that_is_all_there_is_ended(monkeypatch: pytest.MonkeyPat
 def test_fault_with_one_call_leaves_the_others_their_heartbeats(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fault at one client's heartbeat is logged, and the other clients still get theirs."""
+    """An exception at one client's heartbeat is logged, and the others still get theirs."""
     given: list[HTTPFlow] = []
     rig = Rig(force_stream="true", heartbeat="0.01")
     faulty, waits = waiting(rig), waiting(rig)
@@ -337,7 +337,7 @@ def test_fault_with_one_call_leaves_the_others_their_heartbeats(
 
 
 def test_without_forced_streams_nothing_beats() -> None:
-    """Where no stream is forced, or the settings are wrong, no task is begun."""
+    """If no stream is forced, or the settings are invalid, no task is started."""
 
     async def run() -> None:
         for configuration in (Configuration(), Configuration(settings())):

@@ -1,4 +1,4 @@
-"""Which requests are changed, and what becomes of them."""
+"""Which requests are changed, and how."""
 
 import gzip
 import json
@@ -26,7 +26,7 @@ CHANGED_USAGE = "body: stream_options.include_usage set to true"
 def a_flow(
     body: bytes | None = BODY, *, path: str = "/v1/chat/completions", method: str = "POST", **more: str
 ) -> HTTPFlow:
-    """Return a chat completion; `more` are its headers beside Content-Type, with _ for -."""
+    """Return a chat completion; `more` are its headers besides Content-Type, with _ for -."""
     headers = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in more.items()}
     fields = Headers([(name.encode(), value.encode()) for name, value in headers.items() if value])
     request = tutils.treq(method=method.encode(), headers=fields, content=b"")
@@ -37,7 +37,7 @@ def a_flow(
 
 
 def asked(flow: HTTPFlow, **settings: str) -> Call:
-    """Send a request past the addon; return its call."""
+    """Send a request through the addon; return its call."""
     values: dict[str, object | None] = {name.replace("_", "-"): value for name, value in settings.items()}
     calls = Calls()
     call = Call(flow, 0, [], "", flow.request.path.partition("?")[0])
@@ -58,7 +58,7 @@ def asked(flow: HTTPFlow, **settings: str) -> Call:
     ],
 )
 def test_request_becomes_one_for_a_stream(flow: HTTPFlow) -> None:
-    """Two fields come in, every other byte stays, the length is true, and the call knows all of it."""
+    """Two fields are added, every other byte is unchanged, the length is correct, and the call notes it."""
     call = asked(flow, force_stream="true")
     assert flow.request.raw_content == FORCED
     assert flow.request.headers["Content-Length"] == str(len(FORCED))
@@ -93,7 +93,7 @@ UNTOUCHED = {
 
 @for_each("name", UNTOUCHED)
 def test_what_is_left_alone(name: str) -> None:
-    """What is no plain chat completion without a stream goes upstream as it came."""
+    """Any request other than a plain chat completion without a stream is unchanged."""
     flow = UNTOUCHED[name]
     before = flow.request.get_state()
     call = asked(flow, force_stream="true")
@@ -113,7 +113,7 @@ def test_what_is_left_alone(name: str) -> None:
     ],
 )
 def test_usage_is_asked_for(settings: dict[str, str], body: bytes, expected: bytes | None) -> None:
-    """With stream-usage a stream whose client did not ask for usage asks for it, and its answer is to hide it."""
+    """With stream-usage a stream without usage asks for it, and its answer must hide it."""
     flow = a_flow(body)
     call = asked(flow, **settings)
     assert flow.request.raw_content == (expected or body)
@@ -122,13 +122,13 @@ def test_usage_is_asked_for(settings: dict[str, str], body: bytes, expected: byt
 
 
 def test_both_settings_do_one_thing_to_one_request() -> None:
-    """A request that is forced to be a stream has no usage to hide: the merged answer is to have it."""
+    """A request that is forced to stream has no usage to hide: the merged answer includes it."""
     call = asked(a_flow(), force_stream="true", stream_usage="true")
     assert (call.find(StreamEdit), call.changes) == (StreamEdit(coerce=True), [CHANGED])
 
 
 def test_refused_call_is_left_alone() -> None:
-    """A request that another addon has answered goes nowhere, and is not changed."""
+    """A request that another addon has answered is not forwarded, and not changed."""
     flow = a_flow()
     flow.response = Response.make(403)
     assert asked(flow, force_stream="true").find(StreamEdit) is None
@@ -136,7 +136,7 @@ def test_refused_call_is_left_alone() -> None:
 
 
 def test_call_that_is_not_captured_is_left_alone() -> None:
-    """In a forward proxy other hosts' calls are none of our business."""
+    """In a forward proxy other hosts' calls are ignored."""
     flow = a_flow()
     settings = resolve({"force-stream": "true"}, {"MOONPALACE_HOME": "/nowhere"})
     ForceStream(Configuration(settings), Calls()).request(flow)
@@ -145,7 +145,7 @@ def test_call_that_is_not_captured_is_left_alone() -> None:
 
 
 def test_body_sent_upstream_is_the_same_json() -> None:
-    """Parsed, the request differs from the client's by the two fields alone."""
+    """Parsed, the request differs from the client's only by the two fields."""
     flow = a_flow()
     asked(flow, force_stream="true")
     sent = json.loads(flow.request.raw_content or b"")

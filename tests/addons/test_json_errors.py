@@ -1,4 +1,4 @@
-"""Failures of upstream as clients see them."""
+"""Failures of upstream as seen by clients."""
 
 import json
 
@@ -68,13 +68,13 @@ def fail(flow: HTTPFlow, failure: Failure = UPSTREAM_CUT) -> None:
     ],
 )
 def test_failure_is_json(answers: list[tuple[int, object]], failure: Failure, status: int, text: str) -> None:
-    """A failure before the answer gives the client its status and the API's shape, with the reason in words."""
+    """A failure before the answer gives the client a status and JSON in the API's format with the reason."""
     fail(failed(REFUSED), failure)
     assert answers == [(status, {"error": {"message": text, "type": failure.kind}})]
 
 
 def test_a_failure_is_quoted_with_care(answers: list[tuple[int, object]]) -> None:
-    """However much of upstream's bytes the reason quotes, the client gets one short line without its secrets."""
+    """Whatever the reason quotes from upstream, the client gets one short line without secrets."""
     fail(failed(f"bad answer: {HOSTILE_LINES}"))
     ((_, body),) = answers
     assert isinstance(body, dict)
@@ -93,7 +93,7 @@ def test_failure_on_the_anthropic_path(answers: list[tuple[int, object]]) -> Non
 
 @pytest.mark.parametrize("failure", [CLIENT_LEFT, KILLED])
 def test_nobody_to_tell(answers: list[tuple[int, object]], failure: Failure) -> None:
-    """A client that left, and one whose connection the user ended, get nothing."""
+    """A client that left, and one whose connection the user closed, get nothing."""
     fail(failed("It failed."), failure)
     fail(failed(None))
     assert answers == []
@@ -101,7 +101,7 @@ def test_nobody_to_tell(answers: list[tuple[int, object]], failure: Failure) -> 
 
 @pytest.mark.parametrize(("failure", "statuses"), [(CLIENT_LEFT, []), (BAD_REQUEST, [400])])
 def test_request_that_is_not_whole(answers: list[tuple[int, object]], failure: Failure, statuses: list[int]) -> None:
-    """A client that broke off its own request is not told of an upstream that was never asked."""
+    """A client that broke off its request gets no error about upstream."""
     flow = failed("It failed.")
     flow.request.timestamp_end = None
     fail(flow, failure)
@@ -109,7 +109,7 @@ def test_request_that_is_not_whole(answers: list[tuple[int, object]], failure: F
 
 
 def test_stream_under_way_gets_no_second_head(answers: list[tuple[int, object]]) -> None:
-    """Once the answer streams, the failure stays a broken transfer."""
+    """If the answer is streaming, the failure remains a broken transfer."""
     flow = failed("peer closed connection")
     flow.response = tutils.tresp()
     flow.response.stream = lambda data: data

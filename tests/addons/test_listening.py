@@ -28,12 +28,12 @@ TOKEN = "team-token-0123456789"
     ],
 )
 def test_base_url(host: str, port: int, expected: str) -> None:
-    """The address announced can be used as a base_url as it is."""
+    """The announced address is a valid base_url."""
     assert base_url(host, port) == expected
 
 
 def run(configuration: Configuration, **options: object) -> list[tuple[str, int]]:
-    """Start the sockets of a mitmproxy whose user set these options, look at them, and return where they listened."""
+    """Start the sockets of a mitmproxy with these options, check them, and return where they listened."""
 
     async def start() -> list[tuple[str, int]]:
         server, reverse, addon = Proxyserver(), ReverseProxy(configuration), Listening(configuration)
@@ -55,12 +55,12 @@ def configured(**given: str) -> Configuration:
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what we logged."""
+    """Return our log messages."""
     return [record.getMessage() for record in caplog.records if record.name == "moonpalace"]
 
 
 def test_announces_where_it_listens(caplog: pytest.LogCaptureFixture) -> None:
-    """Once the socket is open, the log has the documented line with the port that was taken."""
+    """Once the socket is open, the log has the documented line with its port."""
     caplog.set_level(logging.INFO, "moonpalace")
     ((host, port),) = run(configured(key=KEY))
     assert host == "127.0.0.1"
@@ -68,7 +68,7 @@ def test_announces_where_it_listens(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_without_settings_nothing_is_announced(caplog: pytest.LogCaptureFixture) -> None:
-    """With wrong settings mitmproxy is about to end."""
+    """With invalid settings mitmproxy is about to exit."""
     caplog.set_level(logging.INFO, "moonpalace")
     run(Configuration(), listen_port=0)
     assert said(caplog) == []
@@ -84,7 +84,7 @@ REACHABLE = [
 
 @pytest.mark.parametrize("options", REACHABLE)
 def test_a_key_is_not_offered_to_strangers(caplog: pytest.LogCaptureFixture, options: dict[str, object]) -> None:
-    """What counts is where mitmproxy listens: a key without a token there is an error, which ends mitmproxy."""
+    """The actual address counts: there, a key without a token is an error, which ends mitmproxy."""
     assert any(host != "127.0.0.1" for host, _ in run(configured(key=KEY), **options))
     (message,) = said(caplog)
     assert [record.levelno for record in caplog.records if record.name == "moonpalace"] == [logging.ERROR]
@@ -101,7 +101,7 @@ def test_others_may_listen_anywhere(
     given: dict[str, str],
     options: dict[str, object],
 ) -> None:
-    """Without a key, or with a token, other machines may call, under the names by which they know this one."""
+    """Without a key, or with a token, other machines may call, under any of this machine's names."""
     monkeypatch.setattr(listening, "machine_names", lambda: frozenset({"mybox.corp.example"}))
     configuration = configured(**given)
     run(configuration, **options)
@@ -110,7 +110,7 @@ def test_others_may_listen_anywhere(
 
 
 def test_names_are_not_asked_for_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asking for the machine's names can wait for the network, so it is not done where only this machine can call."""
+    """Looking up the machine's names can wait for the network, so it is skipped if only this machine can call."""
     monkeypatch.setattr(listening, "machine_names", lambda: pytest.fail("nobody else can call"))
     configuration = configured()
     run(configuration)
@@ -118,7 +118,7 @@ def test_names_are_not_asked_for_in_vain(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_client_waits_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the proxy does not get ready, a client that came early is sent away instead of hanging."""
+    """If the proxy does not become ready, an early client is disconnected instead of hanging."""
     monkeypatch.setattr(listening, "READY_TIMEOUT", 0.0)
 
     async def wait() -> None:

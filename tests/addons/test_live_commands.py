@@ -41,7 +41,7 @@ def commands() -> LiveCommands:
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
-    """Give what is run instead of `mpal`; a command with "bad" fails."""
+    """Record the commands that are run instead of `mpal`; one with "bad" fails."""
     found: Ran = []
 
     async def run(arguments: list[str], settings: Settings, patience: float) -> tuple[str, bool]:
@@ -57,7 +57,7 @@ THIRD, FIFTH = "11111111-2222-4333-8444-555555555503", "11111111-2222-4333-8444-
 
 
 def stored(row: object, uuid: object = None) -> HTTPFlow:
-    """Return the flow of a call; that of a stored one has the number of its row."""
+    """Return the flow of a call; a stored one has the number of its row."""
     flow = tflow.tflow(resp=True)
     flow.metadata |= {kept.ROW: row, kept.UUID: uuid}
     return flow
@@ -83,7 +83,7 @@ def test_commands_run_mpal(
     given: tuple[str, ...],
     expected: list[str],
 ) -> None:
-    """A command acts on the stored calls of its flows, and the log says what `mpal` says."""
+    """A command acts on the stored calls of its flows, and logs the output of `mpal`."""
     caplog.set_level(logging.INFO)
 
     async def call() -> None:
@@ -103,19 +103,19 @@ def test_commands_run_mpal(
     ("row", "uuid"), [(None, THIRD), (3, None), ("3", THIRD), ("--all", THIRD), (3, "--all"), (3, 5), ([], THIRD)]
 )
 def test_flows_of_no_stored_call(commands: LiveCommands, row: object, uuid: object) -> None:
-    """A flow from a file may have anything where the number and the uuid of its call are: it is refused."""
+    """A flow from a file may have any value as the number and the uuid of its call: it is refused."""
     with pytest.raises(CommandError, match="none of these flows is a stored call"):
         commands.row([stored(row, uuid)])
 
 
 def test_no_labels(commands: LiveCommands) -> None:
-    """They are asked for."""
+    """Without labels, the command asks for them."""
     with pytest.raises(CommandError, match="name the labels"):
         commands.label([stored(3, THIRD)])
 
 
 def test_other_answers(commands: LiveCommands) -> None:
-    """Whatever else is said to `explain` is refused."""
+    """Any other word for `explain` is refused."""
     with pytest.raises(CommandError, match="say yes or again, or nothing"):
         commands.explain([stored(3, THIRD)], "--via=http://attacker.invalid")
 
@@ -123,7 +123,7 @@ def test_other_answers(commands: LiveCommands) -> None:
 def test_quitting_ends_what_takes_long(
     commands: LiveCommands, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Mitmproxy does not wait for a model, and leaves no process behind."""
+    """At its end mitmproxy does not wait for a model, and leaves no process behind."""
     monkeypatch.setattr(live_commands, "QUITTING_TIMEOUT", 0.0)
     monkeypatch.setattr(mpal, "PROGRAM", "import time; time.sleep(600)")
     commands.configuration.settings = replace(commands.configuration.settings, database=str(empty_store))
@@ -140,7 +140,7 @@ def test_quitting_ends_what_takes_long(
 
 
 def test_they_are_commands_of_mitmproxy(commands: LiveCommands) -> None:
-    """Mitmproxy knows their arguments, and lists them with their help."""
+    """All commands are known to mitmproxy, with their arguments and help."""
     with taddons.context(commands) as context:
         found = {name: each for name, each in context.master.commands.commands.items() if name.startswith("moonpalace")}
     assert {name: each.signature_help() for name, each in found.items()} == {
@@ -154,7 +154,7 @@ def test_they_are_commands_of_mitmproxy(commands: LiveCommands) -> None:
 
 
 def test_a_real_mpal(tmp_path: Path, empty_store: Path) -> None:
-    """The program is found from wherever the addons run, works on their store, and its errors are told."""
+    """The program is found wherever the addons run, works on their store, and its errors are logged."""
     settings = resolve({"database": str(empty_store), "redact_pattern": "x+", "upstream_proxy": "none"}, os.environ)
     said, is_done = asyncio.run(mpal.run(["show", THIRD], settings))
     assert not is_done
@@ -163,14 +163,14 @@ def test_a_real_mpal(tmp_path: Path, empty_store: Path) -> None:
 
 
 def test_keys_are_free() -> None:
-    """Mitmproxy's console binds nothing to them."""
+    """The console of mitmproxy does not use these keys."""
     keymap = Keymap(None)
     defaultkeys.map(keymap)
     assert not [(key, context) for key, *_ in KEYS for context in (*CONTEXTS, "global") if keymap.get(context, key)]
 
 
 def test_keys_of_the_user(commands: LiveCommands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In mitmproxy's order of events, keys that the user's `keys.yaml` binds everywhere stay his; others are bound."""
+    """In mitmproxy's order of events, keys bound in the user's `keys.yaml` stay the user's; others are bound."""
     (tmp_path / "keys.yaml").write_text(
         "- {key: y, cmd: own}\n- {key: t, ctx: [flowview], cmd: own}\n", encoding="utf-8"
     )
@@ -205,7 +205,7 @@ def test_the_console_shows_what_mpal_says(
     said: str,
     shown: list[str],
 ) -> None:
-    """In the console a text of several lines opens."""
+    """In the console a text of several lines is opened."""
     caplog.set_level(logging.INFO)
     found: list[str] = []
 
@@ -230,7 +230,7 @@ def test_the_console_shows_what_mpal_says(
 def test_a_text_that_cannot_be_shown(
     commands: LiveCommands, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fault while a text is shown is in the log, as one while `mpal` runs."""
+    """An exception while a text is shown is logged, like one while `mpal` runs."""
 
     async def run(*_: object) -> tuple[str, bool]:
         return "one\ntwo", True

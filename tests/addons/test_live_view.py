@@ -29,7 +29,7 @@ ROW = RowLine("", 527, "#527 kimi-k3 stop", "good", False, "¥0.02", ("odd",))
 
 
 class Rig:
-    """The addon beside a view, as in mitmweb."""
+    """The addon with a view, as in mitmweb."""
 
     def __init__(self, limit: int = 1000) -> None:
         settings = resolve({"live-limit": str(limit)}, {"MOONPALACE_HOME": "/nowhere"})
@@ -38,7 +38,7 @@ class Rig:
         self.view = View()
 
     def begin(self, *, taps: bool = False) -> HTTPFlow:
-        """Begin a call whose answer is a stream, which is perhaps stored; its flow is in the view."""
+        """Begin a call with a streamed answer, optionally stored; its flow is in the view."""
         flow = tflow.tflow(resp=True)
         assert flow.response is not None
         flow.live = True
@@ -52,7 +52,7 @@ class Rig:
         return flow
 
     def end(self, flow: HTTPFlow, content: bytes | None = None) -> None:
-        """End a call; mitmproxy puts the whole of a stream into its flow."""
+        """End a call; mitmproxy puts the whole stream into its flow."""
         assert flow.response is not None
         flow.response.timestamp_end = 200.0
         flow.response.data.content = content or flow.response.data.content
@@ -61,12 +61,12 @@ class Rig:
         flow.live = False
 
     def tell(self, flow: HTTPFlow, row: RowLine) -> None:
-        """Tell the row of a call, as the writer's process does."""
+        """Report the row of a call, as the writer's process does."""
         self.live.put_row(replace(row, uuid=flow.metadata[kept.UUID]))
         self.live._take_rows()
 
     def tick(self) -> None:
-        """Let a second pass."""
+        """Let one second pass."""
         self.live._show_streams()
         self.live._keep_limits()
 
@@ -80,7 +80,7 @@ def rig() -> Iterator[Rig]:
 
 
 def test_a_dropped_flow_dies() -> None:
-    """Nothing keeps a flow that has left the view, not even until garbage is collected: memory stays flat."""
+    """Nothing references a flow that has left the view, not even until a garbage collection: memory stays constant."""
     rig = Rig(limit=1)
     try:
         with taddons.context(rig.view):
@@ -91,7 +91,7 @@ def test_a_dropped_flow_dies() -> None:
 
 
 def played(rig: Rig, count: int) -> Iterator[HTTPFlow]:
-    """Yield the flows of streams from their beginning until their rows are told and the view has been cut."""
+    """Yield the flows of streams from their beginning until their rows are reported and the view is cut."""
     for _ in range(count):
         flow = rig.begin(taps=True)
         gc.collect()  # mitmproxy's makers of flows leave cycles
@@ -122,7 +122,7 @@ def content_of(flow: HTTPFlow) -> bytes | None:
 
 
 def test_a_stream_is_shown_while_it_runs(rig: Rig) -> None:
-    """What the client has got is in the flow within a second, with its times, and again once it has grown."""
+    """The received part is in the flow within a second, with its times, and again when it has grown."""
     flow = rig.begin()
     assert pass_through(flow, b"Once") == b"Once"
     assert content_of(flow) is None
@@ -135,7 +135,7 @@ def test_a_stream_is_shown_while_it_runs(rig: Rig) -> None:
 
 
 def test_an_interrupted_stream_stays(rig: Rig) -> None:
-    """The part that has come of a failed answer is shown, and the flow is marked; a mark of the user's own stays."""
+    """The received part of a failed answer is shown, and the flow is marked; a user's mark is kept."""
     for marked, expected in (("", ":red_circle:"), (":star:", ":star:")):
         flow = rig.begin()
         flow.marked = marked
@@ -149,7 +149,7 @@ def test_an_interrupted_stream_stays(rig: Rig) -> None:
     ("style", "mark"), [("good", ""), ("bad", ":red_circle:"), ("warning", ":orange_circle:"), ("quiet", "")]
 )
 def test_rows_say_what_they_are(rig: Rig, style: str, mark: str) -> None:
-    """The line of the stored row is the comment; failures and truncated answers are marked."""
+    """The comment is the line of the stored row; failures and truncated answers are marked."""
     flow = rig.begin()
     rig.tell(flow, replace(ROW, text="#527 kimi-k3 running", is_running=True))
     assert (flow.comment, flow.metadata[kept.ROW]) == ("#527 kimi-k3 running", 527)
@@ -160,7 +160,7 @@ def test_rows_say_what_they_are(rig: Rig, style: str, mark: str) -> None:
 
 
 def test_a_row_that_cannot_be_shown(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rows after one at which the view fails are shown all the same, and none of them waits for ever."""
+    """After a row for which the view fails, later rows are still shown, and none waits forever."""
     flows = [rig.begin(), rig.begin()]
     for flow in flows:
         rig.live.put_row(replace(ROW, uuid=flow.metadata[kept.UUID]))
@@ -178,7 +178,7 @@ def test_a_row_that_cannot_be_shown(rig: Rig, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_comment_of_the_user_stays(rig: Rig) -> None:
-    """What the user writes into the comment is not replaced; a row of a flow that is gone changes nothing."""
+    """A user's comment is not replaced; a row of a removed flow changes nothing."""
     flow = rig.begin()
     flow.comment = "look here"
     rig.tell(flow, ROW)
@@ -188,7 +188,7 @@ def test_a_comment_of_the_user_stays(rig: Rig) -> None:
 
 
 def test_rows_come_from_another_thread(rig: Rig) -> None:
-    """Rows told before and after the loop runs are taken on it."""
+    """Rows reported before and during the loop are processed on it."""
 
     async def told() -> list[str]:
         flows = [rig.begin(), rig.begin()]
@@ -204,7 +204,7 @@ def test_rows_come_from_another_thread(rig: Rig) -> None:
 
 
 def test_the_oldest_finished_flows_leave() -> None:
-    """Beyond the limit the oldest flows go, but none that is running, intercepted, or whose client still reads."""
+    """Beyond the limit the oldest flows are removed, except those running, intercepted, or still being sent."""
     rig = Rig(limit=2)
     with taddons.context(rig.view):
         flows = [rig.begin() for _ in range(5)]
@@ -227,7 +227,7 @@ def test_the_oldest_finished_flows_leave() -> None:
 
 
 def test_large_bodies_are_cut_once_they_were_sent(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a large body the beginning stays in the view, after the call; until then mitmproxy has to send it."""
+    """A large body is cut to its beginning after the call; until then mitmproxy has to send it."""
     monkeypatch.setattr(live_view, "MAX_SIZE", 4)
     flow = rig.begin()
     flow.request.data.content = b"question"
@@ -243,7 +243,7 @@ def test_large_bodies_are_cut_once_they_were_sent(rig: Rig, monkeypatch: pytest.
 
 
 def test_a_replayed_flow_of_a_file(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever its metadata are, its bodies are cut, and it leaves the view in its turn."""
+    """Whatever its metadata, its bodies are cut, and it leaves the view in turn."""
     monkeypatch.setattr(live_view, "MAX_SIZE", 4)
     flow = rig.begin()
     flow.metadata |= {kept.CUT: "x", kept.UUID: []}
@@ -255,7 +255,7 @@ def test_a_replayed_flow_of_a_file(rig: Rig, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_cut_request_is_not_replayed(rig: Rig) -> None:
-    """A replay would send half a request: it is answered with what to do instead."""
+    """A replay would send half a request: the answer says what to do instead."""
     flow = rig.begin()
     flow.metadata[kept.CUT] = [4, 0]
     flow.response, flow.is_replay = None, "request"
@@ -281,7 +281,7 @@ def test_a_cut_request_is_not_replayed(rig: Rig) -> None:
 def test_mitmweb_is_no_endpoint(
     rig: Rig, address: tuple[str, int], refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proxy does not connect to mitmweb's page, by whatever name of this machine."""
+    """The proxy does not connect to mitmweb's page, under any name of this machine."""
     monkeypatch.setattr(web_page, "address", lambda: ("127.0.0.1", 8081))
     data = ServerConnectionHookData(Server(address=address), tflow.tclient_conn())
     rig.live.server_connect(data)
@@ -290,7 +290,7 @@ def test_mitmweb_is_no_endpoint(
 
 @pytest.mark.parametrize(("entries", "expected"), [(2000, 2000), (50_000, 10_000)])
 def test_the_event_log_is_limited(entries: int, expected: int) -> None:
-    """It keeps as many entries as are wanted, but at most what mitmproxy keeps."""
+    """It keeps the configured number of entries, but at most as many as mitmproxy."""
 
     async def run() -> int | None:
         events = EventStore()

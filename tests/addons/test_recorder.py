@@ -1,4 +1,4 @@
-"""The store's life beside the proxy's."""
+"""The life of the store during that of the proxy."""
 
 import asyncio
 import gc
@@ -36,7 +36,7 @@ def configured(database: Path) -> Configuration:
 
 
 def test_what_waits_is_stored_before_it_closes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Known settings open the store at loading; at the end all tasks are stored, and the log says so."""
+    """If the settings are known, the store opens at loading; at the end all tasks are stored, and the log says so."""
     caplog.set_level(logging.INFO)
     file = tmp_path / "calls.sqlite"
     recorder = Recorder(configured(file))
@@ -59,7 +59,7 @@ def test_what_waits_is_stored_before_it_closes(tmp_path: Path, caplog: pytest.Lo
 def test_the_store_is_kept_small_if_that_is_set(
     tmp_path: Path, given: dict[str, str], kept: tuple[int | None, int | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process that writes is told the age and the size to be kept."""
+    """The writer's process gets the maximum age and size."""
     openings: list[Opening] = []
     monkeypatch.setattr(recorder_module, "WriterClient", lambda opening, _: openings.append(opening))
     settings = resolve({"database": str(tmp_path / "calls.sqlite")} | given, {"MOONPALACE_HOME": str(tmp_path)})
@@ -68,7 +68,7 @@ def test_the_store_is_kept_small_if_that_is_set(
 
 
 def test_what_is_loaded_is_not_scanned_for_garbage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once the proxy runs, in whatever mitmproxy, the collector leaves modules alone; without settings nothing runs."""
+    """Once the proxy runs, the garbage collector ignores modules; without settings nothing runs."""
     done = list[object]()
     monkeypatch.setattr(gc, "freeze", lambda: done.append("frozen"))
     monkeypatch.setattr(gc, "set_threshold", lambda *given: done.append(given))
@@ -82,7 +82,7 @@ def test_what_is_loaded_is_not_scanned_for_garbage(tmp_path: Path, monkeypatch: 
 
 
 def test_store_opens_once_the_settings_are_known(tmp_path: Path) -> None:
-    """In mitmdump the settings come after loading: the store opens then, and once only."""
+    """In mitmdump the settings are known after loading: the store opens then, and only once."""
     configuration = Configuration()
     recorder = Recorder(configuration)
     with taddons.context(recorder):
@@ -97,7 +97,7 @@ def test_store_opens_once_the_settings_are_known(tmp_path: Path) -> None:
 
 
 def test_unusable_store_stops_mpal_start(tmp_path: Path) -> None:
-    """A database that cannot be used is an error for the caller, before there is a socket."""
+    """An unusable database is an error for the caller before a socket is opened."""
     file = tmp_path / "calls.sqlite"
     file.write_text("this is no database, whatever its name says, and never was")
     recorder = Recorder(configured(file))
@@ -118,7 +118,7 @@ def test_unusable_store_is_one_line_in_mitmdump(tmp_path: Path, caplog: pytest.L
 
 
 def test_without_a_store_tasks_go_nowhere() -> None:
-    """Before the settings are known a task is dropped without an error, and the end has nothing to do."""
+    """Before the settings are known a task is silently dropped, and the end does nothing."""
     recorder = Recorder(Configuration())
     recorder.put(a_call()[0])
     asyncio.run(recorder.done())
@@ -126,7 +126,7 @@ def test_without_a_store_tasks_go_nowhere() -> None:
 
 
 def test_the_end_knows_of_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who ends the proxy is told if not everything could be stored."""
+    """The caller is told if not everything could be stored."""
     recorder = Recorder(configured(tmp_path / "calls.sqlite"))
     recorder.open()
     assert recorder.writer is not None
@@ -137,7 +137,7 @@ def test_the_end_knows_of_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_home_becomes_private(tmp_path: Path) -> None:
-    """A folder that others could read, as an older program made it, is for its owner alone from then on."""
+    """A home that others could read, created by an older version, becomes private."""
     tmp_path.chmod(0o755)
     recorder = Recorder(configured(tmp_path / "calls.sqlite"))
     with taddons.context(recorder):
@@ -148,7 +148,7 @@ def test_the_home_becomes_private(tmp_path: Path) -> None:
 def test_a_variable_that_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line says so at the start, without the value."""
+    """The log says so in one line at the start, without the value."""
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "team")
     assert exportable(resolve({"otel": True}, {"MOONPALACE_HOME": str(tmp_path)})).otel
     (line,) = caplog.messages
@@ -158,7 +158,7 @@ def test_a_variable_that_cannot_be_read(
 def test_a_variable_without_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A variable of OpenTelemetry does not keep the proxy from starting: one line says what is missing."""
+    """With a variable of OpenTelemetry but without its packages the proxy starts: one line says what is missing."""
     monkeypatch.setattr(telemetry, "NEEDED", ("opentelemetry.missing.package",))
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:secret@127.0.0.1:1")
     assert not exportable(resolve({}, dict(os.environ) | {"MOONPALACE_HOME": str(tmp_path)})).otel

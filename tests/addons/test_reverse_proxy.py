@@ -1,4 +1,4 @@
-"""mitmproxy as a reverse proxy: its options, the address to announce, the way to the endpoint."""
+"""mitmproxy as a reverse proxy: its options, the announced address, the route to the endpoint."""
 
 import asyncio
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def settings(environ: dict[str, str] | None = None, **given: str) -> Settings:
 
 @contextmanager
 def mitmproxy(*addons: object, **options: object) -> Iterator[taddons.context]:
-    """Give a mitmproxy whose user set these options."""
+    """Return a mitmproxy with these options."""
     with taddons.context(Proxyserver(), *addons) as context:
         context.options.update(**options)
         yield context
@@ -38,7 +38,7 @@ def mitmproxy(*addons: object, **options: object) -> Iterator[taddons.context]:
 
 @pytest.mark.parametrize(("engine", "mode"), [("moonpalace", "moonpalace"), ("mitmproxy", "reverse")])
 def test_options_of_a_reverse_proxy(engine: str, mode: str) -> None:
-    """Without a mode of the user's own, mitmproxy becomes a reverse proxy with all that our addons rely on."""
+    """Without a mode from the user, mitmproxy becomes a reverse proxy with the options that our addons need."""
     with mitmproxy():
         chosen = mitmproxy_options(settings(port="1234", idle_timeout="900.5", insecure="true", engine=engine))
     assert chosen == {
@@ -66,7 +66,7 @@ def test_options_of_a_reverse_proxy(engine: str, mode: str) -> None:
     ],
 )
 def test_what_the_user_set_stays(option: str, value: object) -> None:
-    """An option that the user set, be it to its default, is not touched; the others are."""
+    """An option set by the user, even to its default, is kept; the others are set."""
     with mitmproxy(**{option: value}):
         chosen = mitmproxy_options(settings())
     assert option not in chosen
@@ -74,13 +74,13 @@ def test_what_the_user_set_stays(option: str, value: object) -> None:
 
 
 def test_host_header_is_ours() -> None:
-    """The Host that a client sent is kept until it has been checked, whatever the user wants upstream to get."""
+    """The client's Host is kept until it is checked, whatever the user wants upstream to get."""
     with mitmproxy(keep_host_header=False):
         assert mitmproxy_options(settings())["keep_host_header"] is True
 
 
 def test_forward_proxy_stays_the_users_own() -> None:
-    """A forward proxy of the user's own keeps its address and its ways with other hosts; limits and trust are set."""
+    """A user's forward proxy keeps its address and its handling of other hosts; limits and trust are set."""
     with mitmproxy(mode=["regular@8080"]):
         assert set(mitmproxy_options(settings())) == {"tcp_timeout", "ssl_insecure"}
 
@@ -94,7 +94,7 @@ def test_certificate_authorities(tmp_path: Path) -> None:
 
 
 def test_viewers_keep_streams() -> None:
-    """Where flows are shown, streamed bodies are kept for that; mitmdump, which shows none, keeps none."""
+    """Where flows are shown, streamed bodies are kept; mitmdump keeps none."""
     with mitmproxy(View()):
         assert mitmproxy_options(settings())["store_streamed_bodies"] is True
 
@@ -112,7 +112,7 @@ def test_reverse_mode_listens_on_tcp_only(endpoint: str) -> None:
 
 
 def test_without_settings_nothing_starts() -> None:
-    """With wrong settings mitmproxy is about to end: no option is touched."""
+    """With invalid settings mitmproxy is about to exit: no option is changed."""
     with mitmproxy() as context:
         asyncio.run(ReverseProxy(Configuration()).running())
         assert context.options.mode == ["regular"]
@@ -142,12 +142,12 @@ def requested(mode: str, addon: ReverseProxy | None = None) -> HTTPFlow:
     ],
 )
 def test_host_header_is_the_endpoints(mode: str, expected: str) -> None:
-    """Upstream sees its own name as Host, with a port only if that is not the usual one."""
+    """Upstream gets its own name as Host, with a port only if it is not the default."""
     assert requested(mode).request.host_header == expected
 
 
 def test_other_hosts_calls_are_left_alone() -> None:
-    """In forward mode a call to another host keeps its Host and its way."""
+    """In forward mode a call to another host keeps its Host and its route."""
     addon = ReverseProxy(Configuration(settings()))
     addon.proxy = OutgoingProxy("http://proxy:3128")
     flow = requested("regular", addon)
@@ -156,7 +156,7 @@ def test_other_hosts_calls_are_left_alone() -> None:
 
 
 def test_sni_is_the_endpoints_name() -> None:
-    """In reverse mode upstream is asked for the endpoint's certificate, whatever name the client used for us."""
+    """In reverse mode the SNI is the endpoint's name, whatever name the client used for the proxy."""
     flow = tflow.tflow()
     flow.client_conn.proxy_mode = ProxyMode.parse("reverse:https://api.moonshot.cn")
     server = connection.Server(address=("api.moonshot.cn", 443), tls=True, sni="localhost")
@@ -166,7 +166,7 @@ def test_sni_is_the_endpoints_name() -> None:
 
 @pytest.mark.parametrize(("mode", "tls"), [("regular", True), ("reverse:http://localhost", False)])
 def test_sni_stays_elsewhere(mode: str, tls: bool) -> None:
-    """A forward proxy's names, and connections without TLS, are left as they are."""
+    """A forward proxy's names, and connections without TLS, are unchanged."""
     flow = tflow.tflow()
     flow.client_conn.proxy_mode = ProxyMode.parse(mode)
     server = connection.Server(address=("localhost", 80), tls=tls, sni="as.it.was")
@@ -190,7 +190,7 @@ def test_sni_stays_elsewhere(mode: str, tls: bool) -> None:
     ],
 )
 def test_outgoing_proxy(url: str, address: object, authorization: str | None) -> None:
-    """The URL of an outgoing proxy gives its address, with the usual port of its scheme, and its password."""
+    """The URL of an outgoing proxy gives its address, with the default port of its scheme, and its password."""
     proxy = OutgoingProxy(url)
     assert (proxy.address, proxy.authorization) == (address, authorization)
 
@@ -217,7 +217,7 @@ def test_way_to_the_endpoint(
     given: dict[str, str],
     expected: tuple[str, int] | None,
 ) -> None:
-    """Calls take the proxy of the setting, else of the environment; the word none means none, whatever is there."""
+    """Calls use the proxy from the setting, else from the environment; the word none disables it."""
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -237,7 +237,7 @@ def test_way_to_the_endpoint(
 
 
 def test_outgoing_proxy_gets_its_password() -> None:
-    """The password goes to the proxy with the CONNECT, and with nothing else."""
+    """The password is sent to the proxy with the CONNECT, and with nothing else."""
     addon = ReverseProxy(Configuration(settings()))
     connect = tflow.tflow()
     addon.http_connect_upstream(connect)

@@ -44,7 +44,7 @@ def call(path: str, key: str = "sk-client", mode: str = "reverse:https://api.moo
 
 
 def passed(configuration: Configuration, flow: HTTPFlow) -> HTTPFlow:
-    """Pass a call through the addons that have to do with endpoints, in the order of the bundle."""
+    """Pass a call through the addons that handle endpoints, in the order of the bundle."""
     calls = Calls()
     access = Access(configuration, calls)
     access.requestheaders(flow)
@@ -69,7 +69,7 @@ def passed(configuration: Configuration, flow: HTTPFlow) -> HTTPFlow:
     ],
 )
 def test_a_call_goes_to_its_endpoint(configuration: Configuration, path: str, key: str, url: str, name: str) -> None:
-    """The name in the path chooses the host and the path upstream; without one it is the first endpoint."""
+    """The name in the path determines the host and the path upstream; without one it is the first endpoint."""
     flow = passed(configuration, call(path, key))
     assert flow.response is None
     assert flow.request.url == url
@@ -79,7 +79,7 @@ def test_a_call_goes_to_its_endpoint(configuration: Configuration, path: str, ke
 
 
 def test_each_endpoint_gets_what_is_its_own(configuration: Configuration) -> None:
-    """Keys and headers go to their endpoint alone, in the form that its host takes."""
+    """Keys and headers are only sent to their endpoint, in the form that its host expects."""
     sent = [dict(passed(configuration, call(path, "team-token-1")).request.headers) for path in ("/v1", "/@claude/v1")]
     assert sent[0].keys() == {"host"}  # nor does the token go to an endpoint without a key
     assert sent[1] == {"host": "api.anthropic.com", "X-Api-Key": "sk-owner-key-1", "X-Team": "red"}
@@ -90,14 +90,14 @@ def test_each_endpoint_gets_what_is_its_own(configuration: Configuration) -> Non
 
 
 def test_a_key_is_guarded_under_its_name(configuration: Configuration) -> None:
-    """The token is asked for where there is a key, whatever the first endpoint needs."""
+    """The token is required if the endpoint has a key, whatever the first endpoint requires."""
     refused = passed(configuration, call("/@claude/v1/messages"))
     assert refused.response is not None
     assert refused.response.status_code == 401
 
 
 def test_an_unknown_name(configuration: Configuration) -> None:
-    """A name that there is not is refused, with those that there are."""
+    """An unknown name is refused with a list of the known ones."""
     flow = passed(configuration, call("/@cluade/v1/messages"))
     assert flow.response is not None
     assert flow.response.status_code == 404
@@ -105,7 +105,7 @@ def test_an_unknown_name(configuration: Configuration) -> None:
 
 
 def test_an_unknown_name_is_quoted_with_care(configuration: Configuration) -> None:
-    """The answer to its client, and the row, repeat little of a name, and no key."""
+    """The answer to the client, and the row, repeat only a little of a name, and no key."""
     flow = passed(configuration, call(f"/@{HOSTILE}/v1/messages"))
     assert flow.response is not None
     assert_quoted(json.loads(flow.response.content or b"")["error"]["message"])
@@ -119,7 +119,7 @@ def test_without_names_nothing_changes() -> None:
 
 
 def test_a_forward_proxy(configuration: Configuration) -> None:
-    """There, the host that a client calls chooses the endpoint, and the path is the client's."""
+    """In forward mode, the host that a client calls determines the endpoint, and the path is the client's."""
     flow = call("/openai/v1/models", mode="regular")
     flow.request.host, flow.request.port, flow.request.scheme = "gw", 8080, "http"
     endpoint = configuration.endpoint_of(flow)
@@ -129,7 +129,7 @@ def test_a_forward_proxy(configuration: Configuration) -> None:
 
 @pytest.mark.parametrize("name", ["claude", "nobody"])
 def test_a_forward_proxy_knows_no_names(configuration: Configuration, name: str) -> None:
-    """There a path that looks like a name is the API's, and no endpoint's key goes to the host of another."""
+    """In forward mode a path that looks like a name is the API's, and no endpoint's key is sent to another host."""
     flow = call(f"/@{name}/v1/messages", "team-token-1", mode="regular")
     flow.request.host, flow.request.port, flow.request.scheme = "gw", 8080, "http"
     sent = passed(configuration, flow).request
@@ -150,7 +150,7 @@ def test_a_forward_proxy_knows_no_names(configuration: Configuration, name: str)
     ],
 )
 def test_a_forward_proxy_with_endpoints_at_one_host(tmp_path: Path, path: str, name: str, key: str) -> None:
-    """There, the path of a call chooses between endpoints at one host, and so the key."""
+    """In forward mode, the path of a call chooses between endpoints at one host, and so the key."""
     (tmp_path / "config.yaml").write_text(
         "endpoints:\n"
         "  one: {url: https://api.moonshot.cn, key: sk-key-1}\n"
@@ -177,7 +177,7 @@ def test_a_forward_proxy_with_endpoints_at_one_host(tmp_path: Path, path: str, n
     ],
 )
 def test_a_mode_of_the_user(tmp_path: Path, site: str, key: tuple[str, str]) -> None:
-    """The server of a mode gets the key of the endpoint that it is, and never that of another one."""
+    """The server of a mode gets the key of the same endpoint, and never that of another one."""
     (tmp_path / "config.yaml").write_text(
         "endpoints:\n"
         "  kimi: {url: https://api.moonshot.cn, key: sk-owner-key-0}\n"

@@ -1,4 +1,4 @@
-"""The end of the proxy as its clients see it, with real sockets."""
+"""The end of the proxy as seen by its clients, with real sockets."""
 
 import asyncio
 import signal
@@ -32,7 +32,7 @@ class Watched(Stopping):
         super().__init__(Configuration(resolve({}, {"MOONPALACE_HOME": "/nowhere"})), Calls())
         self.known: list[Call] = []
         self.left: list[Call] | None = None
-        """The calls under way as the addon behind this one finds them at the end."""
+        """The calls in progress as the addon after this one finds them at the end."""
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Begin a call."""
@@ -53,7 +53,7 @@ class Watched(Stopping):
     error = response
 
     async def done(self) -> None:
-        """Do it once: a test that has called it is followed by mitmproxy's own call."""
+        """Do it once: if a test has called it, mitmproxy calls it again."""
         if not self.has_begun:
             await super().done()
             self.left = list(self.calls)
@@ -72,7 +72,7 @@ type Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 async def asked(
     watched: Watched, *pieces: bytes, more: Callable[[], Awaitable[object]] | None = None
 ) -> AsyncIterator[Connection]:
-    """Give the connection of a client whose answer has begun with these pieces, and ends when `more` returns.
+    """Return the connection of a client whose answer has begun with these pieces, and ends when `more` returns.
 
     Without `more` it lasts until the proxy closes the connection to upstream.
     """
@@ -89,7 +89,7 @@ async def asked(
 
 
 def test_an_answer_under_way_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What ends within the time reaches its client with its end, and then the connection is closed."""
+    """An answer that ends in time reaches its client with its end, and then the connection is closed."""
     monkeypatch.setattr(stopping, "GRACE", 10.0)
 
     async def run() -> None:
@@ -109,7 +109,7 @@ def test_an_answer_under_way_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("signalled", [False, True], ids=["grace", "second-signal"])
 def test_what_lasts_is_cut(monkeypatch: pytest.MonkeyPatch, signalled: bool) -> None:
-    """At the end of the time, or at a second signal, a call is cut: its client has all that had come, and no end."""
+    """After the grace period, or at a second signal, a call is cut: its client has all received data, and no end."""
     monkeypatch.setattr(stopping, "GRACE", 60.0 if signalled else 0.1)
 
     async def run() -> None:
@@ -130,7 +130,7 @@ def test_what_lasts_is_cut(monkeypatch: pytest.MonkeyPatch, signalled: bool) -> 
 
 
 def test_a_client_that_takes_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is waited for only so long, and the call says how much it had not taken."""
+    """It is waited for only for a limited time, and the call says how much was not sent."""
     monkeypatch.setattr(stopping, "GRACE", 0.1)
     monkeypatch.setattr(stopping, "FLUSH", 0.1)
 
@@ -170,7 +170,7 @@ def test_an_idle_connection_is_closed_at_once() -> None:
 
 
 def test_without_settings_there_is_nothing_to_stop() -> None:
-    """A proxy whose settings are wrong is about to end by itself."""
+    """A proxy with invalid settings is about to exit by itself."""
     addon = Stopping(Configuration(), Calls())
     addon.running()
     asyncio.run(addon.done())
@@ -178,7 +178,7 @@ def test_without_settings_there_is_nothing_to_stop() -> None:
 
 
 def test_a_call_that_is_cut_has_ended_when_the_stop_has() -> None:
-    """What is asked to end after this finds no call under way: nothing more can reach a client unseen."""
+    """What ends after this finds no call in progress: nothing more can reach a client unrecorded."""
 
     async def run() -> None:
         watched = Watched()

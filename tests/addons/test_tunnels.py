@@ -1,4 +1,4 @@
-"""What is noted of tunnels without a connection under them."""
+"""The record of tunnels without a connection."""
 
 import pytest
 from mitmproxy.http import Headers
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("no_connection")
 
 
 def test_a_protocol_is_quoted_with_care(rig: Rig) -> None:
-    """A row names the protocol that the API changes to, which may be called whatever it likes."""
+    """A row names the protocol of the upgrade, whatever its name is."""
     flow = a_flow()
     rig.ask(flow)
     flow.response = tutils.tresp(status_code=101, headers=Headers(upgrade=HOSTILE_LINES))

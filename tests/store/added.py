@@ -1,4 +1,4 @@
-"""Calls of nearly no content to try queries on."""
+"""Calls with almost no content, for testing queries."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""How far a writer is behind."""
+"""The writer's backlog."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +8,10 @@ from moonpalace_addons.store.write.writer import Writer
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How far the writer is behind.
+    """The writer's backlog.
 
-    `tasks` are those that it has not looked at, `calls` those that wait in memory and take about `memory` bytes,
-    `journals` the files that are still to be taken in; `outage` says why, if something keeps them waiting.
+    `tasks` are those it has not processed, `calls` wait in memory and take about `memory` bytes, `journals` are the
+    files still to be read in; `outage` says why, if something delays them.
     """
 
     tasks: int
@@ -22,5 +22,5 @@ class Backlog:
 
 
 def backlog(writer: Writer) -> Backlog:
-    """Return what waits, and why if something keeps it waiting."""
+    """Return the backlog, and the reason if something delays it."""
     return Backlog(len(writer._tasks), writer._batch.planned, writer._memory.now, writer._overflow.paths, writer.outage)

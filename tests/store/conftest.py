@@ -37,7 +37,7 @@ COMPLETION = {
 
 @pytest.fixture
 def shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put the clock into Shanghai, where the file of the original was written and predicates are asked."""
+    """Set the time zone to Shanghai, where the original's file was written and predicates are tested."""
     monkeypatch.setenv("TZ", "Asia/Shanghai")
     time.tzset()
     yield
@@ -52,7 +52,7 @@ def file(tmp_path: Path, empty_store: Path) -> Path:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test of a store on both databases, but one that asks for the `file` on SQLite alone."""
+    """Run each test of a store on both databases, but one with the `file` only on SQLite."""
     if "database" in metafunc.fixturenames:
         databases = ["sqlite"] if "file" in metafunc.fixturenames else ["sqlite", "postgresql"]
         metafunc.parametrize("database", databases, indirect=True, scope="function")
@@ -83,13 +83,13 @@ def engine(store_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def old_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the database as old as can be: the PostgreSQL server of the tests has just started."""
+    """Pretend that the database has been available for long: the tests' PostgreSQL server has just started."""
     monkeypatch.setattr(runs, "database_started", lambda: literal(0))
 
 
 @pytest.fixture
 def run_id(engine: Engine) -> str:
-    """Write down a run for rows to belong to; return its id."""
+    """Record a run for rows to belong to; return its id."""
     run = {"id": str(uuid4()), "host": "elsewhere", "pid": 1, "version": "0", "started_at": 0, "heartbeat_at": 0}
     with writing(engine) as connection:
         runs.begin_run(connection, run)
@@ -121,7 +121,7 @@ def request_read() -> Callable[..., RequestRead]:
 
 @pytest.fixture
 def response_started() -> Callable[..., ResponseStarted]:
-    """Give a function that returns the beginning of a plain answer with these chunks, one each millisecond."""
+    """Return a function that returns the beginning of a plain answer with these chunks, one per millisecond."""
 
     def make(call: RequestRead, chunks: Iterable[bytes] | None = None, **changes: object) -> ResponseStarted:
         given = [json.dumps(COMPLETION).encode()] if chunks is None else chunks

@@ -22,32 +22,32 @@ from moonpalace_addons.store.write.derive import EMPTY
 
 
 def test_what_is_stored_of_a_call_is_a_field() -> None:
-    """Whatever a call has is a field, under the name that it is stored under."""
+    """Every stored attribute of a call is a field under the same name."""
     assert set(NAMES) - set(FIELDS) == set()
 
 
 def test_a_field_has_a_meaning() -> None:
-    """It is said in both languages, and once."""
+    """Its meaning is given in both languages, once."""
     for said in ([field.meaning for field in CATALOGUE], [field.chinese for field in CATALOGUE]):
         assert all(said)
         assert len(set(said)) == len(said)
 
 
 def test_what_describes_an_attribute_is_no_value() -> None:
-    """A call without one of its values cannot be made."""
+    """A call cannot be created without one of its values."""
     with pytest.raises(TypeError, match="missing"):
         Exchange()
 
 
 def test_a_name_is_that_of_one_field() -> None:
-    """No two fields have a name in common, and none has one twice."""
+    """No name is used by two fields, or twice by one."""
     counted = Counter(name for field in CATALOGUE for name in (field.name, *field.also.split()))
     assert counted.most_common(1)[0][1] == 1
     assert sorted(name for field in CATALOGUE for name in names_of(field)) == sorted(FIELDS)
 
 
 def test_each_field_has_a_source() -> None:
-    """Every field is a column or an expression, which has its twin in Python; but for what is read apart."""
+    """Every field is a column or an expression with an equivalent in Python, except those read separately."""
     for field in CATALOGUE:
         if field.kind not in ("json", "words"):
             assert bool(field.sql) != (field.source in EXCHANGES.c), field.name
@@ -55,12 +55,12 @@ def test_each_field_has_a_source() -> None:
 
 
 def test_no_entry_is_left_out() -> None:
-    """A field that follows another one follows one that there is."""
+    """A field's position refers to an existing field."""
     assert set(OTHERS) <= set(CATALOGUE)
 
 
 def test_sql_and_python_agree(engine: Engine, run_id: str) -> None:
-    """What a derived field is in SQL, on both databases, it is in Python."""
+    """The SQL of a derived field, on both databases, agrees with Python."""
     texts = [None, "", "text"]
     causes: list[Values] = [
         {"state": state.value, "error_kind": kind, "error_message": message}
@@ -88,12 +88,12 @@ def test_sql_and_python_agree(engine: Engine, run_id: str) -> None:
 
 @pytest.mark.parametrize(("name", "found"), [("Latency", "latency"), ("STREAM", "stream"), ("is_stream", "stream")])
 def test_find(name: str, found: str) -> None:
-    """Fields have all of their names, in capitals too."""
+    """Fields are found by all their names, ignoring case."""
     assert find(name) is FIELDS[found]
     assert find(f"{name}s") is None
 
 
 def test_the_catalogue_costs_no_database() -> None:
-    """Completion and help read it without the libraries of databases."""
+    """Completion and help use it without loading database libraries."""
     script = "import sys, moonpalace_addons.store.fields; print('sqlalchemy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "False\n"

@@ -1,4 +1,4 @@
-"""Tests that stores of earlier releases become those of this one, with all that they held."""
+"""Tests that stores of earlier releases are migrated with all their data."""
 
 import json
 from importlib import import_module
@@ -44,7 +44,7 @@ def url(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> str:
 
 
 def made(url: str, revision: str) -> Engine:
-    """Make a store as the release with this revision did."""
+    """Create a store as the release with this revision did."""
     engine = make_engine(parse_url(url))
     if engine.dialect.name == "sqlite":
         set_layout(engine)
@@ -59,7 +59,7 @@ def made(url: str, revision: str) -> Engine:
 
 @pytest.mark.parametrize("revision", EARLIER)
 def test_an_earlier_store_is_brought_up_to_date(url: str, revision: str) -> None:
-    """Opened, it has the tables of today, the calls that it had, and is indexed like any other."""
+    """After opening, it has the current tables and its calls, and is indexed like any other."""
     old = made(url, revision)
     with writing(old) as connection:
         runs.begin_run(connection, dict(RUN))
@@ -81,7 +81,7 @@ def test_an_earlier_store_is_brought_up_to_date(url: str, revision: str) -> None
 
 @pytest.mark.parametrize("streams", [1, 2 * BLOCK_SIZE + 5])
 def test_streams_of_earlier_stores_are_found(url: str, streams: int) -> None:
-    """A stream that is not merged gets its texts, and is indexed anew with its block; all others stay as they are."""
+    """A stream that is not merged gets its texts, and its block is indexed again; all others are unchanged."""
     old = made(url, "0005")
     events = [{"type": "content_block_delta", "index": 0, "delta": {"text": text}} for text in ("Moon", "palace")]
     stream = "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
@@ -175,7 +175,7 @@ def test_earlier_calls_get_what_they_said(url: str) -> None:
 
 
 def test_a_session_is_read_from_the_ends_of_a_long_request() -> None:
-    """Of a request in pieces only the first and the last are read."""
+    """Only the first and the last piece of a long request are read."""
     migration = import_module("moonpalace_addons.store.migrations.versions.0007_usage_and_cost")
     assert migration.ends("[5, 6, 7]") == [5, 7]
     assert migration.ends("[5]") == [5]

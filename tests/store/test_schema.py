@@ -1,4 +1,4 @@
-"""Tests that the tables in the code are those that the migrations make, and tests of the documented view."""
+"""Tests that the tables in the code match the migrations, and tests of the documented view."""
 
 import json
 import time
@@ -42,14 +42,14 @@ def view(engine: Engine, columns: str = "*") -> dict[str, object]:
 
 
 def test_the_migrations_make_the_tables_of_the_schema(engine: Engine) -> None:
-    """Alembic finds no difference between the migrated store and the classes, in columns, types, keys or indexes."""
+    """Alembic finds no difference between the migrated store and the tables, in columns, types, keys or indexes."""
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, METADATA) == []
 
 
 def test_deletes_cascade_in_the_store_as_in_the_schema(engine: Engine) -> None:
-    """Whatever belongs to a call goes with it, which Alembic does not compare on SQLite."""
+    """All rows of a call are deleted with it, which Alembic does not compare on SQLite."""
     found = inspect(engine)
     for name in ("exchange_tags", "event_streams", "response_segments", "explanations"):
         (key,) = found.get_foreign_keys(name)
@@ -58,13 +58,13 @@ def test_deletes_cascade_in_the_store_as_in_the_schema(engine: Engine) -> None:
 
 
 def test_the_revision_is_the_last_migration() -> None:
-    """What the code asks for is what the migrations lead to, by one line without branches."""
+    """The code's revision is the last migration, with a single line of migrations."""
     scripts = ScriptDirectory("addons/moonpalace_addons/store/migrations")
     assert scripts.get_heads() == [REVISION]
 
 
 def test_an_older_store_is_migrated_with_what_it_holds(tmp_path: Path) -> None:
-    """A store of the first revision gets what it lacks when it is opened; what it holds is shown as before."""
+    """A store of the first revision is migrated when it is opened; its contents are shown as before."""
     file = tmp_path / "old.sqlite"
     engine = make_engine(make_url(f"sqlite:///{file}"))
     with writing(engine) as connection:
@@ -85,7 +85,7 @@ def test_an_older_store_is_migrated_with_what_it_holds(tmp_path: Path) -> None:
 
 
 def test_the_view_begins_with_the_documented_columns(engine: Engine) -> None:
-    """The view has the columns of the original in their order, and ours after them."""
+    """The view has the original's columns in their order, followed by ours."""
     columns = [column["name"] for column in inspect(engine).get_columns("moonshot_requests")]
     assert columns[: len(DOCUMENTED)] == DOCUMENTED
 
@@ -140,7 +140,7 @@ def test_the_view_has_the_documented_units(
 def test_a_binary_body_is_null_in_the_view(
     engine: Engine, run_id: str, request_read: Callable[..., RequestRead], body: bytes
 ) -> None:
-    """A body that is no text shows as NULL instead of as broken text."""
+    """A body that is not text is NULL instead of broken text."""
     batch = Batch(run_id, b"k" * 32)
     batch.plan([request_read(body=body)], keep=False)
     with writing(engine) as connection:
@@ -157,7 +157,7 @@ def test_the_view_shows_why_a_call_failed(
     state: State,
     error: str | None,
 ) -> None:
-    """The column `error` tells of calls that failed, and is NULL for the others, as in the original."""
+    """The column `error` describes failed calls, and is NULL for others, as in the original."""
     call = request_read()
     batch = Batch(run_id, b"k" * 32)
     batch.plan([call, ended(call, state=state, error_message="refused")], keep=False)

@@ -12,9 +12,9 @@ from moonpalace_addons.wire.sse import Event
 
 
 def merge_events(events: Iterable[Event], face: Face = CHAT_COMPLETIONS) -> dict[str, object] | None:
-    """Merge the events of a face; None if there was neither one of it nor an error among them.
+    """Merge the events of a face; None if they contain neither one of it nor an error.
 
-    Events whose data is not JSON, such as `[DONE]` or one that was cut off, are skipped, unless named "error".
+    Events whose data is not JSON, such as `[DONE]` or a truncated one, are skipped, unless named "error".
     """
     merger = face.make_merger()
     for event in events:

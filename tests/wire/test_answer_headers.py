@@ -1,4 +1,4 @@
-"""Tests of response headers that say the same under different names."""
+"""Tests of response headers with the same meaning under different names."""
 
 import pytest
 
@@ -61,6 +61,6 @@ CASES: dict[str, tuple[dict[str, str], AnswerHeaders]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_headers(name: str) -> None:
-    """Each API's own names fill the same fields; what cannot be read is missing."""
+    """Each API's own names fill the same fields; invalid values are missing."""
     named, expected = CASES[name]
     assert read(named) == expected

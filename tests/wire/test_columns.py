@@ -32,7 +32,7 @@ def test_shortened(text: str, width: int, expected: str) -> None:
 
 
 def test_a_long_text_is_not_measured() -> None:
-    """Only the beginning is looked at, however long the text is."""
+    """Only the beginning is measured, however long the text is."""
     text, before = "月亮" * 500_000, time.process_time()
     width_of(text)
     between = time.process_time()
@@ -48,5 +48,5 @@ def test_shortened_names() -> None:
 
 
 def test_combining_characters_take_no_column() -> None:
-    """Marks stand on the character before."""
+    """Combining characters take no column."""
     assert width_of("e\u0301") == 1

@@ -14,11 +14,11 @@ FAILED = [
     for name, dialect in STREAMS.items()
     if dialect.answer.get("error") or any("without response.completed" in warning for warning in dialect.warnings)
 ]
-"""Streams that failed or have no end, of which a forced stream makes no answer."""
+"""Streams that failed or have no end, from which a forced stream makes no answer."""
 
 
 def edited(plan: Plan, pieces: list[bytes]) -> bytes:
-    """Return what a client gets of a stream."""
+    """Return the client's part of a stream."""
     editor = StreamEditor(plan)
     for piece in pieces:
         editor.feed(piece)
@@ -28,7 +28,7 @@ def edited(plan: Plan, pieces: list[bytes]) -> bytes:
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_the_answer_of_a_dialect_at_every_cut(name: str) -> None:
-    """However it is cut, a stream gives the answer without streaming, and passes unchanged where none is asked for."""
+    """However it is cut, a stream merges to the answer without streaming; a requested stream passes unchanged."""
     data, expected = STREAMS[name].data, STREAMS[name].answer
     events = decoded([data])
     assert merge_events(events, face_of_events(events)) == expected
@@ -38,7 +38,7 @@ def test_the_answer_of_a_dialect_at_every_cut(name: str) -> None:
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_forced_stream_of_a_dialect(name: str) -> None:
-    """A client that did not ask for a stream gets that answer too, unless the stream failed or never said its end."""
+    """A client that did not ask for a stream gets the same answer, unless the stream failed or has no end."""
     data, expected = STREAMS[name].data, STREAMS[name].answer
     face = face_of_events(decoded([data]))
     assert edited(Plan(face), pieces_of(data)) == data

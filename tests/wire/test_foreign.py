@@ -1,4 +1,4 @@
-"""What may stand of a foreign text in a message of ours."""
+"""Foreign text in our own messages."""
 
 import time
 
@@ -37,7 +37,7 @@ def test_quoting(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize("piece", ["Cookie: a\n", "'Cookie' , ", "\x1b", "a ", "sk-", "Cookie:"])
 def test_megabytes_cost_nothing(piece: str) -> None:
-    """However much was said, only so much is looked at."""
+    """Only a bounded part is read, however long it is."""
     began = time.thread_time()
     shown = quoted(piece * (8_000_000 // len(piece)))
     assert len(shown) <= MAX_QUOTE + 1

@@ -1,4 +1,4 @@
-"""What a body is by its first bytes, whatever its label says."""
+"""The form of a body by its first bytes, whatever its label."""
 
 import gzip
 import time
@@ -39,7 +39,7 @@ JSON = {
 @for_each("label", LABELS)
 @for_each("name", EVENTS)
 def test_events_under_any_label(name: str, label: str | None) -> None:
-    """A stream of events is one whatever it is called, and never taken for anything else before that is clear."""
+    """A stream of events is recognized under any label, and nothing else is assumed before that is clear."""
     assert form_of(EVENTS[name], label) is Form.EVENTS
     for end in range(len(EVENTS[name])):
         assert form_of(EVENTS[name][:end], label) in (None, Form.EVENTS)
@@ -48,7 +48,7 @@ def test_events_under_any_label(name: str, label: str | None) -> None:
 @for_each("label", LABELS)
 @for_each("name", JSON)
 def test_json_under_any_label(name: str, label: str | None) -> None:
-    """So is JSON, from its first byte on that is no white space."""
+    """JSON is recognized at its first byte after whitespace."""
     assert form_of(JSON[name], label) is Form.JSON
     before = JSON[name][: JSON[name].find(b"{" if b"{" in JSON[name] else b"[")]
     assert form_of(before, label) is None
@@ -71,14 +71,14 @@ def test_json_under_any_label(name: str, label: str | None) -> None:
 )
 @for_each("label", [label for label in OTHERS if label != "application/json"])
 def test_text_that_begins_like_events(body: bytes, label: str | None) -> None:
-    """A file that merely begins like events is none, though it may take its end to know."""
+    """A file that only begins like events is not recognized as such, even if that takes until its end."""
     assert form_of(body, label) in (None, Form.OTHER)
     assert form_of(body, label, is_over=True) is Form.OTHER
 
 
 @pytest.mark.parametrize("body", [b"", BOM, BOM[:2], b" \r\n", b"hello", b'"text"', b"true"])
 def test_the_label_decides_where_bytes_do_not(body: bytes) -> None:
-    """Of what may be anything, and of nothing at all, the label says what it is."""
+    """If the bytes are ambiguous or missing, the label decides."""
     assert form_of(body, "text/event-stream", is_over=True) is Form.EVENTS
     assert form_of(body, "application/problem+json", is_over=True) is Form.JSON
     assert form_of(body, "text/plain", is_over=True) is Form.OTHER
@@ -86,13 +86,13 @@ def test_the_label_decides_where_bytes_do_not(body: bytes) -> None:
 
 
 def test_a_page_instead_of_events() -> None:
-    """The HTML of a gateway is no stream, though it is called one."""
+    """A gateway's HTML is not a stream, even if labelled so."""
     assert form_of(b"\n<!DOCTYPE", "text/event-stream") is Form.OTHER
 
 
 @pytest.mark.parametrize("label", LABELS)
 def test_undecided_for_ever(label: str | None) -> None:
-    """Something that goes on without saying what it is is decided by its label, in bounded time and memory."""
+    """An ambiguous body without end is decided by its label, in bounded time and memory."""
     expected = {"text/event-stream": Form.EVENTS, "application/json": Form.JSON}.get(label or "", Form.OTHER)
     sniffer = Sniffer(label)
     began = time.process_time()
@@ -116,13 +116,13 @@ def test_undecided_for_ever(label: str | None) -> None:
     ],
 )
 def test_what_is_called_one_json_document(label: str | None, expected: bool) -> None:
-    """Sequences of JSON are none."""
+    """Sequences of JSON are not a single document."""
     assert is_json(label) is expected
 
 
 @pytest.mark.parametrize("encoding", [None, "gzip"])
 def test_bytes_from_the_network(encoding: str | None) -> None:
-    """The first decoded bytes count, however they were cut; before them there is nothing."""
+    """The first decoded bytes decide, however they were cut; before them the form is unknown."""
     body = EVENTS["comments"] + b"}\n\n"
     sent = gzip.compress(body) if encoding else body
     sniffer = Sniffer("application/json", encoding)
@@ -133,13 +133,13 @@ def test_bytes_from_the_network(encoding: str | None) -> None:
 
 
 def test_a_bomb_is_not_decoded_whole() -> None:
-    """Of 50 MB in a few bytes only the first are looked at."""
+    """Only the first bytes are decoded of 50 MB in a few bytes."""
     sniffer = Sniffer(None, "gzip")
     assert sniffer.feed(gzip.compress(b" " * 50_000_000)) is Form.OTHER
 
 
 def test_what_is_not_encoded_as_it_says() -> None:
-    """Where the header names a coding that the body does not have, the bytes are those that came."""
+    """If the body is not encoded as its header says, its raw bytes decide."""
     assert Sniffer(None, "gzip").feed(b'{"error": 1}') is Form.JSON
     sniffer = Sniffer("application/json", "gzip")
     sniffer.feed(gzip.compress(b"{}")[:5])

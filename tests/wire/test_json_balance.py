@@ -1,4 +1,4 @@
-"""Whether JSON that arrives in pieces has come to its end."""
+"""Whether JSON that arrives in pieces is complete."""
 
 import json
 from itertools import pairwise
@@ -19,7 +19,7 @@ VALUES = st.recursive(
 
 @given(VALUES, st.data())
 def test_json_is_complete_at_its_end_only(value: Any, data: st.DataObject) -> None:
-    """An object or list is complete with its last bracket, however it was cut, and not before."""
+    """An object or list is complete exactly at its last bracket, however it was cut."""
     text = json.dumps([value])
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=4)))
     balance = Balance()
@@ -33,7 +33,7 @@ def test_json_is_complete_at_its_end_only(value: Any, data: st.DataObject) -> No
     ("text", "complete"), [("", False), ("ab", False), ("12", False), ('"{}"', False), (" {} \n", True), ("{}}", True)]
 )
 def test_other_texts(text: str, complete: bool) -> None:
-    """What opens no object or list has no end that could be known."""
+    """Other values have no recognizable end."""
     balance = Balance()
     balance.feed(text)
     assert balance.is_complete is complete

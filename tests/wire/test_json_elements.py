@@ -1,4 +1,4 @@
-"""Where the members and elements of a JSON object stand."""
+"""Positions of the members and elements of a JSON object."""
 
 import json
 
@@ -60,7 +60,7 @@ def shown(body: bytes) -> list[tuple[str, bytes, list[bytes] | None]]:
     ],
 )
 def test_places(body: bytes, expected: object) -> None:
-    """Every value and every element of the arrays asked for is found to the byte."""
+    """Every value and every element of the requested arrays is located exactly."""
     assert shown(body) == expected
 
 
@@ -90,17 +90,17 @@ def test_places(body: bytes, expected: object) -> None:
     ],
 )
 def test_what_is_no_object(body: bytes) -> None:
-    """What is no JSON object, or cannot be read, gives nothing."""
+    """Anything but a readable JSON object gives nothing."""
     assert read_members(body, ARRAYS) is None
 
 
 def test_arrays_are_opened_only_if_asked_for() -> None:
-    """Without names no array is looked into."""
+    """Without names no array is opened."""
     assert read_members(b'{"messages":[1]}') == [Member("messages", 12, 15)]
 
 
 def test_every_beginning_is_refused() -> None:
-    """A body that is cut anywhere is no object, and never an error."""
+    """A truncated body is not an object, and never raises an exception."""
     body = json.dumps({"messages": [{"a": "é"}, 1.5, None], "tools": [], "b": True}).encode()
     assert [cut for cut in range(len(body)) if read_members(body[:cut], ARRAYS) is not None] == []
 
@@ -114,7 +114,7 @@ VALUES = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["messages", "tools", "model"]), VALUES), st.booleans(), st.booleans())
 def test_agrees_with_the_json_module(value: dict[str, object], is_ascii: bool, is_indented: bool) -> None:
-    """What stands at the places parses to the same values, however the body is written."""
+    """The located bytes parse to the same values, however the body is written."""
     body = json.dumps(value, ensure_ascii=is_ascii, indent=2 if is_indented else None)
     encoded = body.encode("utf-8", "surrogatepass")
     members = read_members(encoded, ARRAYS)
@@ -134,12 +134,12 @@ def test_agrees_with_the_json_module(value: dict[str, object], is_ascii: bool, i
     [(b" [1] ", [1]), (b"nul", None), (b"9" * 5000, None), (b"[" * 100_000, None), (b'"\xff"', None)],
 )
 def test_values(body: bytes, expected: object) -> None:
-    """A value is read where it can be, and is never an error."""
+    """A value is read if possible, and never raises an exception."""
     assert read_value(body, (0, len(body))) == expected
 
 
 def test_a_body_without_end_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long list is found at the speed of C, whatever its length; all else is made into values, so it has a bound."""
+    """A long list is scanned quickly at any length; everything else is limited, because its values are built."""
     monkeypatch.setattr(json_elements, "MAX_SCANNED_SIZE", 90_000)
     filled = b"[" + b"[]," * 30_000 + b"[]]"
     found = read_members(b'{"model":"m","messages":' + filled + b"}", ARRAYS)

@@ -1,4 +1,4 @@
-"""The longest list in a JSON object, and that reading around it finds what reading all finds."""
+"""The longest list in a JSON object; reading around it gives the same as reading everything."""
 
 import json
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def shown(body: bytes) -> list[bytes] | None:
     ],
 )
 def test_the_longest_list(body: bytes, expected: list[bytes]) -> None:
-    """The elements of the longest list are found to the byte."""
+    """The elements of the longest list are located exactly."""
     assert shown(body) == expected
 
 
@@ -61,7 +61,7 @@ def test_the_longest_list(body: bytes, expected: list[bytes]) -> None:
     ],
 )
 def test_what_is_not_found(body: bytes) -> None:
-    """What is odd or invalid is left to the slower reading."""
+    """Odd or invalid spelling is left to the slow path."""
     assert shown(body) is None
 
 
@@ -86,7 +86,7 @@ KEY = st.sampled_from(["messages", "tools", "model", 'x"messages', "é", "messag
 
 @st.composite
 def objects(draw: st.DrawFn) -> bytes:
-    """Draw an object with odd white space, escapes, and keys that repeat."""
+    """Draw an object with odd whitespace, escapes, and repeated keys."""
 
     def written(value: object) -> str:
         if isinstance(value, list):
@@ -103,7 +103,7 @@ def objects(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
-    """Draw an object in which some bytes are others, missing or too many."""
+    """Draw an object with changed, missing or additional bytes."""
     body = draw(objects())
     start = draw(st.integers(0, len(body)))
     end = draw(st.integers(start, min(len(body), start + 3)))
@@ -125,7 +125,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 @example(b'{"messages":[' + b"9" * 5000 + b'],"stream":' + b"9" * 5000 + b"}")
 @example(b'{"messages":[NaN,Infinity],"tools":[1]}')
 def test_both_ways_of_reading_agree(body: bytes) -> None:
-    """Whatever the body, reading around a list that was found gives what reading every value gives."""
+    """For any body, reading around a list gives what reading every value gives."""
     assert json_elements.read_members(body, KEYS) == json_elements._read(body, KEYS)
 
 
@@ -145,7 +145,7 @@ def bodies() -> Iterator[bytes]:
 
 @pytest.mark.parametrize("body", bodies())
 def test_common_bodies_are_read_quickly(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However a common library writes JSON, the list is found, and so the slow reading sees only the rest."""
+    """However common libraries write JSON, the list is found, and the slow path only reads the rest."""
     expected = json_elements._read(body, KEYS)
     read = json_elements._read
     seen: list[bytes] = []

@@ -26,7 +26,7 @@ VALUES = st.recursive(
 
 @given(VALUES, st.sampled_from([None, 0, 3]))
 def test_layout_is_that_of_the_standard_library(value: object, indent: int | None) -> None:
-    """Whatever white space and escapes JSON comes with, it is printed as `json.dumps(indent=4)` prints it."""
+    """Whatever whitespace and escapes JSON has, it is printed like `json.dumps(indent=4)`."""
     written = json.dumps(value, indent=indent)
     assert reindent(written) == json.dumps(value, indent=4, ensure_ascii=False)
 
@@ -36,7 +36,7 @@ DEEP = ("[" * 3_000 + "]" * 3_000, '{"a":' * 1_200 + "1" + "}" * 1_200, "[" * 33
 
 @pytest.mark.parametrize("text", DEEP)
 def test_deep_nesting_takes_bounded_room(text: str) -> None:
-    """What lies deeper than anybody writes JSON stands in one line: white space is bounded for each line."""
+    """Values nested too deeply are on one line: whitespace is bounded for each line."""
     printed = reindent(text)
     assert parse(printed) is not None
     assert "".join(printed.split()) == text
@@ -54,7 +54,7 @@ def test_deep_nesting_takes_bounded_room(text: str) -> None:
     ],
 )
 def test_values_keep_their_form(text: str, printed: str) -> None:
-    """Digits, exponents and duplicate keys stay; escapes become characters, except those that JSON needs."""
+    """Digits, exponents and duplicate keys are kept; escapes become characters, except those that JSON requires."""
     parsed = parse(text)
     assert parsed is not None
     lines = [line.strip().rstrip(",") for line in dumps(parsed).strip("[{}]").strip().split("\n")]
@@ -65,12 +65,12 @@ def test_values_keep_their_form(text: str, printed: str) -> None:
     "text", ["", "data: {}", "{", "NaN", "[Infinity]", "{'a': 1}", '"a\nb"', "[" * 100_000 + "]" * 100_000, "\ufeff{}"]
 )
 def test_what_is_not_json_is_none(text: str) -> None:
-    """Text that is not JSON, or nested beyond all sense, is not taken for it."""
+    """Text that is not JSON, or nested too deeply, is rejected."""
     assert parse(text) is None
 
 
 def test_verbatim_text_is_indented_where_it_stands() -> None:
-    """JSON text inside a document gets the indentation of its place; empty brackets stay together."""
+    """JSON text within a document is indented by its level; empty brackets stay together."""
     document: Json = {"a": [1, Verbatim('{"x":[],"y":{"z":null}}')], "b": {}, "c": (True, "é")}
     assert dumps(document).split("\n") == [
         "{",
@@ -93,7 +93,7 @@ def test_verbatim_text_is_indented_where_it_stands() -> None:
 
 
 def test_html_is_escaped_inside_strings() -> None:
-    """`escape_html` hides what HTML would take for markup, and the JSON means the same."""
+    """`escape_html` escapes HTML markup, and the JSON is equivalent."""
     text = escape_html(dumps({"a": "<b>&</b>"}))
     assert text == '{\n    "a": "\\u003cb\\u003e\\u0026\\u003c/b\\u003e"\n}'
     assert json.loads(text) == {"a": "<b>&</b>"}
@@ -104,7 +104,7 @@ def test_html_is_escaped_inside_strings() -> None:
     [("utf-8", "中é🚀\\ud800".encode()), ("gbk", "中é".encode("gbk") + rb"\ud83d\ude80\ud800"), ("ascii", None)],
 )
 def test_characters_that_an_encoding_lacks_become_json_escapes(encoding: str, encoded: bytes | None) -> None:
-    """JSON stays valid in any encoding and means the same, lone surrogates included."""
+    """JSON stays valid and equivalent in any encoding, even with lone surrogates."""
     text = '"中é🚀\ud800"'
     result = text.encode(encoding, JSON_ESCAPES)
     assert encoded is None or result == b'"' + encoded + b'"'

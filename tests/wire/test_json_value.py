@@ -1,4 +1,4 @@
-"""Reading JSON in the faster way gives what the json module gives."""
+"""The faster JSON reader agrees with the json module."""
 
 import json
 import tracemalloc
@@ -18,7 +18,7 @@ NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{
 
 
 def by_json(data: bytes | str) -> object:
-    """Return what the json module makes of it, None where it refuses."""
+    """Return the value by the json module; None if it is rejected."""
     try:
         value: object = json.loads(data)
     except (ValueError, RecursionError):
@@ -45,7 +45,7 @@ def by_json(data: bytes | str) -> object:
 @example("NaN")
 @example("")
 def test_both_ways_agree(text: str) -> None:
-    """The value, its type and the order of keys are those of the json module, for text and for bytes."""
+    """The value, its type and the order of keys agree with the json module, for text and for bytes."""
     assert repr(parse(text)) == repr(by_json(text))
     data = text.encode("utf-8", "surrogatepass")
     assert repr(parse(data)) == repr(by_json(data))
@@ -53,12 +53,12 @@ def test_both_ways_agree(text: str) -> None:
 
 @pytest.mark.parametrize("data", [b"\xff", b'"\xff"', '{"a":1}'.encode("utf-16"), b'\xef\xbb\xbf{"a":1}', b"{}\x00"])
 def test_bytes(data: bytes) -> None:
-    """Bytes in other encodings are read, or refused, as the json module does."""
+    """Bytes in other encodings are read, or rejected, like by the json module."""
     assert parse(data) == by_json(data)
 
 
 def test_a_large_answer_is_read_in_outline() -> None:
-    """What is large in it is not made into values, which would take many times as much memory; what is short is."""
+    """Large members are not built as values, which would take many times the memory; short ones are."""
     usage = {"prompt_tokens": 1, "total_tokens": 2}
     large: list[object] = [[]] * (MAX_PARSED_SIZE // 3)
     body = json.dumps({"id": "a", "data": large, "usage": usage, "choices": large, "model": None}).encode()
@@ -74,6 +74,6 @@ def test_a_large_answer_is_read_in_outline() -> None:
 
 
 def test_what_is_not_large_is_read_as_ever() -> None:
-    """Below the bound the value is the whole one."""
+    """Below the limit the whole value is built."""
     assert parse_bounded(b'{"a":[1,{"b":2}]}') == {"a": [1, {"b": 2}]}
     assert parse_bounded(b"[") is None

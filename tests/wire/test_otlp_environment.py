@@ -24,7 +24,7 @@ NO_SIGNALS = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": " None "}
     ],
 )
 def test_what_asks_for_an_export(environ: dict[str, str], expected: str | None) -> None:
-    """A receiver's URL does, unless other variables turn everything off."""
+    """The URL of a receiver asks for an export, unless other variables turn everything off."""
     assert asked_by(environ) == expected
 
 
@@ -37,7 +37,7 @@ def test_what_asks_for_an_export(environ: dict[str, str], expected: str | None) 
     ],
 )
 def test_the_url(environ: dict[str, str], expected: str) -> None:
-    """The URL of a signal is used as it is, the common one gets a path."""
+    """The URL of a signal is used unchanged; the common one gets a path."""
     assert url_of("traces", environ) == expected
 
 
@@ -52,7 +52,7 @@ def test_the_url(environ: dict[str, str], expected: str) -> None:
     ],
 )
 def test_nothing_secret_is_shown(url: str, expected: str) -> None:
-    """User, password, query and keys do not show."""
+    """User, password, query and keys are not shown."""
     assert shown(url) == expected
 
 

@@ -1,4 +1,4 @@
-"""Values of OpenTelemetry's variables that it cannot read."""
+"""Invalid values of OpenTelemetry's variables."""
 
 import logging
 
@@ -27,12 +27,12 @@ LISTS = "separate items by commas, and write a comma in a value as %2C"
     ],
 )
 def test_a_value_that_cannot_be_read(name: str, value: str, words: str) -> None:
-    """One line names the variable, and what happens instead; it does not show the value, which may be a key."""
+    """One line names the variable and the consequence; it does not show the value, which may be a key."""
     assert list(mistakes({name: value})) == [f"{name}{words}"]
 
 
 def test_samplers() -> None:
-    """A sampler has to be known, and one of a ratio needs a number."""
+    """A sampler must be known, and one with a ratio needs a number."""
     (unknown,) = mistakes({"OTEL_TRACES_SAMPLER": "sometimes"})
     assert unknown.endswith("parentbased_always_off, parentbased_traceidratio; parentbased_always_on is used")
     for ratio in ("", "2", "half"):
@@ -41,7 +41,7 @@ def test_samplers() -> None:
 
 
 def test_what_can_be_read() -> None:
-    """Nothing is said of values that OpenTelemetry reads."""
+    """Valid values are not reported."""
     fine = {
         HEADERS: "api-key=a%2Cb,Authorization=Bearer sk-1, x-y = 1=2 ,",
         ATTRIBUTES: "service.name=x,deployment.environment.name=a b",
@@ -60,14 +60,14 @@ def test_what_can_be_read() -> None:
     ["a=1", "a = b c", "a b=1", "a:1", "=1", "a=", 'a="1"', "a=b;c", "a=\\", "a~=é", "(a)=1", "a\t=\tb", "a=b\tc"],
 )
 def test_headers_are_read_as_the_sdk_reads_them(item: str) -> None:
-    """We call an item wrong if the SDK leaves it out."""
+    """An item is reported exactly if the SDK ignores it."""
     assert [bool(HEADER.fullmatch(each)) for each in items(item)] == [bool(parse_env_headers(item, liberal=True))]
 
 
 def test_attributes_are_read_as_the_sdk_reads_them(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where we say nothing, the SDK has read all attributes."""
+    """If nothing is reported, the SDK has read all attributes."""
     caplog.set_level(logging.WARNING)
     monkeypatch.setenv(ATTRIBUTES, "a=1,b==2, c =3,d=")
     assert len(OTELResourceDetector().detect().attributes) == 4

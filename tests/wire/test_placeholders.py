@@ -1,4 +1,4 @@
-"""Tests of what stands for images and files."""
+"""Tests of placeholders for images and files."""
 
 import base64
 
@@ -33,7 +33,7 @@ PNG = base64.b64encode(b"\x89PNG" * 500).decode()
     ],
 )
 def test_placeholders(block: dict[str, object], shown: str | None) -> None:
-    """Data is named by type and size, an address by itself; other blocks have no placeholder."""
+    """Data is described by type and size, an address by itself; other blocks have no placeholder."""
     assert placeholder(block) == shown
 
 

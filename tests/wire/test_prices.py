@@ -21,7 +21,7 @@ COSTS: dict[str, tuple[Tokens, Rates, Cost]] = {
 
 @pytest.mark.parametrize("name", COSTS)
 def test_cost(name: str) -> None:
-    """Each kind of token costs its own price; a price that is missing is that of input."""
+    """Each kind of token has its own price; a missing price is that of input."""
     tokens, rates, expected = COSTS[name]
     assert cost_of(tokens, rates) == expected
     assert cost_of(tokens, rates).total == pytest.approx(expected.input + expected.cached + expected.output)
@@ -44,7 +44,7 @@ def test_cost(name: str) -> None:
     ],
 )
 def test_rules(rule: tuple[str, str | None], expected: bool) -> None:
-    """A rule holds for the models that its pattern fits, at its endpoint if it names one."""
+    """A rule applies to the models that match its pattern, at its endpoint if it names one."""
     model, *endpoint = rule
     made = PriceRule(model, K3, *endpoint)
     assert made.holds("Kimi-k3", "https://api.moonshot.cn", "moon") is expected

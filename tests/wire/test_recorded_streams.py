@@ -31,16 +31,16 @@ TOOLS = [
 ]
 QUESTION = {"messages": [{"role": "user", "content": "Hi 月🌙!"}], "tools": TOOLS}
 CUT = ("mock-cut", "mock-reset", "mock-stall", "mock-error-in-stream")
-"""Scenarios whose streams end before the answer does, which must never make an answer of them."""
+"""Scenarios whose streams end prematurely, so that they must never give an answer."""
 LONG = 20_000
-"""Bytes from which on a stream is too long to be fed by single bytes, or to be cut at every position."""
+"""Bytes from which a stream is too long to be fed by single bytes, or to be cut at every position."""
 NAMED = re.compile(rb'"(?:id|model|created)": ?("[^"]*"|\d+)|mock-[a-z0-9-]+')
-"""What the streams of scenarios differ in, though they are otherwise the same."""
+"""Differences between streams of scenarios that are otherwise the same."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A stream as it came over the wire; `events` is how many of it were sent."""
+    """A stream as sent over the wire; `events` is the number of its events."""
 
     encoding: str
     data: bytes
@@ -56,7 +56,7 @@ class Recorded:
 
 
 def record(name: str, *, include_usage: bool = False) -> Recorded | None:
-    """Return what the mock sends of a scenario's stream, without sockets; None where it sends no stream."""
+    """Return the mock's stream for a scenario, without sockets; None if it sends none."""
     body = QUESTION | {"model": name, "stream": True, "stream_options": {"include_usage": include_usage}}
     headers = {"Authorization": "Bearer sk-test"}
     answer = Api(Times()).answer(Call("POST", "/v1/chat/completions", headers, json.dumps(body).encode()))
@@ -71,7 +71,7 @@ def record(name: str, *, include_usage: bool = False) -> Recorded | None:
 
 RECORDED = {name: found for name in scenarios(Times()) if (found := record(name, include_usage=True)) is not None}
 DISTINCT = list({NAMED.sub(b"", found.text): name for name, found in reversed(RECORDED.items())}.values())
-"""The scenarios whose streams are unlike, once their encodings are taken off."""
+"""The scenarios with distinct streams, apart from their encodings."""
 
 
 def cuts(data: bytes) -> Iterable[list[bytes]]:
@@ -87,7 +87,7 @@ def decoded(pieces: list[bytes]) -> list[Event]:
 
 
 def edited(plan: Plan, pieces: list[bytes]) -> bytes:
-    """Return what a client gets of a stream."""
+    """Return the client's part of a stream."""
     editor = StreamEditor(plan)
     output = []
     for piece in pieces:
@@ -98,19 +98,19 @@ def edited(plan: Plan, pieces: list[bytes]) -> bytes:
 
 
 def guarded() -> LoopGuard:
-    """Return a guard that is never quick enough to find anything."""
+    """Return a guard that never finds anything."""
     return LoopGuard(CHAT_COMPLETIONS, lambda: Detector(0.5, 1 << 30))
 
 
 def test_there_are_enough_streams() -> None:
-    """At least twenty unlike streams are read, and most are cut at every position."""
+    """At least twenty distinct streams are tested, and most are cut at every position."""
     assert len(DISTINCT) >= 20
     assert len([name for name in DISTINCT if len(RECORDED[name].text) < LONG]) >= 20
 
 
 @for_each("name", RECORDED)
 def test_all_events_are_found(name: str) -> None:
-    """A stream read whole has as many events as the mock has sent, each of them JSON or [DONE]."""
+    """A whole stream has as many events as the mock sent, each of them JSON or [DONE]."""
     events = decoded([RECORDED[name].text])
     assert len(events) == RECORDED[name].events
     assert all(event.data == "[DONE]" or json.loads(event.data) for event in events)
@@ -131,7 +131,7 @@ def test_cut_at_every_position(name: str) -> None:
 
 @pytest.mark.parametrize("name", DISTINCT)
 def test_a_guard_that_finds_nothing_changes_nothing(name: str) -> None:
-    """Watched for loops in vain, a stream passes byte for byte, however it is cut."""
+    """Under a guard that finds nothing, a stream passes unchanged, however it is cut."""
     text = RECORDED[name].text[:LONG]
     for pieces in (pieces_of(text, len(text) // 3), pieces_of(text[:2000])):
         assert edited(Plan(CHAT_COMPLETIONS, make_guard=guarded), pieces) == b"".join(pieces)
@@ -139,7 +139,7 @@ def test_a_guard_that_finds_nothing_changes_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", DISTINCT)
 def test_hidden_usage(name: str) -> None:
-    """A stream whose usage is hidden has the events of one that was not asked for it, wherever it is cut."""
+    """A stream with hidden usage has the events of one without usage, wherever it is cut."""
     text = RECORDED[name].text
     not_asked = record(name)
     assert not_asked is not None

@@ -24,12 +24,12 @@ CASES: dict[str, tuple[dict[str, str], dict[str, object], str | None]] = {
 
 @pytest.mark.parametrize("name", HEADERS)
 def test_a_session_is_no_secret(name: str) -> None:
-    """A header that names a session is not masked: it would be masked wherever else the session is named, too."""
+    """A header with a session is not masked: otherwise its value would be masked everywhere."""
     assert not is_secret(name)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_session(name: str) -> None:
-    """The session is found where the clients name it; a header wins over the body."""
+    """The session is found where clients put it; a header takes precedence over the body."""
     headers, members, expected = CASES[name]
     assert of_request(headers, members) == expected

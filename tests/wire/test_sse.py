@@ -109,7 +109,7 @@ CASES: dict[str, tuple[bytes, list[Event]]] = {
 
 @for_each("name", CASES)
 def test_every_case_at_every_cut(name: str) -> None:
-    """The same events come out however the stream is cut, and nothing overflows."""
+    """The same events are returned however the stream is cut, and nothing overflows."""
     stream, expected = CASES[name]
     sevens = [stream[i : i + 7] for i in range(0, len(stream), 7)]
     for chunks in [sevens, *all_cuts(stream)] if len(stream) < 1000 else [sevens, [stream]]:
@@ -118,7 +118,7 @@ def test_every_case_at_every_cut(name: str) -> None:
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r", b"\r\n"])
 def test_an_event_is_not_held_back(line_end: bytes) -> None:
-    """An event comes out with the first byte of its blank line's end, and never twice."""
+    """An event is returned with the first byte of its blank line's end, and only once."""
     decoder = Decoder()
     assert decoder.feed(b"data: a" + line_end) == []
     assert decoder.feed(line_end[:1]) == [Event("a", end=8 + len(line_end))]
@@ -149,7 +149,7 @@ OVER = {
 
 @pytest.mark.parametrize("name", OVER)
 def test_an_event_past_the_limit_is_dropped(name: str) -> None:
-    """At every cut the event past the limit is dropped and told, and the events around it come with their true ends."""
+    """At every cut, an event beyond the limit is dropped and reported, and the others have their correct ends."""
     stream, expected = OVER[name]
     whole, _ = decode([stream], LIMIT)
     assert [event.data for event in whole] == expected
@@ -170,7 +170,7 @@ WITHIN = {
 
 @pytest.mark.parametrize("name", WITHIN)
 def test_an_event_of_the_limit_is_kept(name: str) -> None:
-    """An event whose lines have exactly the limit is kept, at every cut."""
+    """An event with lines of exactly the limit is kept, at every cut."""
     stream = WITHIN[name]
     whole = decode([stream], LIMIT)
     assert whole[0]
@@ -180,7 +180,7 @@ def test_an_event_of_the_limit_is_kept(name: str) -> None:
 
 
 def test_memory_has_a_bound() -> None:
-    """Of a line without end no more than the limit is held."""
+    """At most `limit` bytes of a line without end are held."""
     decoder = Decoder(limit=1000)
     for _ in range(1000):
         decoder.feed(b"data: " + b"x" * 94)
@@ -189,7 +189,7 @@ def test_memory_has_a_bound() -> None:
 
 
 def naive(stream: bytes) -> list[tuple[str, str, str | None, int | None, int]]:
-    """Decode the terminated events the slow way: on the whole text, line by line, as the standard words it."""
+    """Decode the terminated events the slow way: the whole text, line by line, by the standard."""
     mark = len(BOM) if stream.startswith(BOM) else 0
     events = []
     data, kind = "", ""
@@ -238,7 +238,7 @@ TOKENS = [
 
 @given(st.lists(st.sampled_from(TOKENS), max_size=60).map(b"".join), st.lists(st.integers(0, 200), max_size=8))
 def test_against_a_naive_decoder(stream: bytes, cuts: list[int]) -> None:
-    """Any bytes, cut anywhere, give the events that a naive reading of the standard gives."""
+    """Any bytes, cut anywhere, give the events of a naive decoder."""
     edges = [0, *sorted(cut for cut in cuts if cut <= len(stream)), len(stream)]
     events, overflowed = decode(stream[a:b] for a, b in pairwise(edges))
     assert [(e.data, e.event, e.id, e.retry, e.end) for e in events if e.terminated] == naive(stream)
@@ -266,7 +266,7 @@ def test_against_a_naive_decoder(stream: bytes, cuts: list[int]) -> None:
     ],
 )
 def test_time_is_linear(make: Callable[[int], bytes], size: int) -> None:
-    """Eight times as many bytes take no more than linear time."""
+    """Eight times as many bytes take linear time."""
 
     def prepare(length: int) -> Callable[[], object]:
         chunks = pieces_of(make(length), size)
@@ -276,7 +276,7 @@ def test_time_is_linear(make: Callable[[int], bytes], size: int) -> None:
 
 
 def test_a_long_event_bytewise() -> None:
-    """An event of 200 KB that comes byte by byte comes out whole."""
+    """An event of 200 KB that arrives byte by byte is returned whole."""
     stream = b"data: " + b"0123456789" * 20_000 + b"\n\n"
     events, overflowed = decode(pieces_of(stream), 1 << 24)
     assert [(len(event.data), event.end) for event in events] == [(200_000, len(stream))]
@@ -323,7 +323,7 @@ PARTED: dict[str, tuple[bytes, list[Event]]] = {
 
 @pytest.mark.parametrize("name", PARTED)
 def test_events_without_a_blank_line_between(name: str) -> None:
-    """An event that is whole by itself ends where the next line begins, however the stream was cut."""
+    """An event that is complete by itself ends where the next line begins, however the stream was cut."""
     stream, expected = PARTED[name]
     for chunks in all_cuts(stream):
         decoder = Decoder(is_whole=is_number)
@@ -332,7 +332,7 @@ def test_events_without_a_blank_line_between(name: str) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_ordinary_streams_are_never_parted(name: str) -> None:
-    """Where nothing is whole by itself, it makes no difference that somebody could tell."""
+    """If no line is complete by itself, the check makes no difference."""
     stream, expected = CASES[name]
     for chunks in all_cuts(stream):
         decoder = Decoder(is_whole=lambda _: False)
@@ -340,7 +340,7 @@ def test_ordinary_streams_are_never_parted(name: str) -> None:
 
 
 def test_who_can_tell_is_only_asked_where_it_matters() -> None:
-    """Events with their blank lines cost nothing more."""
+    """Events with blank lines do not call the check."""
     stream = b"id: 1\r\nevent: x\r\ndata: 1\r\n\r\ndata: 2\n\n: hb\n\ndata: 3\r\r"
     asked: list[bytes] = []
 

@@ -1,4 +1,4 @@
-"""Tests of what is suggested for a name that is not known."""
+"""Tests of suggestions for unknown names."""
 
 import pytest
 
@@ -20,12 +20,12 @@ KNOWN = ("model", "model_answered", "status", "state", "tags", "chatcmpl")
     ],
 )
 def test_did_you_mean(name: str, hint: str) -> None:
-    """Names that are alike are suggested, else names that contain it; none for nonsense."""
+    """Similar names are suggested, else names that contain it; nothing for nonsense."""
     assert did_you_mean(name, KNOWN) == hint
 
 
 def test_the_nearest_of_all() -> None:
-    """Without a cutoff there is always one."""
+    """Without a cutoff there is always a suggestion."""
     assert nearest("zzzzzz", KNOWN, 1, 0.0) != []
 
 

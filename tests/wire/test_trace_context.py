@@ -35,7 +35,7 @@ def test_a_valid_parent(parent: str, flags: int) -> None:
     ],
 )
 def test_an_invalid_parent(parent: str) -> None:
-    """What the standard forbids names no trace."""
+    """An invalid parent gives no trace."""
     assert parse(parent) is None
 
 
@@ -51,6 +51,6 @@ def test_an_invalid_parent(parent: str) -> None:
     ],
 )
 def test_headers(headers: str, expected: str | None) -> None:
-    """The names of headers have no case; several parents are as good as none, and a long state is left out."""
+    """Header names are case-insensitive; several parents count as none, and a long state is left out."""
     found = of_headers(headers)
     assert (None if found is None else found.state) == expected

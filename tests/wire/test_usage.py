@@ -1,4 +1,4 @@
-"""Tests of usage in one form, whatever API it comes from."""
+"""Tests of usage in one form for all APIs."""
 
 import pytest
 
@@ -60,7 +60,7 @@ SAME_CALL: dict[str, Json] = {
 
 @for_each("name", SAME_CALL)
 def test_the_same_call_has_the_same_numbers(name: str) -> None:
-    """Whatever API and server a call goes to, the same tokens are the same numbers."""
+    """The same tokens give the same numbers, whatever API and server a call goes to."""
     counted = of_answer(SAME_CALL[name])._asdict()
     told = COUNTED._asdict()
     for optional in ("cache_write_tokens", "cache_write_1h_tokens"):
@@ -99,7 +99,7 @@ WRITTEN: dict[str, Json] = {
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_tokens_written_to_a_cache(name: str) -> None:
-    """They are input tokens too, and known apart from those that were read."""
+    """They are input tokens, and counted separately from those that were read."""
     counted = read(WRITTEN[name])
     written = (counted.prompt_tokens, counted.cached_tokens, counted.cache_write_tokens, counted.total_tokens)
     assert written == (1000, 300, 600, 1050)
@@ -142,13 +142,13 @@ USAGES: dict[str, tuple[Json, Usage]] = {
 
 @for_each("name", USAGES)
 def test_usage(name: str) -> None:
-    """Tokens are found where the APIs put them; what has a wrong type is missing."""
+    """Tokens are found where the APIs put them; values of a wrong type are missing."""
     usage, expected = USAGES[name]
     assert of_answer({"usage": usage}) == expected
 
 
 def test_the_tier_next_to_the_usage() -> None:
-    """OpenAI says next to the usage which tier served a call, Anthropic in it."""
+    """OpenAI has the service tier next to the usage, Anthropic in it."""
     assert of_answer({"service_tier": "flex", "usage": {"prompt_tokens": 1}}).service_tier == "flex"
     assert of_answer({"service_tier": "x", "usage": {"service_tier": "priority"}}).service_tier == "priority"
     assert of_answer({"service_tier": {"a": 1}}).service_tier is None
@@ -156,6 +156,6 @@ def test_the_tier_next_to_the_usage() -> None:
 
 @pytest.mark.parametrize("answer", [{}, {"usage": None}, {"usage": [1]}, {"choices": 1, "message": "no", "x_groq": 0}])
 def test_nothing_is_found_in_other_shapes(answer: Json) -> None:
-    """An answer without usage has none, whatever stands in its place."""
+    """An answer without usage has none, whatever is in its place."""
     assert find(answer) == {}
     assert of_answer(answer) == Usage()

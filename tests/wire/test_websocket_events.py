@@ -17,7 +17,7 @@ def read(stream: bytes) -> Event:
 
 @pytest.mark.parametrize("text", ["", "a", '{"a":\n 1}', "two\n\nlines\n", "data: x", ":c", " x", "你好"])
 def test_texts(text: str) -> None:
-    """A text comes back as it was, with its direction."""
+    """A text is unchanged, and has its direction."""
     event = read(as_event(text.encode(), "client"))
     assert (event.data, event.event, event.terminated) == (text.removesuffix("\n"), "client", True)
     assert read(as_event(text.encode())).event == "message"
@@ -30,7 +30,7 @@ def test_binary_messages() -> None:
 
 
 def test_transcripts() -> None:
-    """What is of a connection is told from what is of a call."""
+    """Messages of a connection are distinguished from those of a call."""
     assert all(
         is_transcript(as_event(b"a", name, is_text=is_text))
         for name in ("client", "server")

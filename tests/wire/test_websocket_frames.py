@@ -73,14 +73,14 @@ def test_messages(extensions: str, is_client: bool) -> None:
 
 
 def test_a_message_beyond_the_limit() -> None:
-    """Of a long message the beginning is kept, and the next one is read as ever."""
+    """The beginning of a long message is kept, and the next one is read as usual."""
     stream = written("", [BytesMessage(b"x" * 1000), TextMessage("next")], is_client=True)
     reader = FrameReader("", 100, is_client=True)
     assert list(reader.feed(stream)) == [Message(BINARY, b"x" * 100, 900), Message(TEXT, b"next")]
 
 
 def test_a_compressed_message_beyond_the_limit() -> None:
-    """A bomb is not unpacked: from there on nothing is read, and the reader says so."""
+    """A compression bomb is not decompressed: nothing after it is read, and the reader says so."""
     stream = written("permessage-deflate", [BytesMessage(bytes(50_000_000)), TextMessage("next")], is_client=False)
     reader = FrameReader("permessage-deflate", 1000, is_client=False)
     assert list(reader.feed(stream)) == []
@@ -88,7 +88,7 @@ def test_a_compressed_message_beyond_the_limit() -> None:
 
 
 def test_a_bomb_within_the_limit() -> None:
-    """What a read of the network may unpack to has a bound, so that other calls go on; texts are far from it."""
+    """The expansion of one network read is limited, so that other calls continue; texts are far below the limit."""
     bomb = written("permessage-deflate", [BytesMessage(bytes(20_000_000))], is_client=False)
     reader = FrameReader("permessage-deflate", 100_000_000, is_client=False)
     began = time.process_time()
@@ -105,7 +105,7 @@ def test_a_bomb_within_the_limit() -> None:
 
 
 def test_small_fragments_take_no_more_memory_than_large_ones() -> None:
-    """A message is kept in one piece, whatever the pieces it came in."""
+    """A message is kept in one buffer, whatever its fragments."""
     reader = FrameReader("", 1_000_000, is_client=False)
     fragments = b"\x01\x02ab" + b"\x00\x02ab" * 100_000
     tracemalloc.start()
@@ -119,13 +119,13 @@ def test_small_fragments_take_no_more_memory_than_large_ones() -> None:
 
 
 def last_block(data: bytes) -> bytes:
-    """Return compressed data that says it is the last."""
+    """Return compressed data marked as the last block."""
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return packer.compress(data) + packer.flush()
 
 
 def test_what_follows_the_last_block() -> None:
-    """An empty block may follow it, as RFC 7692 has it; the reader gives up on anything else."""
+    """An empty block may follow it, according to RFC 7692; the reader gives up on anything else."""
     packed = last_block(b"hello")
     reader = FrameReader("permessage-deflate", 1_000_000, is_client=False)
     frame = b"\xc1" + bytes([len(packed) + 1]) + packed + b"\0"
@@ -148,7 +148,7 @@ def test_what_follows_the_last_block() -> None:
     ],
 )
 def test_what_is_no_frame(stream: bytes) -> None:
-    """Bytes that break the rules end the reading, without an exception."""
+    """Invalid bytes end the reading, without an exception."""
     reader = FrameReader("", 100, is_client=False)
     assert list(reader.feed(stream)) == []
     assert reader.is_lost
@@ -156,7 +156,7 @@ def test_what_is_no_frame(stream: bytes) -> None:
 
 
 def test_broken_compression_and_unknown_extensions() -> None:
-    """What cannot be unpacked is lost, and so is what an unknown extension may have changed."""
+    """Data that cannot be decompressed is lost, and so is data that an unknown extension may have changed."""
     packed = zlib.compress(os.urandom(40))[2:]
     reader = FrameReader("permessage-deflate", 100, is_client=False)
     assert list(reader.feed(b"\xc1" + bytes([len(packed)]) + packed[::-1])) in ([], [Message(TEXT, b"")])
@@ -165,7 +165,7 @@ def test_broken_compression_and_unknown_extensions() -> None:
 
 @pytest.mark.parametrize("is_client", [True, False])
 def test_close_frames(is_client: bool) -> None:
-    """Our own close frame is one that the other side understands."""
+    """The other side accepts our close frame."""
     frame = close_frame(1001, "the proxy stops", is_client=is_client)
     side = Connection(ConnectionType.SERVER if is_client else ConnectionType.CLIENT)
     side.receive_data(frame)
@@ -178,7 +178,7 @@ def test_close_frames(is_client: bool) -> None:
 
 
 def test_frames_of_another_sender() -> None:
-    """Within a frame no other one may be written."""
+    """No other frame may be inserted within a frame."""
     reader = FrameReader("", 100, is_client=False)
     seen = []
     for byte in b"\x81\x02ab":
@@ -189,7 +189,7 @@ def test_frames_of_another_sender() -> None:
 
 @pytest.mark.parametrize(("extensions", "stream"), [("x-secret", b""), ("", b"\xa1\x00"), ("", b"\xff" * 14)])
 def test_where_frames_end_is_unknown(extensions: str, stream: bytes) -> None:
-    """Once the bytes cannot be read, no place is known where another frame may be written."""
+    """Once the bytes cannot be read, there is no known place for another frame."""
     reader = FrameReader(extensions, 100, is_client=False)
     list(reader.feed(stream))
     assert not reader.is_between_frames

@@ -1,4 +1,4 @@
-"""Tests of the filter that tells which words some texts may have."""
+"""Tests of the filter for the words of texts."""
 
 import json
 import random
@@ -22,7 +22,7 @@ def filtered(*bodies: str, number: int = NUMBER) -> bytes:
 
 
 def result[T](steps: Generator[None, None, T]) -> T:
-    """Return what a generator returns in the end."""
+    """Return the return value of a generator."""
     while True:
         try:
             next(steps)
@@ -40,7 +40,7 @@ def has(words: bytes, *tokens: str) -> bool:
 
 
 def test_what_is_there_is_found() -> None:
-    """Every token of every text may be there; of others, that are not, nearly all are not."""
+    """Every token of the texts may be contained; nearly all other tokens are not."""
     chance = random.Random(1)
     tokens = [f"word{chance.random()}".replace(".", "") for _ in range(5_000)]
     words = filtered(body(*tokens[:2_000]), body(*tokens[1_000:3_000]))
@@ -50,7 +50,7 @@ def test_what_is_there_is_found() -> None:
 
 
 def test_pairs_take_less() -> None:
-    """Two characters of Chinese take fewer bits than a word, and three together are hardly taken for there."""
+    """Two Chinese characters take fewer bits than a word, and three together are rarely a false positive."""
     chance = random.Random(1)
     text = "".join(chr(chance.randint(0x4E00, 0x4F00)) for _ in range(3_000))
     words = filtered(body(text))
@@ -61,14 +61,14 @@ def test_pairs_take_less() -> None:
 
 
 def test_without_texts() -> None:
-    """What has no texts has no words."""
+    """Empty texts have no words."""
     words = filtered("", "{}", '{"model": "kimi"}')
     assert not has(words, "kimi")
     assert not has(words, "model")
 
 
 def test_the_same_text_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A history that is sent again with each call costs no more than once."""
+    """A history that is repeated in each call is only read once."""
     looked = list[str]()
 
     def look(text: str) -> set[str]:
@@ -82,19 +82,19 @@ def test_the_same_text_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("name", ["MAX_TOKENS", "MAX_BODY_LENGTH"])
 def test_bounds(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """What is too much to be looked into may have everything."""
+    """A text that is too large may contain any word."""
     monkeypatch.setattr(word_filter, name, 3)
     assert filtered(body("one two three four")) == MATCH_ALL
     assert has(MATCH_ALL, "whatever", "you", "seek")
 
 
 def test_a_mark_that_counts_as_a_letter() -> None:
-    """Where the one mark stands that is no letter and matches one, anything may be."""
+    """A text with the one mark that matches a letter may contain any word."""
     assert filtered(body("\u0345")) == MATCH_ALL
 
 
 def test_places_fit_into_the_database() -> None:
-    """The numbers of bits are positive integers of 63 bits, different for different tokens."""
+    """Positions are positive integers of 63 bits, different for different tokens."""
     found = [tuple(places(str(token)).for_seed(number)) for token in range(100) for number in (0, 1, 1_023)]
     assert all(0 <= place < 2**63 for some in found for place in some)
     assert len(set(found)) == 300
@@ -103,7 +103,7 @@ def test_places_fit_into_the_database() -> None:
 
 
 def test_filters_err_in_different_words() -> None:
-    """Of filters of the same texts with different numbers, few take a word that is not there for one that may be."""
+    """Filters of the same texts with different seeds rarely share a false positive."""
     text = body(" ".join(f"w{number}" for number in range(200)))
     words = [filtered(text, number=number) for number in range(200)]
     for token in ("missing", "absent", "nowhere", "月之"):
@@ -111,7 +111,7 @@ def test_filters_err_in_different_words() -> None:
 
 
 def test_steps_are_short() -> None:
-    """A long text is taken in and packed in many steps."""
+    """A long text is added and packed in many steps."""
     builder = FilterBuilder(0)
     steps = list(builder.add(body(" ".join(f"w{number}" for number in range(50_000)))))
     assert len(steps) > 10

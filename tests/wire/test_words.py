@@ -1,4 +1,4 @@
-"""Tests of the words of texts, and of what an index has of them."""
+"""Tests of words in texts, and of their tokens in the index."""
 
 import re
 import sys
@@ -29,7 +29,7 @@ from tests.tables import for_each
     ],
 )
 def test_tokens_of_texts(text: str, tokens: set[str]) -> None:
-    """A text has its words in lower case, and of runs without spaces each one and each two characters."""
+    """A text has its words in lower case, and from runs without spaces single characters and pairs."""
     assert text_tokens(text) >= tokens
     assert not [token for token in text_tokens(text) - tokens if token.isascii()]
 
@@ -46,12 +46,12 @@ def test_tokens_of_texts(text: str, tokens: set[str]) -> None:
     ],
 )
 def test_tokens_of_a_word(word: str, tokens: set[str]) -> None:
-    """A word that is sought has one token, and a run without spaces those of each one and each two characters."""
+    """A word in a query has one token; a run without spaces has single characters and pairs."""
     assert query_tokens(word) == tokens
 
 
 def test_case() -> None:
-    """Characters that regular expressions take for the same with IGNORECASE are the same, and both parts of words."""
+    """Characters that are equal under IGNORECASE are equal, and both belong to words."""
     cased = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).lower() != chr(code).upper()]
     cased += [IOTA_BELOW]
     everything = "".join(cased)
@@ -67,7 +67,7 @@ def test_case() -> None:
 
 
 def test_slices() -> None:
-    """Slices make the text again, and have the tokens that it has, wherever they are cut."""
+    """The slices of a text add up to it, and have the same tokens, wherever they are cut."""
     text = "One tWo，月之暗面・三四 five_6 naïve\n" * 7
     for size in range(1, 60):
         words.SLICE_LENGTH, before = size, words.SLICE_LENGTH

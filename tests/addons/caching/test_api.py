@@ -118,7 +118,7 @@ def test_failures(answer: Response | str, why: str) -> None:
 
 @pytest.mark.parametrize("answer", [HOSTILE_LINES, Response.make(500, HOSTILE_LINES), described(HOSTILE_LINES[:1000])])
 def test_failures_are_quoted_with_care(answer: Response | str) -> None:
-    """Whatever a failed connection, an error or a status says, the log gets one short line without its secrets."""
+    """An error of a connection, an answer or a status becomes one short line in the log, without secrets."""
     api, _ = answering(answer)
     with pytest.raises(CachingError) as caught:
         asyncio.run(api.create(ACCOUNT, BODY))
@@ -200,7 +200,7 @@ def test_deep_nesting_describes_no_cache(content: bytes) -> None:
 
 
 def test_no_more_is_decoded_than_is_looked_at() -> None:
-    """Only the beginning of a refusal is decoded, as kilobytes can decode to gigabytes."""
+    """Only the beginning of a refusal is decoded, because kilobytes can decode to gigabytes."""
     bomb = gzip.compress(b"prompt_cache_key " * 2_000_000)
     response = Response.make(400, b"", {"Content-Encoding": "gzip"})
     response.raw_content = bomb

@@ -42,7 +42,7 @@ ANSWER = {
 
 
 class Rig:
-    """An adapter with a flow that has no connection: what is done to that is kept."""
+    """An adapter with a flow that has no connection; calls to the connection are recorded."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The chain between upstream and a client: nothing is lost in it, whatever fails."""
+"""The chain between upstream and a client: no byte is lost in it, whatever fails."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ from tests.hostile import HOSTILE_LINES, assert_quoted
 
 
 def test_every_piece_passes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A guarded stream without a loop passes piece by piece, is kept, and ends without a word."""
+    """A guarded stream without a loop passes piece by piece, is kept, and ends without a warning."""
     rig = Rig(monkeypatch)
     assert rig.send(PIECES) == [*PIECES, b""]
     assert [data for _, data in rig.call.answer.chunks] == PIECES
@@ -30,7 +30,7 @@ def test_every_piece_passes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_encoded_stream_passes_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was encoded comes out decoded, and is kept as it came."""
+    """An encoded stream passes decoded, and is kept as received."""
     rig = Rig(monkeypatch, encoding="gzip")
     encoded = gzip.compress(STREAM)
     pieces = [encoded[at : at + 1] for at in range(len(encoded))]
@@ -55,7 +55,7 @@ def test_coerced_answer_comes_at_the_end(monkeypatch: pytest.MonkeyPatch, encodi
     "pieces", [[], [STREAM[:20]], [chunk("Hello")], [b": hb\n\n"], [chunk("a", "stop") + b"data: {"]]
 )
 def test_coerced_answer_that_is_not_whole_breaks_off(monkeypatch: pytest.MonkeyPatch, pieces: list[bytes]) -> None:
-    """A stream that ended too early is a broken transfer, of which no byte parses."""
+    """A stream that ended too early becomes a broken transfer, no part of which is valid JSON."""
     rig = Rig(monkeypatch, coerce=True)
     assert b"".join(rig.send(pieces)) == b""
     assert rig.closed == [rig.call.flow]
@@ -75,7 +75,7 @@ def test_coerced_answer_that_is_not_whole_breaks_off(monkeypatch: pytest.MonkeyP
 def test_answer_that_cannot_be_whole_any_more_breaks_off_at_once(
     monkeypatch: pytest.MonkeyPatch, data: bytes, reason: str
 ) -> None:
-    """An event that cannot be read, or an error, ends a merged answer there; one of a stream gets every byte."""
+    """An unreadable event, or an error, ends a merged answer immediately; a streamed answer gets every byte."""
     for coerce in (False, True):
         rig = Rig(monkeypatch, coerce=coerce)
         sent = [chunk("Hello"), data, chunk("", "stop") + DONE]
@@ -84,7 +84,7 @@ def test_answer_that_cannot_be_whole_any_more_breaks_off_at_once(
 
 
 def test_an_error_in_a_stream_is_quoted_with_care(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error of megabytes that breaks a merged answer off becomes one short line in the row, without escapes."""
+    """A huge error that ends a merged answer becomes one short line in the row, without escapes."""
     rig = Rig(monkeypatch, coerce=True)
     rig.send([chunk("Hello"), event({"error": {"message": HOSTILE_LINES}})])
     (warning,) = rig.call.warnings
@@ -96,7 +96,7 @@ def test_an_error_in_a_stream_is_quoted_with_care(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("hide", [False, True])
 @pytest.mark.parametrize("coerce", [False, True])
 def test_what_is_no_stream_passes(monkeypatch: pytest.MonkeyPatch, coerce: bool, hide: bool) -> None:
-    """JSON instead of a stream comes out as it is, and as it comes; no heartbeat gets into it."""
+    """JSON instead of a stream passes unchanged and without delay; no heartbeat is added to it."""
     rig = Rig(monkeypatch, coerce=coerce, hide=hide)
     first = rig.send([flow_control.HEARTBEAT, b'{"error": '], end=False)
     assert first == [b" " if coerce else b"", b'{"error": ']
@@ -110,7 +110,7 @@ def test_what_is_no_stream_passes(monkeypatch: pytest.MonkeyPatch, coerce: bool,
 
 @pytest.mark.parametrize("coerce", [False, True])
 def test_loop_ends_both_sides(monkeypatch: pytest.MonkeyPatch, coerce: bool) -> None:
-    """At a loop the client gets its end, upstream is ended once, and what still comes is swallowed."""
+    """At a loop the client gets a complete end, upstream is closed once, and later data is discarded."""
     rig = Rig(monkeypatch, coerce=coerce)
     first, second, *later = rig.send(LOOPING)
     if coerce:
@@ -132,7 +132,7 @@ def test_loop_ends_both_sides(monkeypatch: pytest.MonkeyPatch, coerce: bool) -> 
 
 
 def test_loop_in_what_comes_with_the_end_needs_no_ending(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A loop found in the last bytes that decoding gives is told, but there is no upstream left to end."""
+    """A loop in the last decoded bytes is reported, but upstream has already ended."""
     rig = Rig(monkeypatch)
     monkeypatch.setattr(rig.adapter, "_decode", lambda data: (b"" if data else chunk("LOOP"), False))
     assert rig.send([b"x"])[-1].endswith(DONE)
@@ -142,7 +142,7 @@ def test_loop_in_what_comes_with_the_end_needs_no_ending(monkeypatch: pytest.Mon
 
 
 def test_event_that_cannot_be_read_breaks_off_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A merged answer would lack it: its client sees a broken transfer; one of a stream gets every byte."""
+    """A merged answer would lack the event, so its transfer breaks; a streamed answer gets every byte."""
     long = chunk("x" * 300)
     for coerce in (False, True):
         monkeypatch.setattr(stream_editor, "make_decoder", lambda: sse.Decoder(200))
@@ -156,7 +156,7 @@ def test_event_that_cannot_be_read_breaks_off_at_once(monkeypatch: pytest.Monkey
 
 
 def test_heartbeat_is_white_space_of_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that waits for a merged answer gets a blank, which its parser skips and the row does not see."""
+    """A client that waits for a merged answer gets a space, which its parser skips and the row omits."""
     rig = Rig(monkeypatch, coerce=True)
     output = rig.send([PIECES[0], flow_control.HEARTBEAT, *PIECES[1:], flow_control.HEARTBEAT])
     assert output[1] == output[4] == b" "
@@ -166,14 +166,14 @@ def test_heartbeat_is_white_space_of_json(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_heartbeat_never_enters_another_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A guarded stream neither wants heartbeats nor lets one through; upstream's own word of that name passes."""
+    """A guarded stream needs no heartbeats and passes none; the same text from upstream passes."""
     rig = Rig(monkeypatch)
     assert not rig.adapter.wants_heartbeat(time.monotonic() + 1000, 10)
     assert rig.send([flow_control.HEARTBEAT, b"heart" + b"beat"]) == [b"", b"heartbeat", b""]
 
 
 def test_heartbeat_is_wanted_after_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One is wanted when the client has heard nothing for the interval, and none once the answer has ended."""
+    """A heartbeat is due when the client has received nothing for the interval, unless the answer has ended."""
     rig = Rig(monkeypatch, coerce=True)
     began = rig.adapter.sent_at
     assert not rig.adapter.wants_heartbeat(began + 9.9, 10)

@@ -40,7 +40,7 @@ class Forced:
 
 
 async def merged(*events: str, engine: bool, reset: bool = False) -> tuple[Forced, bytes]:
-    """Return what a client gets whose upstream closes the connection behind these events, without an end."""
+    """Return what a client gets if upstream closes the connection after these events, without an end."""
     forced = Forced()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -66,7 +66,7 @@ async def merged(*events: str, engine: bool, reset: bool = False) -> tuple[Force
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("engine", [True, False], ids=["engine", "mitmproxy"])
 def test_an_answer_that_is_all_there_reaches_its_client(last: tuple[str, ...], reset: bool, engine: bool) -> None:
-    """Behind `[DONE]`, or the last reason and the usage, an upstream that breaks off costs the client nothing."""
+    """If upstream breaks off after `[DONE]`, or after the last reason and the usage, the client gets the answer."""
     forced, answer = asyncio.run(merged(DELTA % "null", *last, engine=engine, reset=reset))
     assert forced.finished == [True]
     assert json.loads(answer)["choices"][0]["message"]["content"] == "moonmoon"
@@ -75,6 +75,6 @@ def test_an_answer_that_is_all_there_reaches_its_client(last: tuple[str, ...], r
 @pytest.mark.parametrize("events", [(DELTA % "null",), (DELTA % "null", DELTA % '"stop"'), (USAGE,)])
 @pytest.mark.parametrize("engine", [True, False], ids=["engine", "mitmproxy"])
 def test_half_an_answer_stays_broken(events: tuple[str, ...], engine: bool) -> None:
-    """Where something may be missing the client sees a broken transfer."""
+    """If something may be missing, the client sees a broken transfer."""
     forced, answer = asyncio.run(merged(*events, engine=engine))
     assert (forced.finished, answer) == ([False], b"")

@@ -1,4 +1,4 @@
-"""Faults of ours and broken encodings in a stream cost the client nothing."""
+"""Bugs of ours and broken encodings in a stream do not affect the client."""
 
 import gzip
 import json
@@ -30,11 +30,11 @@ USAGE = event({"choices": [], "usage": {"total_tokens": 3}})
 
 
 class BrokeError(Exception):
-    """What these tests raise."""
+    """The exception that these tests raise."""
 
 
 def fails_from(number: int, original: Callable[..., object]) -> Callable[..., object]:
-    """Return a function that works for so many calls, and never again."""
+    """Return a function that works this many times and then always fails."""
     calls = iter(range(1_000_000))
 
     def call(*args: object, **options: object) -> object:
@@ -46,7 +46,7 @@ def fails_from(number: int, original: Callable[..., object]) -> Callable[..., ob
 
 
 class Refusing(deque[tuple[int, bytes]]):
-    """Chunks that cannot be kept."""
+    """A list of chunks that fails to append."""
 
     def append(self, _: tuple[int, bytes]) -> None:
         """Fail."""
@@ -82,7 +82,7 @@ def test_fault_in_editing_costs_no_byte(
     hide: bool,
     encoding: str | None,
 ) -> None:
-    """Whatever fails, and whenever: every byte comes out once, decoded; one error is logged and the row is marked."""
+    """Whatever fails at any time, every byte is sent once, decoded; one error is logged and the row is marked."""
     monkeypatch.setattr(owner, name, fails_from(number, getattr(owner, name)))
     rig = Rig(monkeypatch, hide=hide, encoding=encoding)
     body = gzip.compress(STREAM) if encoding else STREAM
@@ -95,7 +95,7 @@ def test_fault_in_editing_costs_no_byte(
 
 
 def test_fault_in_hiding_costs_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If hiding fails in the middle of the event that is to be hidden, the client gets it after all, whole."""
+    """If hiding an event fails in the middle of it, the client gets the whole event."""
     rig = Rig(monkeypatch, hide=True)
     assert rig.send([USAGE[:10]], end=False) == [b""]
     monkeypatch.setattr(sse.Decoder, "feed", fails_from(0, sse.Decoder.feed))
@@ -107,7 +107,7 @@ def test_fault_in_hiding_costs_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fault_in_editing_costs_no_merged_answer(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, owner: type, name: str, number: int
 ) -> None:
-    """If the merging on the way fails, the answer is merged from all that came."""
+    """If merging fails in the middle, the answer is merged from all the data received."""
     rig = Rig(monkeypatch, coerce=True)
     real = merged
     failing = fails_from(number, getattr(owner, name))
@@ -125,7 +125,7 @@ def test_fault_in_editing_costs_no_merged_answer(
 
 
 def test_fault_does_not_make_half_an_answer_look_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a fault, too, a stream that ended too early is a broken transfer."""
+    """Even after a failure, a stream that ended too early is a broken transfer."""
     rig = Rig(monkeypatch, coerce=True)
     monkeypatch.setattr(rig.adapter.editor, "feed", fails_from(0, rig.adapter.editor.feed))
     assert b"".join(rig.send([chunk("Hello")])) == b""
@@ -133,7 +133,7 @@ def test_fault_does_not_make_half_an_answer_look_whole(monkeypatch: pytest.Monke
 
 
 def test_fault_that_merging_anew_meets_too_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the answer cannot be merged at all, the transfer breaks; nothing is sent that parses."""
+    """If the answer cannot be merged at all, the transfer breaks, and no valid JSON is sent."""
     rig = Rig(monkeypatch, coerce=True)
     monkeypatch.setattr(Merger, "feed", fails_from(0, Merger.feed))
     assert b"".join(rig.send(PIECES)) == b""
@@ -143,7 +143,7 @@ def test_fault_that_merging_anew_meets_too_breaks_off(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("coerce", [False, True])
 def test_fault_as_a_loop_ends_the_stream(monkeypatch: pytest.MonkeyPatch, coerce: bool) -> None:
-    """A stream whose end was made but could not be taken ends all the same; a merged one is merged at its own end."""
+    """If sending the early end fails, the stream still ends; a merged answer is merged at its own end."""
     rig = Rig(monkeypatch, coerce=coerce)
     monkeypatch.setattr(rig.adapter.editor, "take", fails_from(1, rig.adapter.editor.take))
     output = b"".join(rig.send(LOOPING))
@@ -172,7 +172,7 @@ def test_fault_in_keeping_costs_the_client_nothing(
 def test_fault_that_loses_bytes_breaks_off(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str
 ) -> None:
-    """Where even the bytes cannot be had any more the transfer breaks, rather than go on with a gap."""
+    """If even the bytes are lost, the transfer breaks rather than continue with a gap."""
     rig = Rig(monkeypatch, encoding="gzip")
     encoded = gzip.compress(STREAM)
     first = rig.send([encoded[:40]], end=False)[0]
@@ -193,7 +193,7 @@ def test_fault_that_loses_bytes_breaks_off(
 @pytest.mark.parametrize("coerce", [False, True])
 @pytest.mark.parametrize("end", [-9, 60])
 def test_encoding_that_loses_bytes_breaks_off(monkeypatch: pytest.MonkeyPatch, coerce: bool, end: int) -> None:
-    """A body that cannot be decoded to its end is a broken transfer for the client as well, marked on the row."""
+    """A body that cannot be decoded to its end is a broken transfer for the client, too, and marked in the row."""
     rig = Rig(monkeypatch, coerce=coerce, encoding="gzip")
     output = b"".join(rig.send([gzip.compress(STREAM)[:end]]))
     assert output == b"" if coerce else STREAM.startswith(output)
@@ -202,7 +202,7 @@ def test_encoding_that_loses_bytes_breaks_off(monkeypatch: pytest.MonkeyPatch, c
 
 
 def test_corrupt_encoding_breaks_off_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the byte on that cannot be decoded nothing could follow: the client is not left waiting."""
+    """The transfer breaks at the first byte that cannot be decoded: the client is not kept waiting."""
     rig = Rig(monkeypatch, encoding="gzip")
     encoded = gzip.compress(STREAM)
     rig.send([encoded[:-8], b"\xff" * 8], end=False)
@@ -213,7 +213,7 @@ def test_corrupt_encoding_breaks_off_at_once(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("coerce", [False, True])
 @pytest.mark.parametrize("pieces", [PIECES, [STREAM]])
 def test_body_that_was_never_encoded_passes(monkeypatch: pytest.MonkeyPatch, pieces: list[bytes], coerce: bool) -> None:
-    """Where the header names an encoding that the body does not have, the client gets the body."""
+    """If the body is not encoded as its header says, the client gets the body."""
     rig = Rig(monkeypatch, coerce=coerce, encoding="gzip")
     output = b"".join(rig.send(pieces))
     assert (json.loads(output) == ANSWER) if coerce else (output == STREAM)

@@ -1,4 +1,4 @@
-"""The calls under way."""
+"""Calls in progress."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ def a_call() -> Call:
 
 
 def test_call_ends_once() -> None:
-    """A call is found until it is ended, and can be ended once only."""
+    """A call is found until it ends, and can only end once."""
     calls, call = Calls(), a_call()
     assert calls.get(call.flow) is None
     calls.begin(call)
@@ -25,7 +25,7 @@ def test_call_ends_once() -> None:
 
 
 def test_calls_may_end_while_they_are_iterated() -> None:
-    """Iterating is over a copy, so that whoever looks at the calls may end them."""
+    """Iteration uses a copy, so that calls can be ended during it."""
     calls, begun = Calls(), [a_call() for _ in range(3)]
     for call in begun:
         calls.begin(call)
@@ -35,7 +35,7 @@ def test_calls_may_end_while_they_are_iterated() -> None:
 
 
 def test_calls_share_nothing() -> None:
-    """Two calls have chunks, changes and warnings of their own."""
+    """Two calls do not share chunks, changes or warnings."""
     first, second = a_call(), a_call()
     first.answer.chunks.append((0, b"x"))
     first.changes.append("x")
@@ -51,7 +51,7 @@ def test_time_counts_from_the_start() -> None:
 
 
 def test_representation_holds_no_secret() -> None:
-    """What a traceback or a log may show of a call has neither headers nor the key nor bytes of the answer."""
+    """The repr of a call, which tracebacks and logs may show, has no headers, no key and no bytes of the answer."""
     call = a_call()
     call.upstream_key = "sk-2"
     call.answer.chunks.append((0, b"sk-3"))
@@ -77,7 +77,7 @@ def test_key_of_the_client(headers: list[tuple[str, str]], expected: bytes | Non
 
 
 def test_the_configured_key_comes_first() -> None:
-    """Where the proxy sends a key of its own, that is the key of the call."""
+    """If the proxy sends its own key, that is the call's key."""
     call = a_call()
     call.upstream_key = "sk-2"
     assert call.api_key == b"sk-2"
@@ -85,18 +85,18 @@ def test_the_configured_key_comes_first() -> None:
 
 @dataclass(slots=True)
 class First:
-    """A state of some addon."""
+    """The state of one addon."""
 
     number: int = 0
 
 
 @dataclass(slots=True)
 class Second(First):
-    """A state of another one."""
+    """The state of another addon."""
 
 
 def test_states_are_found_by_type() -> None:
-    """Each type has one state of each call: made when it is first asked for, and replaced by one that is added."""
+    """A call has one state of each type: created on first access, and replaced when another is added."""
     call, other = a_call(), a_call()
     assert call.find(First) is None
     first = call.state(First)

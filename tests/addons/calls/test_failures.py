@@ -1,4 +1,4 @@
-"""What kind of failure an exception is."""
+"""The kind of failure for an exception."""
 
 import asyncio
 import errno

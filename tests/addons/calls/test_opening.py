@@ -1,4 +1,4 @@
-"""When the head of an answer goes out, and which one."""
+"""When an answer's header is sent, and which one."""
 
 import asyncio
 import gzip
@@ -36,7 +36,7 @@ ERROR = event({"error": {"type": "rate_limit_reached_error", "message": "slow do
 
 
 class Rig:
-    """A call whose answer has begun, with what is done to its connection."""
+    """A call whose answer has begun; calls to its connection are recorded."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, label: str = "application/json", encoding: str = "") -> None:
         self.ended: list[HTTPFlow] = []
@@ -60,11 +60,11 @@ class Rig:
         self.announced += 1
 
     def hold(self) -> Hold:
-        """Return what holds the answer back."""
+        """Return the gate that holds the answer back."""
         return self.call.add(Hold(self.flow, self.call, self.announce))
 
     def forced(self, label: str = "text/event-stream") -> Forced:
-        """Return what holds the answer back as a forced stream."""
+        """Return the gate that holds the answer back as a forced stream."""
         assert self.flow.response is not None
         editor = StreamEditor(Plan(CHAT_COMPLETIONS, coerce=True), label)
         adapter = Adapter(self.flow, self.call, make_decoder(self.flow.response.headers), editor, coerce=True)
@@ -72,7 +72,7 @@ class Rig:
         return Forced(self.flow, self.call, adapter)
 
     def stream(self) -> object:
-        """Return what the answer passes through."""
+        """Return the stream callable of the answer."""
         assert self.flow.response is not None
         return self.flow.response.stream
 
@@ -83,7 +83,7 @@ class Rig:
 
 
 def took(gate: Hold | Forced, *pieces: bytes) -> list[Sequence[bytes] | None]:
-    """Return what a gate gives for each piece, and at the end, on a loop of its own."""
+    """Return the output of a gate for each piece and at the end, on its own event loop."""
 
     async def take() -> list[Sequence[bytes] | None]:
         return [*[gate.take([piece]) for piece in pieces], gate.end()]
@@ -96,7 +96,7 @@ def took(gate: Hold | Forced, *pieces: bytes) -> list[Sequence[bytes] | None]:
 
 @pytest.mark.parametrize("begin", [b"{", b"\n {", b"\xef\xbb\xbf{"])
 def test_a_document_is_held_back_until_it_is_whole(monkeypatch: pytest.MonkeyPatch, begin: bytes) -> None:
-    """Nothing of it passes before; what came is kept with the times at which it came."""
+    """A document is held back completely; its pieces are kept with their arrival times."""
     rig = Rig(monkeypatch)
     hold = rig.hold()
     assert took(hold, begin, b'"a": 1', b"}") == [None] * 4
@@ -107,7 +107,7 @@ def test_a_document_is_held_back_until_it_is_whole(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("first", [b"\n", b" ", b": hb\n\n", b"data: {", b"[", b'"', b"x", b"\xff"])
 def test_all_else_passes_at_once(monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
-    """White space that comes alone, events and whatever is no object pass with their first byte."""
+    """Whitespace on its own, events and anything but an object pass with their first byte."""
     rig = Rig(monkeypatch)
     assert took(rig.hold(), first)[0] == [first]
     assert (rig.announced, rig.call.streaming) == (1, True)
@@ -116,7 +116,7 @@ def test_all_else_passes_at_once(monkeypatch: pytest.MonkeyPatch, first: bytes) 
 
 
 def test_encoded_documents(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What counts is what the bytes decode to; they pass as they came."""
+    """The decoded bytes decide; the bytes pass unchanged."""
     for text, passes in ((b'{"a": 1}', False), (b"\n", True), (b"data: {}", True)):
         rig = Rig(monkeypatch, encoding="gzip")
         packed = gzip.compress(text)
@@ -126,7 +126,7 @@ def test_encoded_documents(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_large_document_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So much is not held back in memory."""
+    """A large document is not held back in memory."""
     rig = Rig(monkeypatch)
     pieces = [b'{"a": "', b"x" * MAX_HELD]
     assert took(rig.hold(), *pieces)[:2] == [None, pieces]
@@ -134,7 +134,7 @@ def test_a_large_document_passes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_slow_document_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After its time it passes, be it that something comes or that nothing does; once it is over nobody looks."""
+    """After a time limit it passes, whether or not data arrives; once it is over, no timer runs."""
     monkeypatch.setattr(opening, "HOLD_TIME", 0.01)
     monkeypatch.setattr(opening, "RETRY_INTERVAL", 0.01)
 
@@ -159,7 +159,7 @@ def test_a_slow_document_passes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_document_of_known_length_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was whole before its head was written is held back until all of it has come, however slowly."""
+    """A document that was complete before its header was sent is held back until it has arrived, however slowly."""
     monkeypatch.setattr(opening, "HOLD_TIME", 0)
     rig = Rig(monkeypatch)
     assert rig.flow.response is not None
@@ -170,7 +170,7 @@ def test_a_document_of_known_length_is_not_late(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_no_heartbeat_gets_into_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before its time nothing passes, and what passes is nothing but the document."""
+    """Before the time limit nothing is sent, and afterwards only the document."""
     rig = Rig(monkeypatch)
 
     async def run() -> None:
@@ -187,7 +187,7 @@ def test_no_heartbeat_gets_into_a_document(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_fault_costs_no_byte(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """If nobody can say what an answer is, it passes."""
+    """If the form of an answer cannot be determined, it passes."""
 
     def fail(*_: object) -> None:
         raise ValueError
@@ -207,7 +207,7 @@ COERCED = (200, {"X-Kept": "1", "Transfer-Encoding": "chunked", "Content-Type": 
 
 
 def test_the_head_goes_out_with_the_first_content(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Comments and the word that there will be an answer are none."""
+    """Comments and the announcement of an answer do not count as content."""
     rig = Rig(monkeypatch, "text/event-stream", "gzip")
     packed = [gzip.compress(part) for part in (b": hb\n\n", ROLE, HELLO)]
     assert took(rig.forced(), *packed)[:3] == [None, None, []]
@@ -216,7 +216,7 @@ def test_the_head_goes_out_with_the_first_content(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_head_goes_out_with_the_first_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that has waited for long gets a blank; an error is a broken transfer from then on."""
+    """A client that has waited long gets a space; after that an error is a broken transfer."""
     rig = Rig(monkeypatch, "text/event-stream")
     forced = rig.forced()
     assert forced.take([ROLE]) is None
@@ -253,7 +253,7 @@ def test_what_fails_before_any_content_has_a_status(
     failure: tuple[Failure, str] | None,
     warning: str,
 ) -> None:
-    """The client gets an error in JSON, and nothing of what may still come; the API is asked for no more."""
+    """The client gets an error in JSON, and nothing that arrives later; the request to the API is cancelled."""
     rig = Rig(monkeypatch, "text/event-stream")
     forced = rig.forced()
     assert took(forced, *([before] if before else []), data, HELLO, DONE)[-3:] == [None, None, None]
@@ -284,7 +284,7 @@ def test_what_fails_before_any_content_has_a_status(
     ],
 )
 def test_what_an_error_says_reaches_the_client(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    """Whatever shape the error of a forced stream has, its client gets the message where SDKs look for it."""
+    """Whatever the form of a forced stream's error, the client gets its message where SDKs look for it."""
     rig = Rig(monkeypatch, "text/event-stream")
     forced = rig.forced()
     took(forced, data, DONE)
@@ -293,7 +293,7 @@ def test_what_an_error_says_reaches_the_client(monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.parametrize("pieces", [[], [b": hb\n\n"], [ROLE], [DONE], [b"data: {"]])
 def test_a_stream_of_nothing_has_a_status(monkeypatch: pytest.MonkeyPatch, pieces: list[bytes]) -> None:
-    """If it ends before there was any content, its client gets an error with a status."""
+    """If a stream ends before any content, its client gets an error with a status."""
     rig = Rig(monkeypatch, "text/event-stream")
     forced = rig.forced()
     assert set(took(forced, *pieces)) == {None}
@@ -303,7 +303,7 @@ def test_a_stream_of_nothing_has_a_status(monkeypatch: pytest.MonkeyPatch, piece
 
 @pytest.mark.parametrize("data", [HELLO + ERROR, HELLO + event("nope") + STOP, STOP + ERROR])
 def test_what_fails_after_content_breaks(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    """Even if all comes at once, the head goes out, as it would otherwise, and the connection is closed behind it."""
+    """Even if everything arrives together, the header is sent first, and the connection is closed afterwards."""
     rig = Rig(monkeypatch, "text/event-stream")
     forced = rig.forced()
     assert took(forced, data)[0] == []
@@ -312,7 +312,7 @@ def test_what_fails_after_content_breaks(monkeypatch: pytest.MonkeyPatch, data: 
 
 
 def test_an_answer_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer of no content that is whole is one."""
+    """A complete answer without content is an answer."""
     rig = Rig(monkeypatch, "text/event-stream")
     assert took(rig.forced(), ROLE + DONE)[0] == []
     assert rig.head() == COERCED
@@ -330,7 +330,7 @@ def test_json_instead_of_a_stream_keeps_its_head(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_page_instead_of_a_stream_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is neither events nor a document passes at once with its own head."""
+    """Anything that is neither events nor a document passes immediately with its own header."""
     rig = Rig(monkeypatch, "text/html")
     before = rig.head()
     assert took(rig.forced("text/html"), b"\n", b"<html>")[:2] == [None, [b"\n", b"<html>"]]
@@ -339,7 +339,7 @@ def test_a_page_instead_of_a_stream_passes(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize(("label", "body"), [("application/json", b""), ("", b"\n"), ("text/plain", b"data")])
 def test_of_nothing_the_label_decides(monkeypatch: pytest.MonkeyPatch, label: str, body: bytes) -> None:
-    """What ends before anybody could say what it is, and is not called a stream, passes as it is."""
+    """An answer that ends before its form is known, and is not labelled as a stream, passes unchanged."""
     rig = Rig(monkeypatch, label)
     before = rig.head()
     forced = rig.forced(label)

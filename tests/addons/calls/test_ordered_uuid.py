@@ -7,7 +7,7 @@ from moonpalace_addons.calls.ordered_uuid import ordered_uuid
 
 
 def test_it_is_a_uuid_of_version_7() -> None:
-    """Python reads it as one of its own; the field that is partly random takes all its values, and none comes twice."""
+    """Python accepts it as version 7; the partly random field takes all its values, and no identifier is repeated."""
     made = [ordered_uuid() for _ in range(1000)]
     read = [UUID(text) for text in made]
     assert [str(each) for each in read] == made

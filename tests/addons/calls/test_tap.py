@@ -1,4 +1,4 @@
-"""The tap keeps what passes, and never stands in its way."""
+"""The tap keeps what passes, and never delays it."""
 
 import logging
 import time
@@ -24,7 +24,7 @@ def a_call(answer: KeptAnswer) -> Call:
 
 
 def test_pieces_pass_and_are_kept(call: Call) -> None:
-    """Each piece comes back as the very object it is, and is kept with a time that never runs backwards."""
+    """Each piece is returned as the same object, and kept with a time that never decreases."""
     tap = Tap(call)
     pieces = [b"data: {}", b"\n\n", b"data: [DONE]\n\n"]
     assert all(tap(piece) is piece for piece in pieces)
@@ -34,7 +34,7 @@ def test_pieces_pass_and_are_kept(call: Call) -> None:
 
 
 def test_pieces_that_come_together(call: Call) -> None:
-    """Pieces that one read brings have the same time, so they are kept as one."""
+    """Pieces from one read have the same time, so they are kept as one."""
     pieces = [b"data: {}\n\n", b"data: [DONE]\n\n"]
     assert Tap(call).together(pieces) is pieces
     ((_, data),) = call.answer.chunks
@@ -43,7 +43,7 @@ def test_pieces_that_come_together(call: Call) -> None:
 
 @pytest.mark.parametrize("room", [0, 16, 17, 100, 131, 132, 133, 1000])
 def test_no_more_is_kept_than_there_is_room(call: Call, room: int) -> None:
-    """All passes; what is kept is the beginning, and what is not is counted. A chunk takes room by itself."""
+    """Everything passes; only the beginning is kept, and the rest is counted. Each chunk has its own overhead."""
     call.answer.room = room
     tap = Tap(call)
     pieces = [b"a" * 50, b"b" * 50, b"c" * 50, b"d"]
@@ -56,7 +56,7 @@ def test_no_more_is_kept_than_there_is_room(call: Call, room: int) -> None:
 
 
 def test_answers_share_what_is_kept() -> None:
-    """Together they keep no more than one alone may, but of each its beginning; at their end the room is free again."""
+    """Together, answers keep no more than one alone may, but each its beginning; the space is freed at their end."""
     calls = Calls()
     answers = [a_call(KeptAnswer(4 * OWN_ROOM, calls.room)) for _ in range(5)]
     piece = b"x" * (OWN_ROOM // 10)
@@ -80,7 +80,7 @@ def test_answers_share_what_is_kept() -> None:
 
 
 def test_the_end_is_no_piece(call: Call) -> None:
-    """The empty piece at the end passes, but is neither kept nor anything that upstream sent."""
+    """The empty piece at the end passes, but is neither kept nor counted as data from upstream."""
     tap = Tap(call)
     touched = call.touched
     assert tap(b"") == b""
@@ -88,7 +88,7 @@ def test_the_end_is_no_piece(call: Call) -> None:
 
 
 def test_upstream_has_spoken_with_its_headers(call: Call) -> None:
-    """From the headers on it is known when upstream last sent something; each piece makes that later."""
+    """The time of upstream's last data begins with the headers, and each piece updates it."""
     assert call.touched is None
     tap = Tap(call)
     begun = call.touched
@@ -100,7 +100,7 @@ def test_upstream_has_spoken_with_its_headers(call: Call) -> None:
 
 
 class Refusing(deque[tuple[int, bytes]]):
-    """Chunks that take one and then fail."""
+    """Chunks that accept one piece and then fail."""
 
     def append(self, item: tuple[int, bytes]) -> None:
         """Fail at the second chunk."""
@@ -110,7 +110,7 @@ class Refusing(deque[tuple[int, bytes]]):
 
 
 def test_failing_tap_passes_every_byte(call: Call, caplog: pytest.LogCaptureFixture) -> None:
-    """A fault while a piece is kept costs the client nothing, is logged once, and marks the row."""
+    """If keeping a piece fails, the client gets everything, one error is logged, and the row is marked."""
     tap = Tap(call)
     call.answer.chunks = Refusing()
     pieces = [b"one", b"two", b"three", b""]

@@ -22,7 +22,7 @@ def connection() -> Call:
 
 
 def test_a_request_beyond_the_limit() -> None:
-    """It is a call, which says how much of its request is not kept, and gets its own answer and no other."""
+    """It is a call whose row says how much of the request is not kept; it gets only its own answer."""
     tasks = list[Task]()
     calls = WebSocketCalls(connection(), tasks.append, SharedRoom(), 1000)
     long = b'{"type":"response.create","input":"aaaa'
@@ -44,7 +44,7 @@ def test_a_request_beyond_the_limit() -> None:
 
 
 def test_calls_without_end() -> None:
-    """A client that asks again and again without an answer does not fill the memory; the row says so once."""
+    """A client that sends requests without waiting for answers does not fill the memory; the row says so once."""
     tasks = list[Task]()
     connected = connection()
     calls = WebSocketCalls(connected, tasks.append, SharedRoom(), 1_000_000)

@@ -106,7 +106,7 @@ def test_no_answer_for_a_client_that_is_gone(context: taddons.context, flow: HTT
 
 @pytest.mark.parametrize("reason", ["closing", "no writer", "no transport", "tls"])
 def test_no_answer_where_it_cannot_be_read(handler: Handler, flow: HTTPFlow, reason: str) -> None:
-    """Nothing is written to a closing connection, or unencrypted to one with TLS."""
+    """Nothing is written to a closing connection, or past the encryption of one with TLS."""
     handler.writer.closing = reason == "closing"
     flow.client_conn.tls = reason == "tls"
     if reason == "no writer":
@@ -191,7 +191,7 @@ def test_is_over(handler: Handler, flow: HTTPFlow, reason: str) -> None:
 
 @pytest.mark.parametrize("over", [False, True])
 def test_the_end_of_a_response(handler: Handler, flow: HTTPFlow, over: bool) -> None:
-    """A client of mitmproxy gets the stream's rest and the end, and is closed, unless the response is over."""
+    """A client of mitmproxy's server gets the rest of the stream and its end, and is closed, unless it was over."""
     flow.response = tutils.tresp(headers=Headers(transfer_encoding="chunked"))
     flow.response.timestamp_end = 1.0 if over else None
     flow.response.stream = lambda data: [data, b"last"]
@@ -230,7 +230,7 @@ def test_the_end_of_a_connection_is_announced(flow: HTTPFlow, version: str, said
 
 
 def test_what_mitmproxys_server_cannot_do(handler: Handler, flow: HTTPFlow) -> None:
-    """On mitmproxy's server there are neither heartbeats nor held answers, and nobody knows what is still to come."""
+    """On mitmproxy's server there are no heartbeats and no held answers, and the remaining data is unknown."""
     flow.response = tutils.tresp()
     flow_control.inject_heartbeat(flow)
     flow_control.allow_retry(flow)

@@ -66,9 +66,9 @@ def engine(request: pytest.FixtureRequest) -> bool:
 @pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
 def test_early_end_over_sockets(caplog: pytest.LogCaptureFixture, engine: bool, framing: str, at_once: bool) -> None:
-    """Whatever the framing, and even if upstream ends in the same breath: a clean end, and upstream is closed.
+    """With any framing, and even if upstream ends at the same time: a clean end, and upstream is closed.
 
-    In our engine the next call goes over the same connection of the client; mitmproxy's server may have closed it.
+    On our engine the client's connection is used for the next call; mitmproxy's server may have closed it.
     """
     cutter = Cutter()
     closed: list[bytes] = []
@@ -102,7 +102,7 @@ def test_early_end_over_sockets(caplog: pytest.LogCaptureFixture, engine: bool, 
 
 
 def test_heartbeats_over_sockets(caplog: pytest.LogCaptureFixture) -> None:
-    """While upstream is silent, before its first byte and after, the stream is called with heartbeats by our engine."""
+    """While upstream is silent, before its first byte and afterwards, our engine calls the stream with heartbeats."""
     cutter = Cutter()
     go_on = asyncio.Event()
 
@@ -130,7 +130,7 @@ def test_heartbeats_over_sockets(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_heartbeat_before_an_answer_that_is_there(caplog: pytest.LogCaptureFixture) -> None:
-    """While a hook holds a complete answer, there is no heartbeat, and nothing is raised."""
+    """While a hook holds a complete answer, there is no heartbeat and no exception."""
 
     class Slow(Cutter):
         async def responseheaders(self, flow: HTTPFlow) -> None:  # type: ignore[override]

@@ -7,7 +7,7 @@ from moonpalace_addons.mitm.headers import as_text, by_name, media_type, pairs
 
 
 def test_pairs_keep_order_case_and_repetition() -> None:
-    """Names and values come in their order and case; what is sent twice is there twice."""
+    """Names and values keep their order and case, including repetitions."""
     headers = Headers([(b"X-B", b"2"), (b"x-a", b"1"), (b"X-B", b"3")])
     assert pairs(headers) == [("X-B", "2"), ("x-a", "1"), ("X-B", "3")]
 

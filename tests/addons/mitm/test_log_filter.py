@@ -15,7 +15,7 @@ HEAD = f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nAccept: y\r
 
 
 def masked(message: str, *arguments: object) -> str:
-    """Return what a message becomes."""
+    """Return a message after the filter."""
     record = logging.LogRecord("x", logging.INFO, "x", 1, message, arguments, None)
     assert MaskSecrets().filter(record)
     return record.getMessage()
@@ -41,25 +41,25 @@ def masked(message: str, *arguments: object) -> str:
     ],
 )
 def test_mask(message: str, expected: str) -> None:
-    """What follows the name of a header with a secret is masked to the end of its line; other text stays."""
+    """The text after the name of a secret header is masked to the end of its line; other text is unchanged."""
     assert masked(message) == expected
 
 
 def test_buffer_in_repr() -> None:
-    """In the repr of a buffer, where line ends are escaped, only the secret goes."""
+    """In the repr of a buffer, where line ends are escaped, only the secret is masked."""
     assert masked("Client closed connection: %r", HEAD) == (
         r"Client closed connection: b'GET / HTTP/1.1\r\nHost: x\r\nAuthorization: ***\r\nAccept: y\r\n\r\n'"
     )
 
 
 def test_headers_in_repr() -> None:
-    """In the repr of mitmproxy's headers and of lists of pairs the secret goes too."""
+    """In the repr of mitmproxy's headers and of lists of pairs, the secret is masked, too."""
     for shown in (Headers([(b"authorization", KEY.encode())]), [("X-Api-Key", KEY)], {"cookie": KEY}):
         assert KEY not in masked("%r", shown)
 
 
 def test_install_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """However often it is installed there is one filter on each logger, and it works there."""
+    """Installing it several times adds one working filter to each logger."""
     for name in LOGGERS:
         monkeypatch.setattr(logging.getLogger(name), "filters", [])
     log_filter.install()
@@ -72,7 +72,7 @@ def test_install_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapture
 
 
 def test_which_errors_end_mitmdump() -> None:
-    """An error of ours that is not about the start does not count, whoever looks at errors during it."""
+    """An error of ours that does not concern the start is ignored by mitmproxy's error checks."""
     check = ErrorCheck()
     try:
         log_filter.install()

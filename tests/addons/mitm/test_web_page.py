@@ -15,7 +15,7 @@ KEY = "sk-clients-own-0123456789abcdef"
 
 @pytest.fixture
 def flow(monkeypatch: pytest.MonkeyPatch) -> HTTPFlow:
-    """Give a flow with keys; mitmweb is put back as it was."""
+    """Return a flow with keys, and restore mitmweb afterwards."""
     monkeypatch.setattr(app, "flow_to_json", app.flow_to_json)
     monkeypatch.setattr(app.FlowHandler, "json", app.FlowHandler.json)
     web_page.mask_keys()
@@ -53,7 +53,7 @@ def edited(flow: HTTPFlow, edit: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_an_edit_puts_the_keys_back(flow: HTTPFlow) -> None:
-    """The page sends all headers back when one is edited: those that it could not see stay as they are."""
+    """If one header is edited the page sends all of them; masked ones keep their real values."""
     shown = app.flow_to_json(flow)["request"]
     headers = [list(field) for field in shown["headers"][:-1]] + [["X", "z"], ["Authorization", "Bearer mine"]]
     found = edited(flow, {"request": {"headers": headers, "path": shown["path"]}})["request"]
@@ -70,5 +70,5 @@ def test_an_edit_puts_the_keys_back(flow: HTTPFlow) -> None:
 
 @pytest.mark.parametrize("edit", [{}, {"comment": "x"}, {"request": {"method": "PUT"}}, {"response": {"headers": []}}])
 def test_other_edits_are_unchanged(flow: HTTPFlow, edit: dict[str, Any]) -> None:
-    """Nothing else of an edit is touched."""
+    """All other edits are unchanged."""
     assert edited(flow, edit) == edit

@@ -1,4 +1,4 @@
-"""What the proxy says at its start."""
+"""The proxy's messages at its start."""
 
 import io
 import logging
@@ -33,7 +33,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_banner(tmp_path: Path) -> None:
-    """It names the endpoint, the store, what is switched on, and what each client needs."""
+    """It names the endpoint, the store, the enabled features, and the setup for each client."""
     settings = resolved(
         tmp_path, database="/data/a b.sqlite", force_stream=True, retention_days=30, key="sk-owner-key-1"
     )
@@ -68,7 +68,7 @@ def test_parts_of_the_banner(given: dict[str, object], line: str, tmp_path: Path
 
 
 def test_nothing_is_switched_on(tmp_path: Path) -> None:
-    """With the defaults there is no line for it."""
+    """With the defaults there is no line for features."""
     assert not [line for line in banner(URL, resolved(tmp_path)) if line.startswith("  on")]
 
 
@@ -81,7 +81,7 @@ def test_only_terminals_get_the_banner(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A file gets the documented line alone, and so does a terminal with --quiet."""
+    """A file only gets the documented line, and so does a terminal with --quiet."""
     caplog.set_level(logging.INFO, "moonpalace")
     monkeypatch.setattr(sys, "stderr", Terminal() if terminal else io.StringIO())
     announce(URL, resolved(tmp_path, quiet=quiet))

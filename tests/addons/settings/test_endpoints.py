@@ -34,7 +34,7 @@ def settings(folder: Path, text: str, environ: dict[str, str] | None = None, **g
 
 
 def test_endpoints(tmp_path: Path) -> None:
-    """Each has a URL, and perhaps a key and headers; the first is the one that clients reach without a name."""
+    """Each has a URL, and optionally a key and headers; clients reach the first one without a name."""
     found = settings(tmp_path, WHOLE)
     assert found.endpoint == "https://api.moonshot.cn"
     assert found.key is None
@@ -49,7 +49,7 @@ def test_endpoints(tmp_path: Path) -> None:
 
 
 def test_prices(tmp_path: Path) -> None:
-    """Those of an endpoint come first and hold for it alone; the others hold where they say."""
+    """Prices of an endpoint come first and apply only to it; others apply where they say."""
     assert settings(tmp_path, WHOLE).prices == (
         PriceRule("claude-*", Rates(2.0, 4.0), "claude"),
         PriceRule("kimi-k3", Rates(20.0, 100.5, 2.0, currency="CNY"), "kimi"),
@@ -67,7 +67,7 @@ def test_prices(tmp_path: Path) -> None:
     ],
 )
 def test_the_first_endpoint(tmp_path: Path, given: dict[str, str], first: Endpoint, count: int) -> None:
-    """A flag chooses another one, named or not; the key without a name goes to it alone."""
+    """A flag chooses another endpoint, named or not; the key without a name is only sent to that one."""
     found = settings(tmp_path, WHOLE, None, **given)
     assert found.endpoints[0] == first
     assert (found.endpoint, found.key) == (first.url, first.key)
@@ -84,7 +84,7 @@ def test_parts_of_a_url() -> None:
 
 
 def test_proxies(tmp_path: Path) -> None:
-    """The outgoing proxy of the environment is that of each endpoint's host; a named one here needs none."""
+    """The outgoing proxy from the environment depends on each endpoint's host; a named endpoint may have none."""
     environ = {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "anthropic.com"}
     assert [each.proxy for each in settings(tmp_path, WHOLE, environ).endpoints] == ["http://proxy:3128", None, None]
     found = settings(tmp_path, WHOLE, environ, **{"upstream-proxy": "http://own:1"})
@@ -100,7 +100,7 @@ def test_announcement() -> None:
 
 @pytest.mark.parametrize("text", [WHOLE, f"endpoints: {{a: {{url: https://a, headers: {{X-Api-Key: {KEY}}}}}}}"])
 def test_a_key_that_others_can_read(tmp_path: Path, text: str) -> None:
-    """A file with the key of an endpoint is as secret as one with the key."""
+    """A file with an endpoint's key is as secret as one with the main key."""
     settings(tmp_path, text)
     (tmp_path / "config.yaml").chmod(0o644)
     found = exposed_secrets(tmp_path / "config.yaml")
@@ -109,7 +109,7 @@ def test_a_key_that_others_can_read(tmp_path: Path, text: str) -> None:
 
 
 def test_a_key_needs_a_token(tmp_path: Path) -> None:
-    """The key of any endpoint must not be at the disposal of other machines, and is what a token protects."""
+    """A key of any endpoint requires a token for other machines, like the main key."""
     with pytest.raises(SettingError, match="lets other machines use the key"):
         settings(tmp_path, WHOLE, host="0.0.0.0")
     assert settings(tmp_path, WHOLE, host="0.0.0.0", token="token-1").token == "token-1"
@@ -187,7 +187,7 @@ def test_where_prices_hold(tmp_path: Path, place: str, read: str) -> None:
 
 @pytest.mark.parametrize(("text", "message"), REFUSED)
 def test_refused(tmp_path: Path, text: str, message: str) -> None:
-    """One line says what is wrong, where, and what is allowed, and never quotes a key."""
+    """One line says what is wrong, where, and what is allowed; it never quotes a key."""
     with pytest.raises(SettingError) as caught:
         settings(tmp_path, text)
     assert f"config.yaml, {message}" in str(caught.value)
@@ -196,6 +196,6 @@ def test_refused(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_what_a_command_does_not_use_cannot_stop_it(tmp_path: Path) -> None:
-    """A query does not look at prices and endpoints."""
+    """Commands that do not use prices and endpoints ignore mistakes in them."""
     (tmp_path / "config.yaml").write_text("prices: 3\nendpoints: 4", encoding="utf-8")
     assert resolve({}, {"MOONPALACE_HOME": str(tmp_path)}, names=["database"]).prices == ()

@@ -37,7 +37,7 @@ def settings(folder: Path, text: str) -> Settings:
 
 
 def test_destinations(tmp_path: Path) -> None:
-    """Each has a kind, what that needs, and is redacted unless it says otherwise."""
+    """Each has a kind with its options, and is redacted unless it says otherwise."""
     found = {each.name: each for each in settings(tmp_path, WHOLE).reports}
     assert found["tracker"] == Destination("tracker", "github", "MoonshotAI/moonpalace", {"labels": "bad case"})
     assert found["lab"].options == {"token": "env:LAB", "url": "https://git.example"}
@@ -47,7 +47,7 @@ def test_destinations(tmp_path: Path) -> None:
 
 
 def test_rules(tmp_path: Path) -> None:
-    """A rule has a predicate, a destination, and a limit and a delay if it says none."""
+    """A rule has a predicate, a destination, and a default limit and delay."""
     assert settings(tmp_path, WHOLE).rules == (
         ReportRule("errors", "status_code >= 500 || error", "chat", 3, 7200),
         ReportRule("slow", "latency > 60s", "disk", 5, 600),
@@ -55,13 +55,13 @@ def test_rules(tmp_path: Path) -> None:
 
 
 def test_nothing_is_sent_by_itself(tmp_path: Path) -> None:
-    """Without a file there is neither a destination nor a rule."""
+    """Without a file there are no destinations and no rules."""
     found = resolve({}, {"MOONPALACE_HOME": str(tmp_path)})
     assert (found.reports, found.rules) == ((), ())
 
 
 def test_no_secret_is_shown(tmp_path: Path) -> None:
-    """The settings as text have no secret, and doctor warns of a file that others can read."""
+    """The repr of the settings has no secret, and doctor warns about a file that others can read."""
     assert SECRET not in repr(settings(tmp_path, WHOLE))
     (tmp_path / "config.yaml").chmod(0o644)
     warning = exposed_secrets(tmp_path / "config.yaml")
@@ -105,7 +105,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "message"), REFUSED)
 def test_mistakes(tmp_path: Path, text: str, message: str) -> None:
-    """Each is one line that says where it is and what is right; no secret is in it."""
+    """Each mistake is one line with its place and the allowed values; it contains no secret."""
     with pytest.raises(SettingError) as raised:
         settings(tmp_path, text)
     assert message in str(raised.value)
@@ -114,6 +114,6 @@ def test_mistakes(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_others_do_not_look_at_them(tmp_path: Path) -> None:
-    """A query works although there is a mistake in a destination."""
+    """A query works in spite of a mistake in a destination."""
     (tmp_path / "config.yaml").write_text("reports: 3\nrules: 4", encoding="utf-8")
     assert resolve({}, {"MOONPALACE_HOME": str(tmp_path)}, names=["database"]).reports == ()

@@ -29,14 +29,14 @@ def test_what_turns_it_on(tmp_path: Path, given: dict[str, bool], environ: dict[
 
 
 def test_the_file(tmp_path: Path) -> None:
-    """A mapping in config.yaml turns it on, with messages if that is said."""
+    """A mapping in config.yaml turns it on, with messages if it says so."""
     settings = resolve(tmp_path, config="start:\n    otel:\n        content: true\n")
     assert (settings.otel, settings.otel_content) == (True, True)
     assert resolve(tmp_path, config="start:\n    otel: false\n", environ=STANDARD).otel is False
 
 
 def test_the_origin(tmp_path: Path) -> None:
-    """What a standard variable has turned on comes from there."""
+    """The origin of a value set by a standard variable is that variable."""
     home = {"MOONPALACE_HOME": str(tmp_path)}
     assert sources(home | STANDARD)["otel"] == "variable OTEL_EXPORTER_OTLP_ENDPOINT"
     assert sources(home | STANDARD | {"MOONPALACE_OTEL": "true"})["otel"] == "variable MOONPALACE_OTEL"
@@ -44,7 +44,7 @@ def test_the_origin(tmp_path: Path) -> None:
 
 
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asking for it without the packages is refused in one line that says what to install."""
+    """Without the packages, the setting is refused in one line that says what to install."""
     monkeypatch.setattr(telemetry, "NEEDED", ("opentelemetry.missing.package",))
     assert refusal(tmp_path, {"otel": True}) == (
         "otel requires OpenTelemetry's packages: pip install 'moonpalace[otel]', or turn otel off"

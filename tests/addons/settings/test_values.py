@@ -25,7 +25,7 @@ def test_names_derive() -> None:
 
 
 def test_secrets_are_no_options() -> None:
-    """All settings but the secrets are offered as options of mitmproxy."""
+    """All settings except secrets are options of mitmproxy."""
     assert {setting.name for setting in TABLE} - {setting.name for setting in MITMPROXY_OPTIONS} == {
         "key",
         "token",
@@ -35,7 +35,7 @@ def test_secrets_are_no_options() -> None:
 
 @pytest.mark.parametrize("setting", TABLE, ids=[setting.name for setting in TABLE])
 def test_default_is_allowed(setting: object, tmp_path: Path) -> None:
-    """Every default in the table passes its own parser, and the help says it."""
+    """Every default in the table is valid for its own parser, and documented in the help."""
     row = next(one for one in TABLE if one is setting)
     if row.default not in (None, ()):
         text = "false" if row.default is False else str(row.default)

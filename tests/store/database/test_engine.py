@@ -51,7 +51,7 @@ def refused(url: str, *, create: bool = True) -> str:
 
 
 def test_a_missing_store_is_created_for_its_owner_alone(tmp_path: Path) -> None:
-    """The folder is made with 0700 and the file with 0600, and so are the files that SQLite puts beside it."""
+    """The folder is created with 0700 and the file with 0600, and so are the files that SQLite puts next to it."""
     file = tmp_path / "home" / "moonpalace.sqlite"
     engine = open_store(url_of(file), create=True)
     with writing(engine) as connection:
@@ -64,7 +64,7 @@ def test_a_missing_store_is_created_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 def test_a_store_opens_again_with_what_it_held(file: Path) -> None:
-    """Opening a store a second time keeps its identity and runs no migration."""
+    """Opening a store again keeps its identity and runs no migration."""
     keys = []
     for _ in range(2):
         engine = open_store(url_of(file), create=True)
@@ -76,7 +76,7 @@ def test_a_store_opens_again_with_what_it_held(file: Path) -> None:
 
 
 def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
-    """A file without a byte, as left by a start that was killed, is taken as a new store."""
+    """An empty file, as left by a killed start, becomes a new store."""
     file = tmp_path / "moonpalace.sqlite"
     file.touch()
     engine = open_store(url_of(file), create=False)
@@ -86,7 +86,7 @@ def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
 
 
 def test_a_file_that_others_can_read_is_closed_to_them(file: Path) -> None:
-    """A proxy that opens an existing store takes the rights of others away; one that only reads leaves them."""
+    """A proxy that opens an existing store removes other users' rights; a reader does not."""
     file.chmod(0o644)
     open_store(url_of(file)).dispose()
     assert file.stat().st_mode & 0o777 == 0o644
@@ -107,7 +107,7 @@ def test_connections_have_the_pragmas(file: Path) -> None:
 
 
 def test_an_engine_for_deleting(file: Path) -> None:
-    """It has a large cache, and does not write once more what it deletes."""
+    """It has a large cache, and does not overwrite deleted data."""
     engine = open_store(url_of(file))
     with for_deleting(engine, 32_000_000) as own, own.connect() as connection:
         values = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("cache_size", "secure_delete")]
@@ -116,7 +116,7 @@ def test_an_engine_for_deleting(file: Path) -> None:
 
 
 def test_a_new_file_has_the_layout(file: Path) -> None:
-    """A new file has large pages, gives freed ones back, and one that is there keeps what it has."""
+    """A new file has large pages and returns freed ones; an existing file keeps its layout."""
     for page_size, vacuum in ((16384, 2), (4096, 0)):
         engine = open_store(url_of(file), create=True)
         with engine.connect() as connection:
@@ -141,7 +141,7 @@ def test_a_write_takes_the_lock_at_its_beginning(file: Path, monkeypatch: pytest
 
 
 def test_a_failed_write_leaves_nothing(file: Path) -> None:
-    """What was written before an exception inside `writing` is rolled back."""
+    """Data written before an exception inside `writing` is rolled back."""
     engine = open_store(url_of(file))
 
     def fail_half_way() -> None:
@@ -157,7 +157,7 @@ def test_a_failed_write_leaves_nothing(file: Path) -> None:
 
 
 def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path) -> None:
-    """Without `create`, a missing file is an error that says how to get one, and nothing is made."""
+    """Without `create`, a missing file is an error that says how to create one, and nothing is created."""
     file = tmp_path / "home" / "moonpalace.sqlite"
     assert refused(url_of(file), create=False) == (
         f"there is no database at {file}: run mpal start and make a call through it, or give --database"
@@ -183,7 +183,7 @@ def others_tables(file: Path) -> None:
 
 
 def others_tables_in_the_log(file: Path) -> None:
-    """Leave a file of another program that died, with a table that is only in its log."""
+    """Leave a file of another program that died, with a table only in its log."""
     script = (
         "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
         "c.execute('PRAGMA journal_mode = WAL'); c.execute('CREATE TABLE people (name TEXT)'); os._exit(0)"
@@ -192,7 +192,7 @@ def others_tables_in_the_log(file: Path) -> None:
 
 
 def seen(path: Path) -> tuple[object, ...]:
-    """Return all that must not change about a file, and about what is beside it but for SQLite's shared memory."""
+    """Return everything that must not change about a file and its companions, except SQLite's shared memory."""
     found = path.stat()
     content = path.read_bytes() if path.is_file() else b""
     beside = {each.name for each in path.parent.iterdir() if not each.name.endswith("-shm")}
@@ -216,7 +216,7 @@ def seen(path: Path) -> tuple[object, ...]:
 def test_what_is_not_ours_is_refused_and_left_as_it_was(
     tmp_path: Path, make: Callable[[Path], None], why: str, *, by_link: bool, create: bool
 ) -> None:
-    """Whatever another program has at the place is refused, and keeps its mode, its time and its content."""
+    """Another program's file is refused, and keeps its mode, its time and its content."""
     place = tmp_path / "place"
     place.mkdir()
     target = place / "something"
@@ -234,14 +234,14 @@ def test_what_is_not_ours_is_refused_and_left_as_it_was(
 
 
 def test_a_device_is_left_as_it_was() -> None:
-    """So is a device, which everybody needs."""
+    """A device is left unchanged, too."""
     before = Path("/dev/null").stat()
     assert refused("sqlite:////dev/null").startswith("cannot open /dev/null: it is not a regular file;")
     assert Path("/dev/null").stat() == before
 
 
 def test_a_link_to_a_store_is_followed(file: Path) -> None:
-    """A store on another disk may be linked to; it and what is beside it become private."""
+    """A link to a store on another disk is followed; the store and its companions become private."""
     link = file.with_name("link.sqlite")
     link.symlink_to(file)
     file.chmod(0o644)
@@ -253,7 +253,7 @@ def test_a_link_to_a_store_is_followed(file: Path) -> None:
 
 
 def test_a_table_with_the_name_of_the_originals_is_left_alone(tmp_path: Path) -> None:
-    """A table that has the name of the original's, but not its columns, is somebody else's and not changed."""
+    """A table with the original's name but other columns belongs to somebody else and is not changed."""
     file = tmp_path / "moonpalace.sqlite"
     write_sqlite(file, ORIGINAL)
     before = file.read_bytes()
@@ -262,7 +262,7 @@ def test_a_table_with_the_name_of_the_originals_is_left_alone(tmp_path: Path) ->
 
 
 def test_a_newer_schema_is_refused(file: Path) -> None:
-    """A store whose revision this code does not know is refused with both revisions."""
+    """A store with an unknown revision is refused, naming both revisions."""
     write_sqlite(file, "UPDATE alembic_version SET version_num = '9999'")
     assert refused(url_of(file)) == (
         f"{file} was written by a newer MoonPalace (schema 9999, this one knows {REVISION}): upgrade"
@@ -271,7 +271,7 @@ def test_a_newer_schema_is_refused(file: Path) -> None:
 
 @pytest.mark.parametrize("place", ["/proc/nowhere/moonpalace.sqlite", "{tmp}/a-file/moonpalace.sqlite"])
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, place: str) -> None:
-    """Where the folder cannot be made or is none, the error names the file."""
+    """If the folder cannot be created, or is not a folder, the error names the file."""
     (tmp_path / "a-file").touch()
     file = place.format(tmp=tmp_path)
     assert refused(url_of(Path(file))).startswith(f"cannot create the database {file}: ")
@@ -305,7 +305,7 @@ def test_a_locked_store_that_must_be_migrated_is_named(tmp_path: Path, monkeypat
     ],
 )
 def test_a_password_never_shows(url: str) -> None:
-    """Whatever is wrong with a URL, the error is one line without its password, and so is what it came from."""
+    """Whatever is wrong with a URL, the error and its cause have no password."""
     with pytest.raises(StoreError) as caught:
         open_store(url, create=True)
     assert "\n" not in str(caught.value)
@@ -323,12 +323,12 @@ def test_a_password_never_shows(url: str) -> None:
     ],
 )
 def test_stores_are_shown_by_path_or_by_url(url: str, name: str) -> None:
-    """A store is called by its path, or by its URL with the password covered."""
+    """A store is named by its path, or by its URL with the password masked."""
     assert shown(parse_url(url)) == name
 
 
 def test_many_processes_can_create_a_store_at_once(tmp_path: Path) -> None:
-    """Processes that open the same new store in the same moment all succeed, and one of them makes it."""
+    """Several processes that open the same new store together all succeed, and one of them creates it."""
     file = tmp_path / "home" / "moonpalace.sqlite"
     source = str(Path(engine_module.__file__).parents[3])
     command = [sys.executable, "-c", CREATE, url_of(file), source]
@@ -349,7 +349,7 @@ def test_many_processes_can_create_a_store_at_once(tmp_path: Path) -> None:
 
 
 def test_the_layout_waits_for_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new file that another process has locked is waited for, and a lock that stays is one line."""
+    """A new file that another process has locked is waited for; a permanent lock gives one line."""
     file = tmp_path / "moonpalace.sqlite"
     other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")
@@ -369,7 +369,7 @@ def test_the_layout_waits_for_another_process(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_copy_of_a_store_opens_without_the_files_beside_it(file: Path, tmp_path: Path) -> None:
-    """A store that was closed is whole in its one file."""
+    """A store that was closed is complete in a single file."""
     engine = open_store(url_of(file))
     with writing(engine) as connection:
         connection.execute(text("UPDATE store_identity SET fingerprint_key = x'00'"))

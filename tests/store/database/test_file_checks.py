@@ -1,4 +1,4 @@
-"""Tests of what is known of a store's file without opening it."""
+"""Tests of checking a store's file without opening it."""
 
 import shutil
 import sqlite3
@@ -28,7 +28,7 @@ REFERENCE = Path(__file__).parents[2] / "data" / "go-v0.12" / "moonpalace.sqlite
     ],
 )
 def test_file_of(url: str, file: str | None) -> None:
-    """A plain URL of a file names it; whatever has to be parsed is left to SQLAlchemy."""
+    """A plain URL gives its file; anything that must be parsed is left to SQLAlchemy."""
     assert file_of(url) == (None if file is None else Path(file))
 
 
@@ -58,7 +58,7 @@ is_stream, is_coerced) VALUES ('u', 'r', 'completed', 1, 'GET', '', '/', '', 0, 
     ids=["new", "run", "call", "older", "newer", "damaged"],
 )
 def test_no_calls(empty: Path, change: str, is_empty: bool) -> None:
-    """A store of this version without a call has none; of any other it cannot be told."""
+    """A store of this version without a call has none; for any other this cannot be determined."""
     with closing(sqlite3.connect(empty)) as connection:
         connection.executescript(change)
         connection.commit()
@@ -66,7 +66,7 @@ def test_no_calls(empty: Path, change: str, is_empty: bool) -> None:
 
 
 def test_calls_in_the_log(empty: Path) -> None:
-    """A call that a running proxy has just stored is seen."""
+    """A call that a running proxy has just stored is noticed."""
     with closing(sqlite3.connect(empty)) as connection:
         assert has_no_calls(empty)
         connection.execute(CALL)
@@ -76,7 +76,7 @@ def test_calls_in_the_log(empty: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"hello", None], ids=["nothing", "text", "original"])
 def test_other_files(tmp_path: Path, content: bytes | None) -> None:
-    """Of a file that is no store of ours it cannot be told."""
+    """For a file that is not a store of ours this cannot be determined."""
     file = tmp_path / "other.sqlite"
     if content is None:
         shutil.copyfile(REFERENCE, file)

@@ -1,4 +1,4 @@
-"""Tests of telling a store in trouble from a call that is refused."""
+"""Tests of distinguishing a failing store from a refused call."""
 
 import logging
 import sqlite3
@@ -68,19 +68,19 @@ def server(kind: type[DBAPIError], sqlstate: str, *, lost: bool = False) -> DBAP
     ],
 )
 def test_whose_fault_an_error_is(error: Exception, waits: bool, refused: bool) -> None:
-    """Some errors pass, some are about what is stored, and of some only other calls can tell."""
+    """Some errors are temporary, some concern the data, and some depend on whether other calls succeed."""
     assert (is_store_failure(error), is_refusal(error) and not is_store_failure(error)) == (waits, refused)
 
 
 def test_words_are_one_line() -> None:
-    """What is said of an error is its first line, without the statement; its name where it says nothing."""
+    """An error is described by its first line without the statement, or by its name."""
     assert words(sqlite(OperationalError)) == "words"
     assert words(StoreError("gone")) == "gone"
     assert words(KeyError()) == "KeyError"
 
 
 def test_a_trouble_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    """One line says that it comes, whatever else it turns into, one that it is over; the next one is said again."""
+    """One line reports its beginning, whatever else follows, and one its end; the next one is reported again."""
     outage = Outage()
     outage.over()
     for _ in range(2):
@@ -102,7 +102,7 @@ def test_a_trouble_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_calls_that_waited(caplog: pytest.LogCaptureFixture) -> None:
-    """Calls stored from the beginning of an outage until none waits any more are counted; others are not."""
+    """Calls stored from the beginning of an outage until none waits are counted; others are not."""
     outage = Outage()
     outage.count(1)
     outage.caught_up()

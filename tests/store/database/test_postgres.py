@@ -43,7 +43,7 @@ def refused(url: str) -> str:
 
 
 def test_a_blank_database_becomes_a_store(postgres_blank_url: str) -> None:
-    """The tables come by themselves, whether the URL names the driver or not, and a second opening changes nothing."""
+    """Tables are created, whether the URL names the driver or not, and a second opening changes nothing."""
     keys = []
     for url in (postgres_blank_url.replace("+psycopg", ""), postgres_blank_url):
         engine = open_store(url)
@@ -54,7 +54,7 @@ def test_a_blank_database_becomes_a_store(postgres_blank_url: str) -> None:
 
 
 def test_many_processes_can_make_a_store_at_once(postgres_blank_url: str) -> None:
-    """Processes that open the same blank database in the same moment all succeed, and one of them makes the tables."""
+    """Several processes that open the same empty database together all succeed, and one of them creates the tables."""
     source = str(Path(engine_module.__file__).parents[3])
     command = [sys.executable, "-c", OPEN, postgres_blank_url, source]
     processes = [
@@ -73,7 +73,7 @@ def test_many_processes_can_make_a_store_at_once(postgres_blank_url: str) -> Non
 
 
 def test_a_session_has_our_settings(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session waits for locks as long as SQLite does, says what it is, and tells this machine's local time."""
+    """A session has the lock timeout of SQLite, its application name, and this machine's time zone."""
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     engine = open_store(postgres_url)
     names = ("lock_timeout", "application_name", "TimeZone", "idle_in_transaction_session_timeout")
@@ -93,7 +93,7 @@ def test_a_session_has_our_settings(postgres_url: str, monkeypatch: pytest.Monke
     ],
 )
 def test_the_url_has_the_last_word(postgres_url: str, query: str, setting: str, expected: str) -> None:
-    """What a URL sets in its query holds; with `options`, nothing of ours is set."""
+    """Settings in a URL's query take precedence; with `options`, ours are not set."""
     engine = open_store(f"{postgres_url}&{query}")
     assert value(engine, f"SHOW {setting}") == expected
     engine.dispose()
@@ -103,7 +103,7 @@ def test_the_url_has_the_last_word(postgres_url: str, query: str, setting: str, 
 def test_a_zone_that_the_server_does_not_know_is_an_offset(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, zone: str
 ) -> None:
-    """Where the server does not know this machine's zone by name, its hours are told all the same."""
+    """If the server does not know this machine's zone by name, its offset is used."""
     monkeypatch.setattr(postgres, "local_zone", lambda: zone)
     monkeypatch.setattr(postgres, "fixed_offset", lambda _: "<local>-05:30")
     engine = open_store(postgres_url)
@@ -115,7 +115,7 @@ def test_a_zone_that_the_server_does_not_know_is_an_offset(
     ("zone", "expected"), [("Asia/Kolkata", "-05:30"), ("America/St_Johns", "+03:30"), ("UTC", "-00:00")]
 )
 def test_the_offset_of_a_zone(monkeypatch: pytest.MonkeyPatch, zone: str, expected: str) -> None:
-    """Hours east of Greenwich are negative, as POSIX has it."""
+    """Hours east of Greenwich are negative, as in POSIX."""
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     assert postgres.fixed_offset(1_767_225_600) == f"<local>{expected}"
@@ -124,7 +124,7 @@ def test_the_offset_of_a_zone(monkeypatch: pytest.MonkeyPatch, zone: str, expect
 
 
 def test_who_is_alone_waits_for_all_that_write(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several can write at once; who wants to be alone waits for them, and they for who is; readers never wait."""
+    """Several can write at once; an exclusive writer waits for them, and they for it; readers never wait."""
     monkeypatch.setattr(engine_module, "BUSY_TIMEOUT", 0.05)
     first, second = open_store(postgres_url), open_store(postgres_url)
     with writing(first), writing(second):
@@ -143,7 +143,7 @@ def test_who_is_alone_waits_for_all_that_write(postgres_url: str, monkeypatch: p
 
 
 def test_who_is_patient_waits_longer(postgres_url: str) -> None:
-    """Patience holds for one transaction alone."""
+    """Patience only applies to one transaction."""
     engine = open_store(postgres_url)
     with writing(engine, alone=True, patience=60) as connection:
         assert connection.execute(text("SHOW lock_timeout")).scalar() == "1min"
@@ -153,7 +153,7 @@ def test_who_is_patient_waits_longer(postgres_url: str) -> None:
 
 
 def test_a_suspended_writer_does_not_keep_the_others(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transaction that holds a lock and does nothing is ended by the server, and who waited for it goes on."""
+    """An idle transaction with a lock is ended by the server, and the others continue."""
     monkeypatch.setattr(postgres, "IDLE_TIMEOUT", 0.1)
     first, second = open_store(postgres_url), open_store(postgres_url)
     change = text("UPDATE store_identity SET id = id")
@@ -175,7 +175,7 @@ def test_a_suspended_writer_does_not_keep_the_others(postgres_url: str, monkeypa
 
 
 def test_a_session_of_a_server_that_was_restarted_is_replaced(postgres_server: PostgresServer) -> None:
-    """The first use after a restart is no error."""
+    """The first use after a restart does not fail."""
     with postgres_server.database() as name:
         engine = open_store(postgres_server.url(name), create=True)
         postgres_server.stop()
@@ -188,7 +188,7 @@ def test_a_session_of_a_server_that_was_restarted_is_replaced(postgres_server: P
 
 
 def lose_midway(engine: Engine) -> None:
-    """Leave a connection as psycopg does that the server closed amid many statements: it takes no command."""
+    """Leave a connection in psycopg's state after the server closed it during statements: it accepts no command."""
     with writing(engine) as connection:
         driver = connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)
@@ -199,7 +199,7 @@ def lose_midway(engine: Engine) -> None:
 def test_a_session_that_cannot_roll_back_is_given_up_quietly(
     postgres_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A connection that was lost amid many statements is replaced, with nothing in the log but what we say of it."""
+    """A connection lost during statements is replaced, and the log only has our message."""
     engine = open_store(postgres_url)
     with pytest.raises(OperationalError, match="pipeline"):
         lose_midway(engine)
@@ -224,7 +224,7 @@ def test_a_session_that_cannot_roll_back_is_given_up_quietly(
     ],
 )
 def test_what_is_worth_waiting_for(postgres_url: str, statement: str, unavailable: bool) -> None:
-    """A database that is read-only, gone or closed to us may come back; a row that it refuses stays refused."""
+    """A database that is read-only, missing or forbidden may recover; a refused row stays refused."""
     engine = open_store(postgres_url)
 
     def run() -> None:
@@ -239,7 +239,7 @@ def test_what_is_worth_waiting_for(postgres_url: str, statement: str, unavailabl
 
 
 def test_no_content_stands_in_an_error(postgres_url: str) -> None:
-    """What was to be written is in no error's text, which goes to the log."""
+    """Errors, which are logged, do not contain the written data."""
     engine = open_store(postgres_url)
     with pytest.raises(SQLAlchemyError) as caught, engine.connect() as connection:
         connection.execute(
@@ -250,7 +250,7 @@ def test_no_content_stands_in_an_error(postgres_url: str) -> None:
 
 
 def test_a_missing_database_is_named_with_what_to_do(postgres: Databases) -> None:
-    """The error says which database is missing, and how to make it."""
+    """The error says which database is missing, and how to create it."""
     message = refused(postgres.url("no_such_database"))
     assert re.fullmatch(
         r'cannot open postgresql://\S+: connection to server .* failed: FATAL: database "no_such_database" '
@@ -331,7 +331,7 @@ def test_tables_of_others_are_refused(postgres_blank_url: str) -> None:
 
 
 def test_who_may_only_read_can_open_a_store(postgres_url: str, postgres: Databases) -> None:
-    """A user with nothing but the right to read opens a store that is there."""
+    """A user with only the right to read can open an existing store."""
     engine = open_store(postgres_url)
     name = f"reader_{make_url(postgres_url).database}"
     postgres.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'hunter22'")

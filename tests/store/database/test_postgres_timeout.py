@@ -1,4 +1,4 @@
-"""Tests of waiting for a server that may have gone silent."""
+"""Tests of waiting for a server that may be silent."""
 
 from collections.abc import Generator, Iterator
 
@@ -26,7 +26,7 @@ def hasty(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine
 
 
 def test_a_transaction_that_writes_does_not_wait_for_ever(hasty: Engine) -> None:
-    """A server that is silent for too long is trouble that passes; the next transaction has a new connection."""
+    """A silence that is too long is a temporary failure; the next transaction has a new connection."""
     with pytest.raises(DBAPIError) as caught, writing(hasty) as connection:
         connection.execute(SLEEP)
     assert caught.value.connection_invalidated
@@ -37,7 +37,7 @@ def test_a_transaction_that_writes_does_not_wait_for_ever(hasty: Engine) -> None
 
 
 def test_a_transaction_that_reads_takes_its_time(hasty: Engine) -> None:
-    """A query of a user may take longer, and so may a transaction that was given more patience."""
+    """A user's query may take longer, and so may a transaction with more patience."""
     with hasty.connect() as connection:
         connection.execute(SLEEP)
     with writing(hasty, patience=5) as connection:
@@ -45,7 +45,7 @@ def test_a_transaction_that_reads_takes_its_time(hasty: Engine) -> None:
 
 
 def test_an_answer_that_comes_bit_by_bit_is_awaited() -> None:
-    """Whoever goes on to say something is not silent; what the driver waits for is passed on, and its result."""
+    """A server that sends something is not silent; the driver's events and its result are passed on."""
 
     def driver() -> Generator[int, int | None, str]:
         assert [(yield 1), (yield 2), (yield 3)] == [1, 1, 1]

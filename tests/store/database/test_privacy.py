@@ -1,4 +1,4 @@
-"""Whatever is written belongs to its owner alone, however lax the surroundings are."""
+"""All files are private to their owner, whatever the umask and the folder."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ RUN = {"id": "r", "host": "here", "pid": 1, "version": "0"}
 
 @pytest.fixture(autouse=True)
 def lax() -> Iterator[None]:
-    """Let files be made for everybody, unless who makes them says otherwise."""
+    """Set a umask that makes files readable by everybody."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -32,7 +32,7 @@ def modes(folder: Path) -> dict[str, int]:
 
 
 def test_store_and_what_is_beside_it(tmp_path: Path) -> None:
-    """The folder is made with 0700; the database, its write-ahead log and its index with 0600."""
+    """The folder is created with 0700; the database, its write-ahead log and its index with 0600."""
     file = tmp_path / "made" / "moonpalace.sqlite"
     engine = open_store(f"sqlite:///{file}", create=True)
     with writing(engine) as connection:
@@ -43,7 +43,7 @@ def test_store_and_what_is_beside_it(tmp_path: Path) -> None:
 
 
 def test_nothing_is_open_for_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The home, the store and its journal are made private, and not for everybody until something closes them."""
+    """The home, the store and its journal are private from their creation."""
     monkeypatch.setattr(os, "chmod", lambda path, *_, **__: pytest.fail(f"{path} was open until now"))
     home = tmp_path / "above" / "home"
     make_home(home)
@@ -56,7 +56,7 @@ def test_nothing_is_open_for_a_moment(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_file_that_others_could_read(tmp_path: Path) -> None:
-    """A proxy takes a file that others could read from them."""
+    """A proxy makes a file private that others could read."""
     file = tmp_path / "moonpalace.sqlite"
     open_store(f"sqlite:///{file}", create=True).dispose()
     file.chmod(0o644)
@@ -65,14 +65,14 @@ def test_file_that_others_could_read(tmp_path: Path) -> None:
 
 
 def test_journal(tmp_path: Path) -> None:
-    """The journal of what the store does not take is made with 0600."""
+    """The journal is created with 0600."""
     journal = Journal.create(tmp_path / "some.journal", dict(RUN))
     assert modes(tmp_path) == {"some.journal": 0o600}
     journal.close()
 
 
 def test_upgrade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that an upgrade writes, while it runs and after it, is private; the old file becomes so before."""
+    """All files of an upgrade are private at any time; the old file becomes private before."""
     file = tmp_path / "moonpalace.sqlite"
     shutil.copyfile(REFERENCE, file)
     seen: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Tests of keeping files and folders from the eyes of others, however lax the surroundings are."""
+"""Tests of keeping files and folders private, whatever the umask."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from moonpalace_addons.store.database.private import make_folder, make_home
 
 @pytest.fixture(autouse=True)
 def lax() -> Iterator[None]:
-    """Let folders be made for everybody, unless who makes them says otherwise."""
+    """Set a umask that makes folders readable by everybody."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -22,7 +22,7 @@ def mode(path: Path) -> int:
 
 
 def test_a_folder_is_made_with_all_that_is_missing_above_it(tmp_path: Path) -> None:
-    """Each folder that is made is its owner's alone; those that were there stay as they are."""
+    """Each created folder is private; existing ones are unchanged."""
     tmp_path.chmod(0o755)
     make_folder(tmp_path / "a" / "b" / "c")
     assert [mode(tmp_path / name) for name in ("a", "a/b", "a/b/c")] == [0o700] * 3
@@ -35,7 +35,7 @@ def test_a_folder_is_made_with_all_that_is_missing_above_it(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("content", [(), ("config.yaml", "moonpalace.sqlite", "moonpalace.sqlite-wal", "mitmproxy")])
 def test_a_home_that_others_could_read_becomes_private(tmp_path: Path, content: tuple[str, ...]) -> None:
-    """A folder with nothing but MoonPalace's files is made private, one that is missing is made so."""
+    """A folder with only MoonPalace's files becomes private; a missing one is created so."""
     home = tmp_path / "home"
     make_home(home)
     assert mode(home) == 0o700
@@ -47,7 +47,7 @@ def test_a_home_that_others_could_read_becomes_private(tmp_path: Path, content: 
 
 
 def test_a_home_that_bears_the_name_is_ours(tmp_path: Path) -> None:
-    """~/.moonpalace is made private, whatever else somebody has put there."""
+    """~/.moonpalace becomes private, whatever else is in it."""
     home = tmp_path / ".moonpalace"
     home.mkdir(0o755)
     (home / "notes.txt").touch()
@@ -56,7 +56,7 @@ def test_a_home_that_bears_the_name_is_ours(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_other_things_stays_as_it_is(tmp_path: Path) -> None:
-    """MOONPALACE_HOME may be the user's home or a folder that others need: its rights are not for us to change."""
+    """MOONPALACE_HOME may be the user's home or a shared folder: its permissions are not changed."""
     (tmp_path / "notes.txt").touch()
     tmp_path.chmod(0o755)
     make_home(tmp_path)

@@ -1,4 +1,4 @@
-"""Taking calls over from another store: each once, with all that belongs to it."""
+"""Importing calls from another store: each once, with all its data."""
 
 import os
 import shutil
@@ -76,14 +76,14 @@ def numbers(engine: Engine) -> list[int]:
 
 
 def test_file_of_the_original_is_taken_once(engine: Engine) -> None:
-    """All 49 calls come, under numbers of this store; a second time none."""
+    """All 49 calls are imported, under numbers of this store; nothing the second time."""
     assert take(f"sqlite:///{REFERENCE}", engine) == Counts(imported=49)
     assert take(f"sqlite:///{REFERENCE}", engine) == Counts(present=49)
     assert sorted(numbers(engine)) == list(range(1, 50))
 
 
 def test_upgraded_file_has_the_same_calls(tmp_path: Path, engine: Engine) -> None:
-    """A file upgraded in place and its backup are the same calls: what came from one is not taken from the other."""
+    """A file upgraded in place and its backup have the same calls: those from one are not imported from the other."""
     copy = tmp_path / "copy.sqlite"
     shutil.copyfile(REFERENCE, copy)
     open_store(f"sqlite:///{copy}").dispose()
@@ -115,7 +115,7 @@ def test_dry_run_changes_nothing(engine: Engine, filled: str) -> None:
 
 
 def test_source_is_not_changed(engine: Engine, filled: str, other: Path) -> None:
-    """Neither the file nor what is beside it is another afterwards, for ours and for the original's."""
+    """Neither the file nor its companions change, for ours and for the original's."""
     copy = other.with_name("old.sqlite")
     shutil.copyfile(REFERENCE, copy)
     before = {path.name: path.read_bytes() for path in other.parent.iterdir()}
@@ -126,13 +126,13 @@ def test_source_is_not_changed(engine: Engine, filled: str, other: Path) -> None
 
 
 def test_read_only_folder_is_enough(engine: Engine, filled: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that this process may not write is read all the same."""
+    """A store that this process cannot write to can be read."""
     monkeypatch.setattr(file_checks, "is_writable", lambda _: False)
     assert take(filled, engine) == Counts(imported=2)
 
 
 def test_open_store_is_read_with_its_log(engine: Engine, filled: str) -> None:
-    """Calls that another process has only in its write-ahead log come too."""
+    """Calls that are only in another process's write-ahead log are imported, too."""
     with closing(sqlite3.connect(filled.removeprefix("sqlite:///"))) as writer:
         writer.execute("UPDATE exchanges SET note = 'in the log' WHERE id = 2")
         writer.commit()
@@ -163,13 +163,13 @@ def in_flight(other: Path, request_read: MakeRequest, response_started: MakeResp
 
 
 def test_calls_of_a_living_proxy_are_left_out(engine: Engine, in_flight: Callable[[int], str]) -> None:
-    """A call that is still under way is left out, and counted."""
+    """A call in flight is left out, and counted."""
     assert take(in_flight(os.getppid()), engine) == Counts(left_out=1)
     assert numbers(engine) == []
 
 
 def test_calls_of_a_dead_proxy_are_finished(engine: Engine, in_flight: Callable[[int], str]) -> None:
-    """A call that a dead proxy left comes as its next start would finish it, and not again when that has happened."""
+    """A call left by a dead proxy is finished as at its next start, and not again after that."""
     url = in_flight(2**22 + 1)
     assert take(url, engine) == Counts(imported=1)
     (call,) = exchanges.latest(engine, limit=1)
@@ -179,7 +179,7 @@ def test_calls_of_a_dead_proxy_are_finished(engine: Engine, in_flight: Callable[
 
 
 def test_batches_are_small(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However small the batches are, every call comes once and progress adds up."""
+    """With batches of any size every call is imported once and the progress adds up."""
     monkeypatch.setattr(importing, "MAX_BATCH_ROWS", 7)
     monkeypatch.setattr("moonpalace_addons.store.incoming.transfer.MAX_BATCH_BYTES", 2000)
     seen: list[int] = []
@@ -191,7 +191,7 @@ def test_batches_are_small(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_two_imports_at_once(engine: Engine) -> None:
-    """Two imports of the same file in the same moment take each call once."""
+    """Two simultaneous imports of the same file import each call once."""
     done: list[Counts] = []
     begin = threading.Barrier(2)
 
@@ -254,7 +254,7 @@ def broken(tmp_path: Path) -> Callable[[str], Path]:
 def test_what_is_no_store_is_refused(
     engine: Engine, broken: Callable[[str], Path], name: str, words: str, file: Path
 ) -> None:
-    """What cannot be taken from is refused in one line, and not changed."""
+    """An unusable source is refused in one line, and not changed."""
     source = broken(name)
     before = source.read_bytes() if source.exists() else None
     with pytest.raises(StoreError, match=words) as caught:
@@ -264,7 +264,7 @@ def test_what_is_no_store_is_refused(
 
 
 def test_key_of_a_run_is_taken_once(engine: Engine, filled: str) -> None:
-    """The run that calls belong to comes with them."""
+    """The run of the calls is imported with them."""
     take(filled, engine)
     with engine.connect() as connection:
         assert runs.open_runs(connection) == []

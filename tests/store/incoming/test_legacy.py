@@ -46,7 +46,7 @@ def test_what_the_original_wrote_is_known_by_its_table(
 
 
 def test_rows_come_with_all_columns_in_order(reference: sqlite3.Connection) -> None:
-    """Every row comes with every column, texts as bytes, oldest first."""
+    """Every row has every column, texts as bytes, oldest first."""
     rows = list(legacy.rows(reference))
     assert [row["id"] for row in rows] == list(range(1, 50))
     assert {tuple(row) for row in rows} == {legacy.COLUMNS}
@@ -55,7 +55,7 @@ def test_rows_come_with_all_columns_in_order(reference: sqlite3.Connection) -> N
 
 
 def test_one_row_is_the_same(reference: sqlite3.Connection) -> None:
-    """A row asked for by its id is the one that comes among all."""
+    """A row read by its id is the same as among all rows."""
     assert legacy.row(reference, 7) == list(legacy.rows(reference))[6]
 
 
@@ -81,7 +81,7 @@ def test_missing_columns_are_null(empty: sqlite3.Connection) -> None:
 
 
 def test_bytes_of_texts_are_kept(empty: sqlite3.Connection) -> None:
-    """A body that is no UTF-8, which the original stored as text all the same, comes byte for byte."""
+    """A body that is not UTF-8, which the original stored as text, is unchanged byte for byte."""
     empty.execute("CREATE TABLE moonshot_requests (id, request_method, request_path, created_at, request_body text)")
     empty.execute("INSERT INTO moonshot_requests VALUES (1, 'POST', '/v1/files', '', CAST(x'ff00fe' AS TEXT))")
     (row,) = legacy.rows(empty)
@@ -104,7 +104,7 @@ def test_bytes_of_texts_are_kept(empty: sqlite3.Connection) -> None:
 def test_greatest_id_counts_deleted_rows(
     empty: sqlite3.Connection, table: str, statements: list[str], expected: int
 ) -> None:
-    """The greatest id is that ever given, where the file tells."""
+    """The greatest id counts deleted rows, if the file has that information."""
     empty.execute(f"CREATE TABLE moonshot_requests ({table})")
     for statement in statements:
         empty.execute(statement)

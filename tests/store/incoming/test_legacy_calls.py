@@ -1,4 +1,4 @@
-"""Turning rows of the original into calls."""
+"""Converting rows of the original to calls."""
 
 import json
 import time
@@ -78,12 +78,12 @@ def stream(*events: bytes) -> dict[str, Stored]:
     ],
 )
 def test_state_is_what_the_row_tells(changes: dict[str, Stored], state: State) -> None:
-    """The state follows from the error's text, the reason of the end and the status."""
+    """The state follows from the error's text, the finish reason and the status."""
     assert call(**changes).columns["state"] == state
 
 
 def test_error_is_kept_as_it_was() -> None:
-    """An error keeps its words, and is given no kind of our own."""
+    """An error keeps its text, and gets no kind."""
     columns = call(error=b"unexpected EOF", response_status_code=None).columns
     assert (columns["error_message"], columns["error_kind"]) == ("unexpected EOF", None)
 
@@ -97,12 +97,12 @@ def test_error_is_kept_as_it_was() -> None:
     ],
 )
 def test_what_is_not_known_is_said(changes: dict[str, Stored], warning: str) -> None:
-    """A row that leaves a question open gets a warning that says so, and no guess."""
+    """A row with an open question gets a warning, and no guess."""
     assert json.loads(str(call(**changes).columns["warnings"])) == [warning]
 
 
 def test_what_the_original_said_stays() -> None:
-    """Columns that the original filled keep its values, NULL too, with durations in our unit."""
+    """Columns that the original filled keep their values, including NULL, with durations in our unit."""
     changes: dict[str, Stored] = {"response_ttft": 11, "response_tpot": 12, "response_otps": 81.5}
     changes |= {"moonshot_server_timing": 101, "moonshot_id": b"chatcmpl-9", "moonshot_gid": b"g"}
     columns = call(**changes, response_header=b"Msh-Request-Id: req-1\r\n").columns
@@ -116,13 +116,13 @@ def test_what_the_original_said_stays() -> None:
 
 
 def test_what_it_did_not_say_is_derived() -> None:
-    """The reason of the end and the models come from the bodies."""
+    """The finish reason and the models are read from the bodies."""
     columns = call().columns
     assert (columns["finish_reason"], columns["model_requested"]) == ("stop", "kimi-k3")
 
 
 def test_stream_is_kept_as_events_and_merged() -> None:
-    """Of a stream the raw events are kept, and the completion that they merge to is the response."""
+    """The raw events of a stream are kept, and its merged completion is the response."""
     events = (EVENT % b"null", EVENT % b'"stop"', DONE)
     taken = call(**stream(*events))
     assert taken.stream == b"".join(events)
@@ -132,7 +132,7 @@ def test_stream_is_kept_as_events_and_merged() -> None:
 
 
 def test_bodies_that_are_not_there_stay_away() -> None:
-    """A body that is NULL does not become an empty one, nor the other way round."""
+    """A NULL body does not become an empty one, or the reverse."""
     taken = call(request_body=None, response_body=None, response_header=None, response_status_code=None)
     assert (taken.request_body, taken.response_body, taken.stream) == (None, None, None)
     empty = call(request_body=b"", response_body=b"")
@@ -158,7 +158,7 @@ SECRET = b"sk-0123456789abcdef"
     ],
 )
 def test_secrets_do_not_come_along(name: str, stored: bytes, kept: str) -> None:
-    """What the original stored of keys and cookies is masked, all else stays."""
+    """Stored keys and cookies are masked, everything else is unchanged."""
     ours = {"request_header": "request_headers", "response_header": "response_headers", "request_query": "query"}
     columns = call(**{name: stored}).columns
     assert columns[ours.get(name, name)] == kept
@@ -166,7 +166,7 @@ def test_secrets_do_not_come_along(name: str, stored: bytes, kept: str) -> None:
 
 
 def test_secrets_are_masked_where_they_are_repeated() -> None:
-    """A key of the headers is masked in bodies, streams and errors, and keeps the length there."""
+    """A key from the headers is masked in bodies, streams and errors, with the same length."""
     stars = b"*" * len(SECRET)
     header = b"X-Api-Key: " + SECRET + b"\r\n"
     body = b'{"model": "m", "user": "' + SECRET + b'"}'
@@ -194,19 +194,19 @@ def test_secrets_are_masked_where_they_are_repeated() -> None:
     ],
 )
 def test_times_without_a_zone_are_local(text: str, expected: int | None) -> None:
-    """A time is read in the zone of this machine unless it brings its own."""
+    """A time is in the zone of this machine unless it has its own."""
     assert legacy_calls.microseconds(text) == expected
 
 
 def test_unreadable_time_is_that_of_the_call_before() -> None:
-    """A row whose time cannot be read stands where it was written: after the row before it."""
+    """A row with an unreadable time keeps its position: after the row before it."""
     rows = [row(created_at=b"?"), row(), row(created_at=None)]
     assert [moment for _, moment in legacy_calls.with_times(rows, otherwise=5)] == [5, NOON, NOON]
     assert datetime.fromtimestamp(NOON / 1e6, UTC).hour == 12
 
 
 def test_identity_is_that_of_the_row() -> None:
-    """The same row has the same uuid, from its key too and whatever its secrets; another row has another."""
+    """The same row has the same uuid, even by its key and whatever its secrets; another row has another one."""
     plain = legacy_calls.identity(row())
     assert plain == legacy_calls.identity(row(request_body=20, response_body=len(ANSWER)))
     assert plain == legacy_calls.identity(row(request_header=b"X-Api-Key: " + SECRET))
@@ -216,7 +216,7 @@ def test_identity_is_that_of_the_row() -> None:
 
 @pytest.mark.parametrize("value", [None, b"", b"\xff\x00\xfe", 2**63 - 1, float("inf"), -1.5, b"12"])
 def test_no_value_is_refused(value: Stored) -> None:
-    """Whatever stands in a column, the row becomes a call: SQLite's columns hold any type."""
+    """Any value in a column is accepted: SQLite's columns hold any type."""
     for name in legacy.COLUMNS[1:] if not isinstance(value, int) else legacy.COLUMNS:
         taken = call(**{name: value})
         for column in ("method", "endpoint", "path", "query", "request_headers", "state", "request_bytes"):

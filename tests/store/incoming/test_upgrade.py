@@ -1,4 +1,4 @@
-"""Turning a file of the original into one of ours: all of it or nothing, whatever happens meanwhile."""
+"""Upgrading a file of the original: completely or not at all, whatever happens meanwhile."""
 
 import logging
 import shutil
@@ -29,11 +29,11 @@ request_id text, moonshot_id text, moonshot_gid text, moonshot_uid text, moonsho
 moonshot_server_timing integer, response_status_code integer, response_content_type text, request_header text,
 request_body text, response_header text, response_body text, error text,
 created_at text default (datetime('now', 'localtime')) not null)"""
-"""The table without the columns that came later: the times and the endpoint."""
+"""The table without the columns that were added later: the times and the endpoint."""
 
 
 def test_every_row_says_what_it_said(old: Path) -> None:
-    """Through the view with the table's name, all 49 rows have the values that they had, but for secrets."""
+    """Through the view with the table's name, all 49 rows have their values, except for secrets."""
     opened(old)
     before, after = rows_of(REFERENCE), rows_of(old)
     assert len(after) == 49
@@ -51,7 +51,7 @@ def test_every_row_says_what_it_said(old: Path) -> None:
 
 
 def test_every_body_is_the_one_it_was(old: Path) -> None:
-    """Bodies are byte for byte what they were; those of streams are the events, beside what they merge to."""
+    """Bodies are unchanged byte for byte; those of streams are the events, with the merged completion."""
     engine = open_store(f"sqlite:///{old}")
     for row in rows_of(REFERENCE):
         bodies = contents.bodies(engine, int(str(row["id"])))
@@ -62,7 +62,7 @@ def test_every_body_is_the_one_it_was(old: Path) -> None:
 
 
 def test_streams_are_matched_by_what_they_merge_to(old: Path) -> None:
-    """The document's predicate on a body's finish reason holds for streams, as it did in the original."""
+    """The document's predicate on a finish reason matches streams, as in the original."""
     opened(old)
     with closing(sqlite3.connect(old)) as connection:
         reason = "json_extract(response_body, '$.choices[0].finish_reason')"
@@ -72,7 +72,7 @@ def test_streams_are_matched_by_what_they_merge_to(old: Path) -> None:
 
 
 def test_backup_is_the_old_file(old: Path) -> None:
-    """The backup has the old rows, secrets included, and is its owner's alone; so is the new file."""
+    """The backup has the old rows, including secrets, and is private; so is the new file."""
     opened(old)
     (backup,) = backups_of(old)
     assert rows_of(backup) == rows_of(REFERENCE)
@@ -81,14 +81,14 @@ def test_backup_is_the_old_file(old: Path) -> None:
 
 
 def test_no_secret_is_left_in_the_file(old: Path) -> None:
-    """Not even the unused pages of the new file hold what the old one had of keys and cookies."""
+    """Not even unused pages of the new file contain keys and cookies of the old one."""
     assert all(secret in old.read_bytes() for secret in SECRETS)
     opened(old)
     assert not any(secret in old.read_bytes() for secret in SECRETS)
 
 
 def test_one_line_says_what_was_done(old: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The first opening says what happened and where the backup is; the second is silent."""
+    """The first opening reports the upgrade and the backup; the second is silent."""
     opened(old)
     (backup,) = backups_of(old)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
@@ -102,7 +102,7 @@ def test_one_line_says_what_was_done(old: Path, caplog: pytest.LogCaptureFixture
 
 
 def test_ids_go_on_after_the_greatest(old: Path) -> None:
-    """Numbers of calls that had been deleted do not come again."""
+    """Numbers of deleted calls are not reused."""
     with closing(sqlite3.connect(old)) as connection, connection:
         connection.execute("DELETE FROM moonshot_requests WHERE id > 40")
     opened(old)
@@ -112,7 +112,7 @@ def test_ids_go_on_after_the_greatest(old: Path) -> None:
 
 @pytest.mark.parametrize("rows", [0, 1])
 def test_first_version_lacks_columns(tmp_path: Path, rows: int) -> None:
-    """A file of an older version, without the columns that came later, is upgraded; what it lacks is NULL."""
+    """A file of an older version is upgraded; missing columns are NULL."""
     file = tmp_path / "moonpalace.sqlite"
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute(FIRST_VERSION)
@@ -131,7 +131,7 @@ def test_first_version_lacks_columns(tmp_path: Path, rows: int) -> None:
 
 
 def test_file_with_a_log_is_taken_whole(tmp_path: Path, old: Path) -> None:
-    """Rows that are still in the write-ahead log of a crashed process are upgraded too, and the log is gone."""
+    """Rows that are still in the write-ahead log of a crashed process are upgraded, and the log is removed."""
     crashed = tmp_path / "crashed" / "moonpalace.sqlite"
     crashed.parent.mkdir()
     with closing(sqlite3.connect(old)) as connection:
@@ -159,7 +159,7 @@ def test_other_tables_are_refused(tmp_path: Path) -> None:
 
 
 def test_folder_of_the_original_becomes_private(tmp_path: Path) -> None:
-    """The folder that the original made, open to all, is taken from others; another folder stays as it is."""
+    """The original's folder, which was open to all, becomes private; another folder is unchanged."""
     for name, mode in ((".moonpalace", 0o700), ("work", 0o755)):
         folder = tmp_path / name
         folder.mkdir()
@@ -170,7 +170,7 @@ def test_folder_of_the_original_becomes_private(tmp_path: Path) -> None:
 
 
 def test_names_of_backups_are_never_taken_twice(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second backup in the same second gets another name, and the first stays what it was."""
+    """A second backup in the same second gets another name, and the first is unchanged."""
     opened(old)
     (first,) = backups_of(old)
     content = first.read_bytes()

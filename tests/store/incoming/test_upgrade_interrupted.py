@@ -1,4 +1,4 @@
-"""What may stand against an upgrade, and what is left when it is killed."""
+"""Obstacles to an upgrade, and the result when it is killed."""
 
 import os
 import random
@@ -24,14 +24,14 @@ pytestmark = pytest.mark.usefixtures("shanghai")
 
 @pytest.fixture(scope="module")
 def forks() -> Iterator[Forks]:
-    """Give what processes that upgrade are forked from."""
+    """Provide the process from which upgrading processes are forked."""
     found = Forks("store", {"PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("", "addons"))})
     yield found
     found.close()
 
 
 def is_sound(file: Path) -> bool:
-    """Tell whether SQLite finds nothing wrong with a file, which has all 49 calls."""
+    """Return whether a file is sound according to SQLite, and has all 49 calls."""
     with closing(sqlite3.connect(file)) as connection:
         (checked,) = connection.execute("PRAGMA integrity_check").fetchone()
         (number,) = connection.execute("SELECT count(*) FROM moonshot_requests").fetchone()
@@ -55,7 +55,7 @@ def test_locked_file_is_left_alone(old: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_small_disk_is_noticed_before(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without room for the backup and the copies nothing is begun, and the line says how much is needed."""
+    """Without space for the backup and the copies nothing is started, and the line says how much is needed."""
     usage = namedtuple("usage", "total used free")  # noqa: PYI024 - as shutil's own
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 1000, 1000))
     before = old.read_bytes()
@@ -85,7 +85,7 @@ except StoreError as error:
 
 @pytest.mark.parametrize("limit", [10_000, 130_000, 300_000])
 def test_full_disk_leaves_the_old_file(forks: Forks, old: Path, limit: int) -> None:
-    """Where writing fails, in the backup or in the new file, the old one is untouched and nothing half is left."""
+    """If writing fails, in the backup or in the new file, the old one is unchanged and no partial file is left."""
     printed = run(forks, LIMITED, str(old), str(limit))
     assert printed.startswith(f"cannot upgrade {old}, which is unchanged: ")
     assert printed.count("\n") == 1
@@ -97,7 +97,7 @@ def test_full_disk_leaves_the_old_file(forks: Forks, old: Path, limit: int) -> N
 
 
 def test_limit_is_what_stops_it(forks: Forks, old: Path) -> None:
-    """The test above says something: with room enough the same script upgrades."""
+    """The test above is meaningful: with enough space the same script upgrades."""
     assert run(forks, LIMITED, str(old), str(resource.RLIM_INFINITY)) == ""
     assert rows_of(old)[48]["state"] == "completed"
 
@@ -138,7 +138,7 @@ def command(script: str, *arguments: str) -> Command:
 
 
 def run(forks: Forks, script: str, *arguments: str, code: int = 0) -> str:
-    """Run a script in a process of its own; return what it printed."""
+    """Run a script in a separate process; return its output."""
     done = forks.run(command(script, *arguments), 60)
     assert done.returncode == code, done.stderr
     return done.stdout.decode()
@@ -157,13 +157,13 @@ def check_whole(file: Path) -> None:
 
 @pytest.mark.parametrize("moment", [pytest.param(value, id=key) for key, value in DYING.items()])
 def test_killed_at_each_step(forks: Forks, old: Path, moment: str) -> None:
-    """A process that is killed between two steps leaves the old file or the new one."""
+    """A process killed between two steps leaves the old file or the new one."""
     run(forks, f"{PREPARED}\n{moment}\nupgrade.upgrade(file)", str(old), code=-signal.SIGKILL)
     check_whole(old)
 
 
 def test_killed_in_the_midst_of_the_copy(forks: Forks, old: Path) -> None:
-    """When half of the pages are already those of the new file, the next to open it gets the old one back."""
+    """If half of the pages are already new, the next opening restores the old file."""
     before = rows_of(old)
     run(forks, f"{PREPARED}\n{HALF_COPIED}\nupgrade.upgrade(file)", str(old), code=-signal.SIGKILL)
     assert Path(f"{old}-journal").stat().st_size > 0
@@ -186,7 +186,7 @@ def test_killed_at_any_moment(forks: Forks, old: Path, seed: int) -> None:
 
 
 def test_several_at_once(forks: Forks, old: Path) -> None:
-    """Of processes that open the file in the same moment, one upgrades it; the others find the work done."""
+    """Of several processes that open the file together, one upgrades it; the others find the work done."""
     processes = [forks.popen(command(UPGRADING, str(old))) for _ in range(3)]
     said = [process.said() for process in processes]
     assert [process.wait() for process in processes] == [0, 0, 0]
@@ -212,7 +212,7 @@ upgrade.build = build
 def test_other_waits_for_a_long_upgrade(
     forks: Forks, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who opens the file during an upgrade that takes longer than a lock is waited for, waits."""
+    """A process that opens the file during a long upgrade waits for it."""
     go_on = tmp_path / "go on"
     process = forks.popen(command(f"{PREPARED}\n{SLOW}\nupgrade.upgrade(file)", str(old), str(go_on)))
     assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""What the file of the original holds before and after its upgrade."""
+"""The original's file before and after its upgrade."""
 
 import sqlite3
 from contextlib import closing
@@ -12,7 +12,7 @@ REFERENCE = ROOT / "tests" / "data" / "go-v0.12" / "moonpalace.sqlite"
 
 
 def rows_of(file: Path) -> list[dict[str, object]]:
-    """Return what `SELECT *` gives a user of any SQLite client."""
+    """Return the result of `SELECT *` in any SQLite client."""
     with closing(sqlite3.connect(file)) as connection:
         connection.row_factory = sqlite3.Row
         return [dict(row) for row in connection.execute("SELECT * FROM moonshot_requests ORDER BY id")]
@@ -24,5 +24,5 @@ def opened(file: Path) -> None:
 
 
 def backups_of(file: Path) -> list[Path]:
-    """Return the backups beside a file."""
+    """Return the backups next to a file."""
     return upgrade.backups(file)

@@ -1,4 +1,4 @@
-"""Calls for a journal, and what takes them in again."""
+"""Calls for a journal, and a store to read them into."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ UNITS = [
 
 
 class Store:
-    """A store that takes everything, or nothing; and never the calls in `refuses`."""
+    """A store that accepts everything, or nothing; and never the calls in `refuses`."""
 
     def __init__(self) -> None:
         self.works = True

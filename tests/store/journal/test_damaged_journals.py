@@ -1,4 +1,4 @@
-"""Journals that are cut, damaged or no journals at all, and what cannot be read or written."""
+"""Truncated, damaged and foreign journals, and failures of reading and writing."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ from tests.store.journal.kept import COLUMNS, RUN, RUN_ID, UNITS, Store, drain
 
 @pytest.fixture
 def whole(place: Place) -> tuple[bytes, list[int]]:
-    """Give the bytes of a journal of all units, and where its head and each unit end."""
+    """Return the bytes of a journal with all units, and where its head and each unit end."""
     kept = Overflow(place, RUN)
     kept.add(UNITS)
     kept.close()
@@ -34,7 +34,7 @@ def whole(place: Place) -> tuple[bytes, list[int]]:
 
 
 def taken_in(place: Place, content: bytes) -> list[str]:
-    """Have another proxy take in a journal; return the calls that it gets, in their order."""
+    """Read a journal in another proxy; return its calls in their order."""
     place.path(RUN_ID).write_bytes(content)
     again, store = Overflow(place, RUN | {"id": "0a6f27a4-1c1c-4b02-9e5c-6a0e7b0c0002"}), Store()
     again.claim_abandoned()
@@ -45,7 +45,7 @@ def taken_in(place: Place, content: bytes) -> list[str]:
 
 
 def assert_kept(place: Place, content: bytes, said: str, unread: int | None = None) -> None:
-    """Check that a journal is there under another name, byte for byte, and that one true line says so."""
+    """Check that a journal is kept under another name, byte for byte, and that one correct line says so."""
     (aside,) = place.kept()
     assert aside.read_bytes() == content
     assert said.endswith(f"it is kept as {aside}")
@@ -54,7 +54,7 @@ def assert_kept(place: Place, content: bytes, said: str, unread: int | None = No
 
 
 def test_a_journal_cut_anywhere(place: Place, caplog: pytest.LogCaptureFixture, whole: tuple[bytes, list[int]]) -> None:
-    """Wherever a crash has cut the file, the calls before that are taken in; what is left of one keeps the file."""
+    """Wherever a crash cut the file, the calls before that are read; a partial one keeps the file."""
     content, ends = whole
     for cut in range(len(content) + 1):
         caplog.clear()
@@ -74,7 +74,7 @@ def test_a_journal_cut_anywhere(place: Place, caplog: pytest.LogCaptureFixture, 
 def test_a_journal_damaged_anywhere(
     place: Place, caplog: pytest.LogCaptureFixture, whole: tuple[bytes, list[int]]
 ) -> None:
-    """Whatever bit is wrong, all calls but one are taken in, and the file is kept, as one line says."""
+    """Whatever bit is wrong, all calls but one are read, and the file is kept, as one line says."""
     content, ends = whole
     for at in range(len(journal_file.MAGIC), len(content)):
         for bit in (0x01, 0x40, 0x80):
@@ -90,7 +90,7 @@ def test_a_journal_damaged_anywhere(
 def test_a_damaged_length_costs_one_call(
     place: Place, caplog: pytest.LogCaptureFixture, whole: tuple[bytes, list[int]], length: int
 ) -> None:
-    """A length in the middle that is too small, too large or nothing: the calls behind it are found again."""
+    """After a length that is too small, too large or missing, the following calls are found."""
     content, ends = whole
     right = ends[2] - ends[1] - HEAD.size
     wrong = length if length in (0, 2**31, 2**32 - 1) else right + length
@@ -130,7 +130,7 @@ def written(content: bytes) -> Callable[[Path], object]:
 def test_what_is_no_journal_is_left_alone(
     place: Place, caplog: pytest.LogCaptureFixture, make: Callable[[Path], object]
 ) -> None:
-    """A file of another version, or of somebody else, and what is no file, stays; the log says so once, and why."""
+    """A file of another version or another program is left alone; the log says so once, and why."""
     path = place.path(RUN_ID)
     make(path)
     before = path.lstat()
@@ -167,7 +167,7 @@ def head_of(run: object) -> bytes:
 def test_a_journal_with_a_damaged_beginning_is_kept(
     place: Place, caplog: pytest.LogCaptureFixture, head: bytes
 ) -> None:
-    """Units without the run that they are of are for people to look at: under another name, which the log says."""
+    """Units without their run are kept for inspection under another name, which the log says."""
     path = place.path(RUN_ID)
     content = head + b"".join(framed(pack(unit)) for unit in UNITS)
     path.write_bytes(content)
@@ -182,7 +182,7 @@ def test_a_journal_with_a_damaged_beginning_is_kept(
 
 
 def test_a_run_of_another_version(place: Place) -> None:
-    """A column of the run that this version does not know is left out, and the units are taken in."""
+    """An unknown column of the run is ignored, and the units are read."""
     place.path(RUN_ID).write_bytes(head_of(RUN | {"invented": 1}) + framed(pack(UNITS[0])))
     kept, store, runs = Overflow(place, RUN), Store(), list[Values]()
     kept.claim_abandoned()
@@ -203,7 +203,7 @@ POISON = (
 
 @pytest.mark.parametrize("poison", [*(framed(content) for content in POISON), HEAD.pack(3, 1) + b"abc"])
 def test_a_record_that_cannot_be_read_is_kept(place: Place, caplog: pytest.LogCaptureFixture, poison: bytes) -> None:
-    """What is before and after it is stored; then the file is kept, and the log says where, and no false word."""
+    """The calls before and after it are stored; then the file is kept, as the log says correctly."""
     path = place.path(RUN_ID)
     content = head_of(RUN) + framed(pack(UNITS[0])) + poison + framed(pack(UNITS[1]))
     path.write_bytes(content)
@@ -219,7 +219,7 @@ def test_a_record_that_cannot_be_read_is_kept(place: Place, caplog: pytest.LogCa
 
 
 def test_a_call_that_the_store_refuses_is_kept(place: Place, caplog: pytest.LogCaptureFixture) -> None:
-    """So is a journal with a call that the database does not take; kept ones do not get into each other's way."""
+    """A journal with a call that the database refuses is kept, too; kept files have distinct names."""
     for _ in range(2):
         kept, store = Overflow(place, RUN), Store()
         store.refuses = ["1"]
@@ -234,7 +234,7 @@ def test_a_call_that_the_store_refuses_is_kept(place: Place, caplog: pytest.LogC
 def test_a_journal_that_cannot_be_deleted(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is done with, and the log says that it stays; it is not taken in again by the same proxy."""
+    """It is finished, and the log says that it remains; the same proxy does not read it again."""
     kept, store = Overflow(place, RUN), Store()
     kept.add(UNITS)
 
@@ -251,7 +251,7 @@ def test_a_journal_that_cannot_be_deleted(
 def test_a_journal_that_cannot_be_read(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fault of the disk sets the file aside, rather than to keep all others from being stored."""
+    """After a disk error the file is set aside, so that others can be stored."""
     kept = Overflow(place, RUN)
     kept.add(UNITS)
 
@@ -268,7 +268,7 @@ def test_a_journal_that_cannot_be_read(
 def test_a_journal_that_cannot_be_written_is_said_once(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What a full disk has not taken is told; what it took of a piece is overwritten once there is room again."""
+    """A write that failed on a full disk is reported once; partial data is overwritten when there is space again."""
     monkeypatch.setattr(overflow, "WRITE_SIZE", 1)
     kept, store = Overflow(place, RUN), Store()
     kept.add(UNITS[:1])

@@ -28,7 +28,7 @@ def found(file: Path, end: int | None = None) -> list[bytes | None]:
 
 
 def test_a_file_that_is_cut_anywhere_gives_the_whole_frames(written: Path) -> None:
-    """Wherever a file ends, the frames before that are read, and nothing of the one that is cut."""
+    """Wherever a file ends, the frames before that are read, and nothing of the truncated one."""
     whole = written.read_bytes()
     ends = [sum(len(framed(content)) for content in CONTENTS[:count]) for count in range(4)]
     for cut in range(len(whole) + 1):
@@ -40,7 +40,7 @@ def test_a_file_that_is_cut_anywhere_gives_the_whole_frames(written: Path) -> No
 
 @pytest.mark.parametrize("search_size", [1, 7, 2**20])
 def test_a_changed_byte_costs_its_frame(written: Path, monkeypatch: pytest.MonkeyPatch, search_size: int) -> None:
-    """Whatever byte is wrong, of a head too, no wrong content is given, and the other frames are read."""
+    """Whatever byte is wrong, even in a head, no wrong content is returned, and the other frames are read."""
     monkeypatch.setattr(framing, "SEARCH_SIZE", search_size)
     whole = bytearray(written.read_bytes())
     ends = [sum(len(framed(content)) for content in CONTENTS[: count + 1]) for count in range(3)]
@@ -55,7 +55,7 @@ def test_a_changed_byte_costs_its_frame(written: Path, monkeypatch: pytest.Monke
 
 
 def test_frames_behind_zeros(written: Path) -> None:
-    """Where the file system left zeros for one of several writes, what was written later is found."""
+    """If the file system left zeros for one of several writes, later frames are found."""
     whole = written.read_bytes()
     written.write_bytes(whole + bytes(10_000) + whole)
     assert found(written) == [*CONTENTS, None, *CONTENTS]
@@ -76,13 +76,13 @@ def test_a_body_full_of_beginnings_costs_no_time(written: Path, monkeypatch: pyt
 
 
 def test_zeros_end_the_file(written: Path) -> None:
-    """Zeros, which a file system leaves where a crash came before the bytes, are no frames."""
+    """Zeros, which a file system may leave after a crash, are not frames."""
     written.write_bytes(written.read_bytes() + bytes(10_000))
     assert found(written) == CONTENTS
 
 
 def test_a_frame_too_large_to_be_one(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A content that is larger than any can be is not read, though it is whole; what is after it is."""
+    """A frame that is too large is not read, even if it is complete; the frames after it are."""
     monkeypatch.setattr(framing, "MAX_CONTENT_BYTES", 100)
     size = HEAD.size + 101
     large = HEAD.pack(101, zlib.crc32(bytes(101))) + bytes(101)
@@ -93,7 +93,7 @@ def test_a_frame_too_large_to_be_one(written: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_is_written_in_pieces_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A system that takes and gives a few bytes at a time is asked until all is done."""
+    """If the system reads and writes only a few bytes at a time, it is called until all is done."""
 
     class Slow(FileIO):
         def write(self, data: Buffer) -> int:

@@ -1,4 +1,4 @@
-"""Tests of the journal: the file, who has it, where it is, and how it comes back."""
+"""Tests of the journal: the file, its owner, its location, and reading it back."""
 
 import multiprocessing
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.store.journal.kept import COLUMNS, RUN, RUN_ID, UNITS, Store, drain
 
 
 def claimed(path: Path) -> bool:
-    """Tell whether another process could take a journal."""
+    """Return whether another process could claim a journal."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(can_claim, [path])
 
@@ -31,7 +31,7 @@ def can_claim(path: Path) -> bool:
 
 
 def test_what_is_added_comes_back_in_its_order(place: Place) -> None:
-    """Units come back in slices, with the run that wrote them; afterwards the file is gone."""
+    """Units are read back in slices, with the run that wrote them; afterwards the file is deleted."""
     kept, store = Overflow(place, RUN), Store()
     assert kept.add(UNITS[:3]) == UNITS[:3]
     assert kept.add(UNITS[3:]) == UNITS[3:]
@@ -48,7 +48,7 @@ def test_what_is_added_comes_back_in_its_order(place: Place) -> None:
 
 @pytest.mark.parametrize("pace", [Pace(weight=1), Pace(calls=1)])
 def test_portions_are_small(place: Place, pace: Pace) -> None:
-    """However much is in a journal, a bounded part of it is in memory; a store in trouble gets the same part again."""
+    """Only a bounded part of a journal is in memory; a failing store gets the same part again."""
     kept, store = Overflow(place, RUN), Store()
     kept.add(UNITS)
     source = kept.source()
@@ -63,7 +63,7 @@ def test_portions_are_small(place: Place, pace: Pace) -> None:
 
 
 def test_calls_added_while_it_is_taken_in_come_last(place: Place) -> None:
-    """What is added between two portions comes after what was there."""
+    """Calls added between two portions come after the existing ones."""
     kept, store = Overflow(place, RUN), Store()
     kept.add(UNITS[:2])
     source = kept.source()
@@ -75,7 +75,7 @@ def test_calls_added_while_it_is_taken_in_come_last(place: Place) -> None:
 
 
 def test_a_stop_leaves_the_journals_of_others(place: Place, caplog: pytest.LogCaptureFixture) -> None:
-    """What a dead proxy left and this one has not taken in by its end is there for the next start, as the log says."""
+    """Calls of a dead proxy that are not read before the end are there for the next start, as the log says."""
     left = Overflow(place, RUN)
     left.add(UNITS)
     left.close()
@@ -99,7 +99,7 @@ def test_a_stop_leaves_the_journals_of_others(place: Place, caplog: pytest.LogCa
 
 
 def test_a_journal_belongs_to_one_at_a_time(place: Place) -> None:
-    """As long as its writer lives nobody takes it; then one does, and others get nothing, nor when it is gone."""
+    """While its writer lives nobody claims it; then one process does, and others get nothing, even when it is gone."""
     kept = Overflow(place, RUN)
     kept.add(UNITS)
     path = place.path(RUN_ID)
@@ -115,7 +115,7 @@ def test_a_journal_belongs_to_one_at_a_time(place: Place) -> None:
 
 
 def test_a_journal_that_was_deleted_before_the_lock_is_not_taken(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who opens a journal just before another has taken it in and deleted it, does not take it in again."""
+    """A process that opens a journal just before another has stored and deleted it does not store it again."""
     kept = Overflow(place, RUN)
     kept.add(UNITS)
     path = place.path(RUN_ID)
@@ -132,7 +132,7 @@ def test_a_journal_that_was_deleted_before_the_lock_is_not_taken(place: Place, m
 def test_a_call_too_large_for_a_journal_stays_in_memory(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The others are in it; what is too large is said once."""
+    """The other calls are in the journal; the large one is reported once."""
     monkeypatch.setattr(unit_bytes, "MAX_UNPACKED_BYTES", 5_000)
     large = Unit("9", COLUMNS, request_body=bytes(10_000))
     kept = Overflow(place, RUN)
@@ -145,7 +145,7 @@ def test_a_call_too_large_for_a_journal_stays_in_memory(
 
 
 def test_calls_kept_in_a_file_of_their_own(place: Place) -> None:
-    """Calls that a store refuses for ever are in a file that nobody takes in, unless it is given its name back."""
+    """Calls that a store refuses are in a file that nobody reads, unless it gets its name back."""
     kept = Overflow(place, RUN)
     aside = kept.keep(UNITS[:2])
     assert aside is not None
@@ -178,7 +178,7 @@ def test_a_store_without_a_place_has_no_journal(caplog: pytest.LogCaptureFixture
     ],
 )
 def test_where_journals_are(url: str, expected: str | None) -> None:
-    """Beside an SQLite file; else in the home folder, by server and database, without user and password."""
+    """Next to an SQLite file; else in the home folder, by server and database, without user and password."""
     found = journal_place.place(make_url(url), Path("/home/m"))
     if found is None:
         assert expected is None
@@ -188,7 +188,7 @@ def test_where_journals_are(url: str, expected: str | None) -> None:
 
 
 def test_each_database_has_journals_of_its_own(tmp_path: Path) -> None:
-    """Users and passwords do not matter, servers and databases do."""
+    """Users and passwords do not matter, but servers and databases do."""
     urls = (
         "u:p@db/team",
         "v@db/team",
@@ -209,7 +209,7 @@ def test_each_database_has_journals_of_its_own(tmp_path: Path) -> None:
 
 
 def test_journals_can_be_listed(place: Place) -> None:
-    """Those of this store and no other are listed with their sizes, and whether a proxy has them."""
+    """Only the journals of this store are listed, with their sizes, and whether a proxy uses them."""
     url = f"sqlite:///{place.folder / place.stem}"
     assert journal_place.files(url, place.folder) == []
     for name in ("other.sqlite.run.journal", "calls.sqlite-journal", "calls.sqlite"):

@@ -31,7 +31,7 @@ STREAMED = Unit(
 
 @pytest.mark.parametrize("unit", [BEGUN, ENDED, STREAMED, Unit("u", COLUMNS, is_over=True)])
 def test_what_is_packed_is_unpacked(unit: Unit) -> None:
-    """A unit comes back as it was; what was empty stays apart from what was not there."""
+    """A unit is read back unchanged; empty and missing values are distinguished."""
     found = unpack(pack(unit))
     assert found.columns == unit.columns
     assert found.changed == unit.changed
@@ -42,7 +42,7 @@ def test_what_is_packed_is_unpacked(unit: Unit) -> None:
 
 
 def test_columns_of_other_versions_do_no_harm() -> None:
-    """A column that this version does not know is left out, one that the other did not know is NULL."""
+    """An unknown column is ignored; a column unknown to the other version is NULL."""
     plain = zstandard.decompress(pack(ENDED))
     (length,) = LENGTH.unpack_from(plain)
     head = json.loads(plain[LENGTH.size : LENGTH.size + length])
@@ -71,7 +71,7 @@ def test_columns_of_other_versions_do_no_harm() -> None:
     ],
 )
 def test_other_bytes_are_refused(data: bytes) -> None:
-    """What is no packed unit is a ValueError and nothing else."""
+    """Anything but a packed unit is a ValueError."""
     with pytest.raises(ValueError, match=r"."):
         unpack(data)
 
@@ -93,7 +93,7 @@ def test_other_bytes_are_refused(data: bytes) -> None:
     ],
 )
 def test_a_row_that_no_reader_could_show(changes: dict[str, object]) -> None:
-    """A unit whose row is none that MoonPalace writes is a ValueError, so that no command stumbles over it."""
+    """A unit whose row MoonPalace would not write is a ValueError, so that no command fails on it."""
     unit = unpack(pack(Unit("u", COLUMNS | changes)))
     with pytest.raises(ValueError, match=r"."):
         checked(unit)
@@ -108,7 +108,7 @@ def test_a_row_that_no_reader_could_show(changes: dict[str, object]) -> None:
     ],
 )
 def test_pieces_of_answers_without_numbers(unit: Unit) -> None:
-    """So is one whose times, or whose pieces of an answer, have no numbers."""
+    """A unit with times or segments without numbers is a ValueError, too."""
     packed = pack(unit)
     with pytest.raises(ValueError, match=r"."):
         checked(unpack(packed))
@@ -121,7 +121,7 @@ def test_what_no_database_takes_is_made_harmless() -> None:
 
 
 def test_a_call_too_large_for_a_journal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What could not be read again is not packed."""
+    """A call that could not be read back is not packed."""
     monkeypatch.setattr(unit_bytes, "MAX_UNPACKED_BYTES", 1000)
     with pytest.raises(OverflowError):
         pack(Unit("u", COLUMNS, request_body=bytes(1000)))

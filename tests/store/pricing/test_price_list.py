@@ -1,4 +1,4 @@
-"""Tests of the prices that the package genai-prices knows."""
+"""Tests of the prices from the package genai-prices."""
 
 import subprocess
 import sys
@@ -25,13 +25,13 @@ TOKENS = (Tokens(1000, 50), Tokens(1000, 50, 256), Tokens(300_000, 900, 1000, 20
 
 
 def microseconds(moment: datetime) -> int:
-    """Return a moment as rows have it."""
+    """Return a time as stored in rows."""
     return int(moment.timestamp() * 1e6)
 
 
 @pytest.mark.parametrize(("endpoint", "model"), MODELS)
 def test_costs_are_those_of_the_package(endpoint: str, model: str) -> None:
-    """Whatever the tokens, the tier and the time, the cost is what the package itself says."""
+    """For any tokens, tier and time, the cost agrees with the package's own."""
     for tokens, moment, tier in product(TOKENS, MOMENTS, (None, "flex", "standard")):
         usage = Usage(
             input_tokens=tokens.prompt,
@@ -61,12 +61,12 @@ def test_costs_are_those_of_the_package(endpoint: str, model: str) -> None:
     ],
 )
 def test_what_is_unknown_has_no_price(endpoint: str, model: str) -> None:
-    """Rather no price than a wrong one."""
+    """No price is better than a wrong one."""
     assert price_list.rates(endpoint, model, None, microseconds(MOMENTS[0]), 10) is None
 
 
 def test_the_package_is_imported_when_it_is_needed() -> None:
-    """The writer's process starts without it; a call to this machine does not need it, one to a public host does."""
+    """The writer's process starts without it; only a call to a public host needs it."""
     script = """
 import sys, threading
 from moonpalace_addons.store.pricing import price_list

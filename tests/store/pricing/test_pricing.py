@@ -30,7 +30,7 @@ def cost(changes: Values, *rules: PriceRule) -> tuple[object, object]:
 
 
 def test_all_columns() -> None:
-    """A cost has its parts, and the prices of input that it was made of."""
+    """A cost has its parts, and the prices of input that it was calculated from."""
     assert Pricing().columns(ROW) == {
         "cost": 0.0030588,
         "cost_input": 0.002232,
@@ -43,7 +43,7 @@ def test_all_columns() -> None:
 
 
 def test_where_a_cost_comes_from() -> None:
-    """Prices that the user has set win over the cost that the API reports, and that over the list."""
+    """Prices of the user take precedence over the API's reported cost, and that over the list."""
     reported: Values = {"reported_cost": 0.5}
     assert cost({}) == (0.0030588, "USD")
     assert cost(reported) == (0.5, "USD")
@@ -53,7 +53,7 @@ def test_where_a_cost_comes_from() -> None:
 
 
 def test_the_first_rule_that_holds_counts() -> None:
-    """Rules are tried in their order, first for the model that answered, then for the one asked for."""
+    """Rules are tried in order, first for the model that answered, then for the requested one."""
     free = PriceRule("kimi-k3", Rates(0.0, 0.0))
     assert cost({}, free, CHEAP) == (0.0, "USD")
     assert cost({}, CHEAP, free) == (0.000972, "CNY")
@@ -62,7 +62,7 @@ def test_the_first_rule_that_holds_counts() -> None:
 
 
 def test_what_is_unknown_has_no_cost() -> None:
-    """No tokens, no model, or a model without a price: no cost."""
+    """Without tokens, a model, or a price there is no cost."""
     for changes in (
         {"prompt_tokens": None},
         {"model_answered": "x", "model_requested": None},

@@ -1,4 +1,4 @@
-"""Tests of working out the costs of stored calls again."""
+"""Tests of calculating the costs of stored calls again."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ def costs(engine: Engine) -> list[tuple[float | None, str | None]]:
 
 
 def test_reprice(engine: Engine, add: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Costs become those of the new prices, in transactions of a bounded size; what is right is left alone."""
+    """Costs are updated to the new prices, in transactions of a bounded size; correct ones are not changed."""
     monkeypatch.setattr(repricing, "AT_ONCE", 3)
     call = {"model_answered": None, "prompt_tokens": 1_000_000, "completion_tokens": 0, "endpoint": "http://l"}
     for number in range(4):

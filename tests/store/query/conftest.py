@@ -1,4 +1,4 @@
-"""A store on each database with calls of every kind, and a function that asks it predicates."""
+"""A store on each database with calls of every kind, and a function that runs predicates on it."""
 
 import json
 from collections import deque
@@ -29,12 +29,12 @@ EVENTS = (
 
 @pytest.fixture(autouse=True)
 def clock(shanghai: None) -> None:
-    """Ask in the time zone of Shanghai."""
+    """Set the time zone to Shanghai."""
 
 
 @dataclass(slots=True)
 class Calls:
-    """A store under test, its calls known by names."""
+    """A store with named calls."""
 
     engine: Engine
     names: dict[int, str] = field(default_factory=dict)
@@ -67,13 +67,13 @@ class Calls:
         self.names[row] = name
 
     def add_bodies(self, bodies: Iterable[tuple[object, object]]) -> None:
-        """Store completed calls without names all at once, with these requests and responses."""
+        """Store completed calls without names together, with these requests and responses."""
         tasks = [task for asked, answered in bodies for task in tasks_of(str(uuid4()), asked, answered)]
         with writing(self.engine) as connection:
             store(connection, tasks)
 
     def holding(self, *predicates: str) -> list[str]:
-        """Return the names of the calls for which the predicates hold, oldest first."""
+        """Return the names of the calls that match the predicates, oldest first."""
         from moonpalace_addons.store.query.condition import condition
 
         query = select(EXCHANGES.c.id).where(condition(predicates, self.engine)).order_by(EXCHANGES.c.id)
@@ -92,7 +92,7 @@ def tasks_of(
     after: int = 0,
     error: str | None = None,
 ) -> list[Task]:
-    """Return what the proxy tells its store of a call."""
+    """Return the proxy's tasks for a call."""
     asked = RequestRead(
         uuid=uuid,
         started_at=STARTED_AT + after * SECOND,
@@ -120,7 +120,7 @@ def store(connection: Connection, tasks: list[Task]) -> None:
 
 
 def encoded(body: object) -> bytes:
-    """Return bytes as they are, anything else as JSON."""
+    """Return bytes unchanged, anything else as JSON."""
     return body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
 
 

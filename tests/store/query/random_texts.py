@@ -1,4 +1,4 @@
-"""Texts that are no predicates, or hardly."""
+"""Texts that are not valid predicates, or hardly."""
 
 from hypothesis import strategies as st
 

@@ -1,4 +1,4 @@
-"""Tests of what makes no sense in a predicate, and of the ways around the bodies."""
+"""Tests of invalid predicates, and of the optimizations that avoid reading bodies."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ MISTAKES = [
 
 @for_each(("text", "position", "message"), MISTAKES)
 def test_mistake(text: str, position: int, message: str) -> None:
-    """What makes no sense is answered with the reason and its place, whatever the database."""
+    """An invalid predicate gives the reason and its position, on both databases."""
     for dialect in ("sqlite", "postgresql"):
         compiler = Compiler(dialect, datetime.now(UTC), partial(sought_words, dialect))
         with pytest.raises(PredicateError) as raised:
@@ -71,7 +71,7 @@ def test_mistake(text: str, position: int, message: str) -> None:
 
 
 def sought_words(dialect: str, sought: str) -> Condition:
-    """Return the condition of a search for words."""
+    """Return the condition of a word search."""
     return exact(words.terms(sought), dialect)
 
 
@@ -108,7 +108,7 @@ def predicates_of(path: str) -> list[str]:
 
 @pytest.mark.parametrize("path", VALUES)
 def test_columns_and_marks_never_change_the_answer(calls: Calls, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    """What is answered from columns, or by passing over bodies, is what looking into every body answers."""
+    """Results from columns, or with bodies skipped, agree with reading every body."""
     found = {each: calls.holding(each) for each in predicates_of(path)}
     everything = sorted(calls.holding())
     for each, holding in found.items():

@@ -1,4 +1,4 @@
-"""Tests of what predicates find, the same on both databases."""
+"""Tests of the results of predicates, the same on both databases."""
 
 from __future__ import annotations
 
@@ -308,18 +308,18 @@ LOGIC = [
     ids=["columns", "tags", "like", "regex", "time", "paths", "kinds", "words", "logic"],
 )
 def test_predicates_find(calls: Calls, table: list[tuple[str, str]]) -> None:
-    """A predicate holds for these calls and no others."""
+    """A predicate matches exactly these calls."""
     found = {predicate: calls.holding(predicate) for predicate, _ in table}
     assert found == {predicate: sorted(names.split(), key=EVERY.split().index) for predicate, names in table}
 
 
 def test_an_unknown_name_among_others(calls: Calls) -> None:
-    """A name that means nothing is a mistake wherever it stands."""
+    """An unknown name is a mistake anywhere."""
     with pytest.raises(PredicateError):
         calls.holding("NOT id > 1 AND TRUE_ == 1 OR id == 2")
 
 
 def test_several_predicates_are_joined_by_and(calls: Calls) -> None:
-    """All predicates hold for what is found, and all calls are found without any."""
+    """All predicates must match; without any, all calls match."""
     assert calls.holding("id < 3 || id == 9", "id > 1 || id == 9") == ["long", "broken"]
     assert calls.holding() == EVERY.split()

@@ -18,14 +18,14 @@ from moonpalace_addons.store.query.errors import PredicateError, marked
     ],
 )
 def test_caret(text: str, position: int, expected: str) -> None:
-    """The caret stands under the character, however wide those before it are; nothing reaches the terminal raw."""
+    """The caret is under the character, whatever the width of those before it; all output is escaped."""
     assert marked(text, position) == expected
 
 
 @pytest.mark.parametrize("letter", ["x", "好"])
 @pytest.mark.parametrize("position", [0, 150, 299])
 def test_long_text_is_cut_around_the_mistake(letter: str, position: int) -> None:
-    """Of a long line, what is near the mistake is shown, on a line that fits a terminal."""
+    """Only the part of a long line around the mistake is shown, so that it fits a terminal."""
     text = letter * position + "?" + letter * (299 - position)
     line, caret = marked(text, position).split("\n")
     assert wcswidth(line) <= 100
@@ -34,5 +34,5 @@ def test_long_text_is_cut_around_the_mistake(letter: str, position: int) -> None
 
 
 def test_position_past_the_end() -> None:
-    """A position that is not in the text is taken for its end."""
+    """A position beyond the text is treated as its end."""
     assert PredicateError("x", "ab", 9).position == 2

@@ -1,4 +1,4 @@
-"""Tests of the table of paths that columns answer."""
+"""Tests of the table of paths with extracted columns."""
 
 from moonpalace_addons.store.fields import FIELDS
 from moonpalace_addons.store.query.extracts import EXTRACTS
@@ -6,7 +6,7 @@ from moonpalace_addons.store.schema import EXCHANGES
 
 
 def test_extracts_have_indexes() -> None:
-    """The columns that stand for paths have an index, but for those that few calls have."""
+    """The extracted columns have an index, except those that few calls have."""
     indexed = {index.columns[0].name for index in EXCHANGES.indexes}
     unindexed = {extract.column for extract in EXTRACTS.values()} - indexed
     assert unindexed == {"cached_tokens", "reasoning_tokens"}

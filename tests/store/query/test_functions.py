@@ -1,4 +1,4 @@
-"""Tests of what connections need for predicates."""
+"""Tests of the setup of connections for predicates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_functions_are_there_once(filled_sqlite: Calls) -> None:
-    """A connection of SQLite has the functions, however often conditions are made, also one that was there before."""
+    """A connection of SQLite has the functions once, however often conditions are created, even an existing one."""
     engine = filled_sqlite.engine
     engine.connect().close()
     for _ in range(3):

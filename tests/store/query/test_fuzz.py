@@ -1,4 +1,4 @@
-"""Random predicates: an answer or a mistake, and never a change of the database."""
+"""Random predicates: a result or a mistake, and never a change of the database."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_any_text_is_parsed_or_a_mistake(text: str) -> None:
 
 
 def digest(file: Path) -> list[str | None]:
-    """Return what tells whether a database has been written to: the hashes of its files that hold data."""
+    """Return a hash of a database's files."""
     files = (file, file.with_name(f"{file.name}-wal"))
     return [hashlib.sha256(each.read_bytes()).hexdigest() if each.exists() else None for each in files]
 
@@ -82,7 +82,7 @@ def digest(file: Path) -> list[str | None]:
 @given(st.one_of(PREDICATE, RANDOM))
 @QUIET
 def test_no_predicate_changes_the_file(filled_sqlite: Calls, file: Path, text: str) -> None:
-    """Whatever a predicate says, it finds calls or is a mistake, and the file stays as it is to the byte."""
+    """Any predicate gives calls or a mistake, and the file is unchanged byte for byte."""
     before = digest(file)
     try:
         found = filled_sqlite.holding(text)
@@ -95,7 +95,7 @@ def test_no_predicate_changes_the_file(filled_sqlite: Calls, file: Path, text: s
 @given(PREDICATE)
 @QUIET
 def test_both_databases_give_the_same(filled_sqlite: Calls, filled_postgresql: Calls, text: str) -> None:
-    """A predicate without mistakes finds the same calls on both databases; none makes a database fail."""
+    """A valid predicate gives the same calls on both databases; none makes a database fail."""
     try:
         expected = filled_sqlite.holding(text)
     except PredicateError:
@@ -107,7 +107,7 @@ def test_both_databases_give_the_same(filled_sqlite: Calls, filled_postgresql: C
 
 
 def test_no_statement_but_select(filled_sqlite: Calls) -> None:
-    """A condition is part of a query and has every value as a parameter, so that none is read as SQL."""
+    """A condition is part of a query with every value as a parameter, so that none is read as SQL."""
     text = "model == \"'; DROP TABLE exchanges; --\" || request_body.`x'; --` == 1 || tags == '\\'; --'"
     assert "DROP" not in str(condition([text], filled_sqlite.engine))
     assert filled_sqlite.holding(text) == []

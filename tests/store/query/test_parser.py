@@ -1,4 +1,4 @@
-"""Tests of the parser of predicates: trees, and mistakes with the place where they are."""
+"""Tests of the parser of predicates: trees, and mistakes with their positions."""
 
 from decimal import Decimal
 
@@ -28,7 +28,7 @@ from tests.tables import for_each
 
 
 def test_whole_tree() -> None:
-    """A predicate becomes a tree, with the place of each path and value."""
+    """A predicate becomes a tree, with the position of each path and value."""
     text = "a.`b``c`.-1.*.`0` == 'x' && not len(b) > 2 or c"
     steps = (Member("b`c"), Element(-1), AnyElement(), Member("0"))
     compared = Comparison(Path("a", steps, 0), "==", (Text("x", 21),))
@@ -68,7 +68,7 @@ LITERALS = [
 
 @for_each(("literal", "value"), LITERALS)
 def test_literal(literal: str, value: object) -> None:
-    """Strings, numbers, truth values, NULL and lengths of time are read; a quote is not doubled but escaped."""
+    """Strings, numbers, booleans, NULL and durations are parsed; a quote is escaped, not doubled."""
     if value is None:
         with pytest.raises(PredicateError):
             parse(f"a == {literal}")
@@ -94,12 +94,12 @@ SAME = [
 
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_two_ways_to_say_it(one: str, other: str) -> None:
-    """Words and signs mean the same, and so does any white space."""
+    """Words and signs are equivalent, with any whitespace."""
     assert list(outline(parse(one))) == list(outline(parse(other)))
 
 
 def test_words_within_names() -> None:
-    """Names that begin like a word of the language are names."""
+    """Names that begin like a keyword are names."""
     tree = parse("android == 1 and notes or inner and lent and trueish and nullable")
     assert "  and" in "\n".join(outline(tree))
     names = [line.split()[0] for line in outline(tree) if line.strip() not in ("and", "or")]
@@ -153,7 +153,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("text", "position", "message"), MISTAKES, ids=lambda value: repr(value)[:40])
 def test_mistake(text: str, position: int, message: str) -> None:
-    """A mistake is answered with what is wrong, where, and what was expected."""
+    """A mistake gives the problem, its position, and what was expected."""
     with pytest.raises(PredicateError) as raised:
         parse(text)
     assert (str(raised.value), raised.value.position) == (f"predicate: {message}", position)
@@ -172,7 +172,7 @@ def test_mistake(text: str, position: int, message: str) -> None:
     ids=lambda text: text[:10],
 )
 def test_deep_and_long_texts(text: str) -> None:
-    """However deep and long a text is, there is a tree or a mistake."""
+    """Any depth and length gives a tree or a mistake."""
     try:
         parse(text)
     except PredicateError as error:

@@ -45,20 +45,20 @@ def test_like(pattern: str, expected: str) -> None:
     "pattern", ["(", "a**", "[a", r"(a)\1", "(?=a)", "(?<!a)b", r"\C{9999}", "x{2000}", "a" * (MAX_REGEX_LENGTH + 1)]
 )
 def test_refused_regex(pattern: str) -> None:
-    """What is wrong, or could take longer than linear time, is refused."""
+    """Invalid patterns, and those that could take more than linear time, are rejected."""
     with pytest.raises(PatternError):
         check_regex(pattern)
 
 
 def test_evil_regex_is_linear() -> None:
-    """A pattern that hangs engines that backtrack is answered at once."""
+    """A pattern that hangs backtracking engines is matched immediately."""
     pattern = r"(x+x+)+y"
     check_regex(pattern)
     assert compiled(pattern).search(b"x" * 1_000_000) is None
 
 
 def checked(pattern: str) -> str:
-    """Return a pattern that RE2 takes."""
+    """Return a valid pattern of RE2."""
     check_regex(pattern)
     return pattern
 
@@ -93,7 +93,7 @@ def checked(pattern: str) -> str:
     ],
 )
 def test_postgresql_spelling(pattern: str, expected: str | None) -> None:
-    """A regular expression of RE2 is written as PostgreSQL has it; what has no such word is refused."""
+    """A regular expression of RE2 is translated to PostgreSQL's syntax, or rejected if that is impossible."""
     if expected is None:
         with pytest.raises(PatternError):
             postgresql_regex(checked(pattern))
@@ -111,7 +111,7 @@ TEXTS = ["", "abc", "a\nc", "ABC", "a1_ b", "[x]", "a.b", "word", "swords", "你
      r"(a|w)\w*d", r"x{0,2}-", r"\d+\.\d*", r"^[[:alpha:]]+$", r"(?s)a.c", r"好$", r"a*?b", r"^$", r"\Aa", r"c\z"],
 )  # fmt: skip
 def test_both_engines_agree(pattern: str, filled_postgresql: object) -> None:
-    """RE2 and PostgreSQL find the same pattern in the same texts."""
+    """RE2 and PostgreSQL find the same matches in the same texts."""
     from sqlalchemy import text
 
     engine = filled_postgresql.engine  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Tests of finding what a path leads to in a JSON body."""
+"""Tests of the values at a path in a JSON body."""
 
 import json
 
@@ -55,7 +55,7 @@ MESSAGES = '{"m": [{"r": "x"}, {"r": null}, {}, "s", 5, [1], {"r": {"d": 1.10}}]
     ],
 )
 def test_places(body: str | None, steps: list[Step], expected: str) -> None:
-    """Each place gives what stands there, null for nothing."""
+    """Each place gives its value, or null."""
     found = places(None if body is None else body.encode(), json.dumps(steps))
     assert found.replace(",", "").replace(" ", "") == expected.replace(",", "").replace(" ", "")
     json.loads(found)
@@ -76,20 +76,20 @@ def test_places(body: str | None, steps: list[Step], expected: str) -> None:
     ],
 )
 def test_lengths(written: str, expected: str) -> None:
-    """Elements, different members and characters are counted."""
+    """Elements, distinct members and characters are counted."""
     assert lengths(f'{{"a": {written}}}'.encode(), '["a"]') == expected
     assert lengths(f'{{"a": [{written}]}}'.encode(), '["a", null]') == expected
 
 
 @pytest.mark.parametrize("levels", [MAX_DEPTH, MAX_DEPTH + 1, 3_000, 100_000])
 def test_deep_values(levels: int) -> None:
-    """What SQLite could not read counts as nothing; what stands beside it is found as long as the body can be read."""
+    """Values too deep for SQLite count as missing; others are found as long as the body can be read."""
     body = f'{{"a": {"[" * levels}{"]" * levels}, "b": "{"[" * levels}"}}'.encode()
     assert len(places(body, '["a"]')) == (2 * levels + 2 if levels <= MAX_DEPTH else len("[null]"))
     assert len(places(body, '["b"]')) in (levels + 4, len("[null]"))
 
 
 def test_brackets_in_text_are_no_levels() -> None:
-    """Only arrays and objects lie around each other."""
+    """Only arrays and objects count as levels."""
     body = json.dumps({"a": ["[" * 2 * MAX_DEPTH, '"\\' * MAX_DEPTH]})
     assert places(body.encode(), '["a"]') == f"[{body[len('{"a": ') : -1]}]"

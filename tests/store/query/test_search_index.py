@@ -1,4 +1,4 @@
-"""Tests that a search finds with the index of words what it finds without it: in all texts, on both databases."""
+"""Tests that a search gives the same with and without the word index, in all texts, on both databases."""
 
 import json
 import random
@@ -37,13 +37,13 @@ type Fill = Callable[[Engine], Calls]
 
 
 def random_text(chance: random.Random) -> str:
-    """Return letters of one kind or of all."""
+    """Return random letters of one kind or of all kinds."""
     alphabets = (LETTERS + SIGNS, EAST + SIGNS, LETTERS + ODD + SIGNS, LETTERS + ODD + EAST + SIGNS)
     return "".join(chance.choices(chance.choice(alphabets), k=chance.randint(1, 12)))
 
 
 def random_query(chance: random.Random, texts: list[str]) -> str:
-    """Return a part of a text, in another case perhaps, or a text of its own; quoted perhaps."""
+    """Return a part of a text, possibly in another case, or an unrelated text; possibly quoted."""
     text = chance.choice(texts)
     if chance.random() < 0.8:
         start = chance.randrange(len(text))
@@ -55,7 +55,7 @@ def random_query(chance: random.Random, texts: list[str]) -> str:
 
 
 def written(chance: random.Random, text: str) -> bytes:
-    r"""Return a body with a text, with letters written as \uXXXX or not."""
+    r"""Return a body with a text, optionally with \uXXXX escapes."""
     key = chance.choice(("content", "text", "arguments", "reasoning_content"))
     body = {"messages": [{"role": "user", key: text}, {"content": [{"type": "text", "text": "and so on"}]}]}
     return json.dumps(body, ensure_ascii="\ud83d" in text or chance.random() < 0.3).encode()
@@ -104,7 +104,7 @@ def result[T](steps: Generator[None, None, T]) -> T:
 
 
 def test_nothing_is_missed(engine: Engine) -> None:
-    """Whatever a database finds in a text, the filter of this text has, however odd its letters are."""
+    """If a database finds a word in a text, the text's filter has it, however odd its letters are."""
     chance = random.Random(5)
     calls, texts = Calls(engine), [random_text(chance) for _ in range(300)]
     bodies = [written(chance, text) for text in texts]
@@ -129,7 +129,7 @@ def test_nothing_is_missed(engine: Engine) -> None:
 
 
 def streamed(chance: random.Random, text: str) -> bytes:
-    r"""Return a stream of no known face that says a text in pieces, with \uXXXX or not, and another between."""
+    r"""Return a stream of an unknown face with a text in pieces, optionally escaped, and another text between."""
     units = text.encode("utf-16-le", "surrogatepass")
     characters = [units[at : at + 2].decode("utf-16-le", "surrogatepass") for at in range(0, len(units), 2)]
     events = list[bytes]()
@@ -146,7 +146,7 @@ def streamed(chance: random.Random, text: str) -> bytes:
 
 @pytest.mark.parametrize("engine", ["sqlite", "C.UTF-8"], indirect=True)
 def test_words_that_are_cut(engine: Engine) -> None:
-    """In streams that are not merged a search finds what it finds in the same texts whole, indexed or not."""
+    """In streams that are not merged a search gives the same as in whole texts, indexed or not."""
     chance = random.Random(29)
     calls = Calls(engine)
     texts = [random_text(chance).replace("\ud83d", "") + chance.choice(WORDS) for _ in range(BLOCK_SIZE)]
@@ -166,7 +166,7 @@ def test_words_that_are_cut(engine: Engine) -> None:
 
 
 def fill(engine: Engine, chance: random.Random) -> Calls:
-    """Store calls whose blocks have different words, and index all but the last blocks and one amid them."""
+    """Store calls whose blocks have different words, and index all except the last blocks and one between."""
     calls = Calls(engine)
     some = [chance.sample(WORDS[number // BLOCK_SIZE * 20 :: 7], k=4) for number in range(CALLS)]
     calls.add_bodies((written(chance, " ".join(four)), {"content": f"{four[0][::-1]} ac"}) for four in some)
@@ -176,7 +176,7 @@ def fill(engine: Engine, chance: random.Random) -> Calls:
 
 
 def test_the_same_is_found(engine: Engine) -> None:
-    """Searches, their opposites and what is joined with them give the calls that a look into all bodies gives."""
+    """Searches, their negations and conjunctions give the same calls as reading all bodies."""
     chance = random.Random(23)
     fill(engine, chance)
     shares = list[float]()
@@ -197,7 +197,7 @@ def test_the_same_is_found(engine: Engine) -> None:
 
 
 def test_calls_to_come(engine: Engine) -> None:
-    """A condition that has been made finds calls that are stored after it."""
+    """A condition also matches calls that are stored later."""
     calls = fill(engine, random.Random(7))
     where = condition(["text ~ 'quicksilver'"], engine)
     assert ids(engine, where) == []

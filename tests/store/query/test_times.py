@@ -1,4 +1,4 @@
-"""Tests of the times that predicates compare with."""
+"""Tests of the times in predicates."""
 
 import time
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ NOW = datetime(2024, 7, 29, 12, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put the clock where it is put forward and back."""
+    """Set a time zone with daylight saving time."""
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
     yield
@@ -25,7 +25,7 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def micro(*parts: int) -> int:
-    """Return a moment in UTC as the store has it."""
+    """Return a UTC time as stored."""
     year, month, day, *clock = parts
     hour, minute, second = (*clock, 0, 0, 0)[:3]
     return int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()) * 1_000_000
@@ -57,7 +57,7 @@ EXACT = micro(2024, 7, 29, 21, 30, 53) + 250_000
     ],
 )
 def test_time(text: str, start: int, end: int, coarse: bool) -> None:
-    """A time is what was written of it: a month, a day, a minute, a second or less; local without a zone."""
+    """A time is as precise as it is written: a month, a day, a minute, a second or less; local without a zone."""
     assert read_time(text, NOW) == Period(start, end, coarse)
 
 
@@ -74,12 +74,12 @@ def test_time(text: str, start: int, end: int, coarse: bool) -> None:
     ],
 )
 def test_ago(text: str, moment: int) -> None:
-    """A length of time counts back from now, to the microsecond, with a minus or without."""
+    """A duration counts back from now, to the microsecond, with a minus or without."""
     assert read_time(text, NOW) == Period(moment, moment + 1, coarse=False)
 
 
 def test_day_with_25_hours() -> None:
-    """A day lasts until the next one begins, whatever is done to the clocks."""
+    """A day lasts until the next one begins, even with daylight saving time."""
     assert read_time("yesterday", datetime(2024, 10, 28, 12, tzinfo=UTC)) == Period(
         micro(2024, 10, 26, 22), micro(2024, 10, 27, 23), coarse=True
     )
@@ -90,21 +90,21 @@ DATES = ["2024", "2024-13-01", "2024-02-30", "2024-07-29 25:00", "0000-01-01", "
 
 @for_each("text", ["", "soon", "tomorrow", "-2", "2y", "-h", "２h", "25:00", "-99999999999999d", *DATES])
 def test_no_time(text: str) -> None:
-    """Anything else is refused with what can be written instead."""
+    """Anything else is rejected with valid examples."""
     assert read_time(text, NOW) is None
     with pytest.raises(ValueError, match="is not a time: write -2h, -1d12h, '2024-07'"):
         since(text, NOW)
 
 
 def test_since() -> None:
-    """An option that takes a time takes the first moment of what is named, with its time zone."""
+    """An option for a time takes the start of its period, with its time zone."""
     found = since("2024-07", NOW)
     assert found.isoformat() == "2024-07-01T00:00:00+02:00"
 
 
 @given(st.text(max_size=12) | st.from_regex(r"[-0-9]{0,12}[smhdw:T Z+]{0,3}[-0-9:]{0,8}", fullmatch=True))
 def test_any_text_is_a_time_or_refused(text: str) -> None:
-    """No text does more than be refused; an option and a predicate take the same."""
+    """Any text is a time or rejected; an option and a predicate agree."""
     period = read_time(text, NOW)
     try:
         found = since(text, NOW)

@@ -1,4 +1,4 @@
-"""Tests of the search for words."""
+"""Tests of the word search."""
 
 import json
 
@@ -22,13 +22,13 @@ from moonpalace_addons.wire.chat.searched import texts
     ],
 )
 def test_terms(words: str, expected: tuple[tuple[str, ...], ...]) -> None:
-    """Words are split at white space; what is quoted or joined by signs stands together."""
+    """Words are separated by whitespace; quoted or joined ones form a phrase."""
     assert terms(words) == expected
 
 
 @pytest.mark.parametrize("words", ["", " ", "...", '""', "x " * 10 + " ".join(f"w{n}" for n in range(MAX_WORDS + 1))])
 def test_no_terms(words: str) -> None:
-    """Without a word, and with too many, there is nothing to search for."""
+    """Without a word, or with too many, there is an error."""
     with pytest.raises(ValueError, match="word"):
         terms(words)
 
@@ -70,17 +70,17 @@ BODY = {
 )
 @pytest.mark.parametrize("ascii_only", [True, False])
 def test_occur(words: str, found: bool, ascii_only: bool) -> None:
-    """All words have to occur in the texts of messages and answers, in either body, however JSON writes them."""
+    """All words must occur in the texts of messages and answers, in either body, however JSON writes them."""
     bodies = [json.dumps(BODY, ensure_ascii=ascii_only), json.dumps({"content": "answered"}), None, "{broken"]
     assert occur(terms(words), bodies) is found
 
 
 def test_texts_of_broken_json() -> None:
-    """What is no JSON, or is cut, still has texts; an escape that is none is left as it is."""
+    """Invalid and truncated JSON still has texts; an invalid escape is left unchanged."""
     assert list(texts(r'{"content": "whole", "text": "\u12", "content": "cu')) == ["whole", r"\u12"]
 
 
 def test_no_hang() -> None:
-    """A long body without an end of its string is read in no time."""
+    """A long body with an unterminated string is read quickly."""
     assert list(texts('{"content": "' + "\\\\" * 500_000)) == []
     assert len(list(texts('"text":"' * 200_001))) == 100_000

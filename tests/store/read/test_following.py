@@ -1,4 +1,4 @@
-"""Tests of following a store: each call is reported once, when it has ended."""
+"""Tests of following a store: each call is reported once, after its end."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ type Begin = Callable[..., int]
 
 
 def row(run_id: str, **changes: object) -> dict[str, object]:
-    """Return a row of a call under way."""
+    """Return a row of a call in flight."""
     begun = EMPTY | {"uuid": str(uuid4()), "run_id": run_id, "state": State.IN_FLIGHT.value, "query": ""}
     begun |= {"started_at": int(STARTED.timestamp()) * 10**6, "method": "POST", "endpoint": "e"}
     begun |= {"path": "/v1/chat/completions", "request_headers": "", "request_bytes": 0}
@@ -50,7 +50,7 @@ def begin(engine: Engine, run_id: str) -> Begin:
 
 @pytest.fixture
 def end(engine: Engine) -> Callable[..., None]:
-    """Give a function that stores the end of a call, after so many seconds."""
+    """Return a function that stores the end of a call, after this many seconds."""
 
     def store(row_id: int, latency: int = 1, state: State = State.COMPLETED) -> None:
         with writing(engine) as connection:
@@ -62,7 +62,7 @@ def end(engine: Engine) -> Callable[..., None]:
 
 @pytest.fixture
 def follow(engine: Engine) -> Iterator[Callable[..., Follower]]:
-    """Give a function that begins to follow the store."""
+    """Return a function that starts to follow the store."""
     opened: list[Follower] = []
 
     def start(**options: object) -> Follower:
@@ -82,7 +82,7 @@ def ids(calls: list[exchanges.Exchange]) -> list[int]:
 def test_calls_are_given_once_as_they_end(
     begin: Begin, end: Callable[..., None], follow: Callable[..., Follower]
 ) -> None:
-    """A call is given when it has ended, in the order of the ends, and never again."""
+    """A call is returned after its end, in the order of the ends, and only once."""
     old, slow = begin(state=State.COMPLETED.value), begin()
     follower = follow()
     assert ids(follower.earlier(10)) == [old]
@@ -97,7 +97,7 @@ def test_calls_are_given_once_as_they_end(
 
 
 def test_earlier_calls_are_the_newest_that_are_over(begin: Begin, follow: Callable[..., Follower]) -> None:
-    """`earlier` gives at most as many as asked for, oldest first, and none that is under way."""
+    """`earlier` returns at most as many as requested, oldest first, without calls in flight."""
     states = [State.COMPLETED, State.TIMED_OUT, State.IN_FLIGHT, State.COMPLETED, State.IN_FLIGHT]
     rows = [begin(state=state.value) for state in states]
     follower = follow()
@@ -106,7 +106,7 @@ def test_earlier_calls_are_the_newest_that_are_over(begin: Begin, follow: Callab
 
 
 def test_a_call_that_ends_at_once_is_given(begin: Begin, follow: Callable[..., Follower]) -> None:
-    """A call that begins and ends between two looks is given all the same."""
+    """A call that begins and ends between two polls is returned."""
     follower = follow()
     row_id = begin(state=State.COMPLETED.value)
     assert ids(follower.ended()) == [row_id]
@@ -114,7 +114,7 @@ def test_a_call_that_ends_at_once_is_given(begin: Begin, follow: Callable[..., F
 
 @pytest.mark.parametrize("before", [True, False])
 def test_a_lower_id_may_come_later(begin: Begin, follow: Callable[..., Follower], before: bool) -> None:
-    """An id that was skipped, before the first look or after it, is given when it appears."""
+    """An id that was skipped, before the first poll or later, is returned when it appears."""
     follower = None if before else follow()
     begin(id=7, state=State.COMPLETED.value)
     follower = follower or follow()
@@ -125,7 +125,7 @@ def test_a_lower_id_may_come_later(begin: Begin, follow: Callable[..., Follower]
 
 
 def test_skipped_ids_are_given_up(begin: Begin, follow: Callable[..., Follower]) -> None:
-    """An id that has been missing for longer than any transaction lasts is not asked for any more."""
+    """An id that is missing for longer than any transaction lasts is no longer queried."""
     now = [0.0]
     follower = follow(clock=lambda: now[0])
     begin(id=10, state=State.COMPLETED.value)
@@ -138,7 +138,7 @@ def test_skipped_ids_are_given_up(begin: Begin, follow: Callable[..., Follower])
 
 
 def test_a_leap_of_ids_costs_no_memory(begin: Begin, follow: Callable[..., Follower]) -> None:
-    """Where ids leap by millions, only the last of those between are waited for."""
+    """If ids skip millions, only the last of the missing ones are waited for."""
     follower = follow()
     begin(id=10_000_000, state=State.COMPLETED.value)
     assert ids(follower.ended()) == [10_000_000]
@@ -147,7 +147,7 @@ def test_a_leap_of_ids_costs_no_memory(begin: Begin, follow: Callable[..., Follo
 
 
 def test_deleted_calls_are_forgotten(engine: Engine, begin: Begin, follow: Callable[..., Follower]) -> None:
-    """A call that is deleted while it is under way disturbs nothing."""
+    """A call that is deleted while in flight does not matter."""
     gone = begin()
     follower = follow()
     with writing(engine) as connection:
@@ -158,7 +158,7 @@ def test_deleted_calls_are_forgotten(engine: Engine, begin: Begin, follow: Calla
 
 
 def test_conditions(begin: Begin, follow: Callable[..., Follower]) -> None:
-    """Only calls for which everything given holds are followed."""
+    """Only calls that meet all conditions are followed."""
     begin(state=State.COMPLETED.value, path="/v1/models")
     wanted = begin(state=State.COMPLETED.value, method="PUT")
     since = STARTED - timedelta(hours=1)
@@ -175,7 +175,7 @@ def test_conditions(begin: Begin, follow: Callable[..., Follower]) -> None:
 
 
 def test_looking_at_a_quiet_file_costs_one_pragma(engine: Engine, begin: Begin, file: object) -> None:
-    """On SQLite nothing is read as long as nobody has written."""
+    """On SQLite nothing is read as long as nothing is written."""
     begin()
     with Follower(engine) as follower:
         asked: list[str] = []
@@ -187,7 +187,7 @@ def test_looking_at_a_quiet_file_costs_one_pragma(engine: Engine, begin: Begin, 
 
 @pytest.mark.parametrize("state", [State.IN_FLIGHT, State.COMPLETED])
 def test_a_transaction_that_commits_late(postgres_url: str, state: State) -> None:
-    """On PostgreSQL a call whose transaction commits after that of a later one is given too."""
+    """On PostgreSQL a call whose transaction commits after that of a later call is returned."""
     engine = open_store(postgres_url)
     run: dict[str, object] = {
         "id": str(uuid4()),
@@ -230,7 +230,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["begin", "end", "look"]), st.integer
 def test_nothing_is_lost_and_nothing_twice(
     file: object, engine: Engine, begin: Begin, end: Callable[..., None], steps: list[tuple[str, int]]
 ) -> None:
-    """Whatever the order of beginnings, ends and looks, each call that ended is given exactly once."""
+    """Whatever the order of beginnings, ends and polls, each ended call is returned exactly once."""
     under_way = [begin() for _ in range(3)]
     ended: list[int] = []
     with Follower(engine) as follower:

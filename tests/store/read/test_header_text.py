@@ -1,10 +1,10 @@
-"""Tests of reading headers as they are stored."""
+"""Tests of parsing stored headers."""
 
 from moonpalace_addons.store.read.header_text import header_lines, header_pairs, values_of
 
 
 def test_lines_and_pairs() -> None:
-    """Whatever ends the lines, names and values come without the whitespace around them; a value may hold colons."""
+    """With any line endings, names and values have no surrounding whitespace; a value may contain colons."""
     text = "Host: api\r\nX-Odd: a\u2028\r\nX-Empty:\r\nX-Time:12:30\nX-Wide:  a b \r\n"
     assert header_lines(text) == ["Host: api", "X-Odd: a\u2028", "X-Empty:", "X-Time:12:30", "X-Wide:  a b "]
     assert header_pairs(text) == [
@@ -18,7 +18,7 @@ def test_lines_and_pairs() -> None:
 
 
 def test_values_of_a_few_names() -> None:
-    """A few headers are read as all are, whatever their case and what ends the lines; the last of a name counts."""
+    """A few headers are read like all, whatever their case and line endings; the last of a name counts."""
     names = ("x-a", "x.b")
     for text in (
         "",

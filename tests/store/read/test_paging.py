@@ -13,13 +13,13 @@ SAME = 1_795_368_422_000_000
 
 @pytest.fixture
 def calls(add: Callable[..., int]) -> list[int]:
-    """Store seven calls, of which some began in the same microsecond; return their ids, newest first."""
+    """Store seven calls, some of which began in the same microsecond; return their ids, newest first."""
     return [add(started_at=SAME + number // 3, path=f"/{number % 2}") for number in range(7)][::-1]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 6, 7, 8])
 def test_there_and_back(engine: Engine, calls: list[int], size: int) -> None:
-    """From page to page each call comes once, and on the way back the same pages come again."""
+    """From page to page each call comes once, and back again the pages are the same."""
     pages = [page(engine, size)]
     while pages[-1].has_older:
         pages.append(page(engine, size, before=Place.of(pages[-1].calls[-1])))
@@ -30,7 +30,7 @@ def test_there_and_back(engine: Engine, calls: list[int], size: int) -> None:
 
 
 def test_of_a_condition(engine: Engine, calls: list[int]) -> None:
-    """A page has calls that match, whether or not the place from which it goes on does."""
+    """A page has matching calls, whether or not the call at its position matches."""
     where = EXCHANGES.c.path == "/0"
     every = page(engine, 9)
     found = page(engine, 2, before=Place.of(every.calls[1]), where=where)
@@ -39,7 +39,7 @@ def test_of_a_condition(engine: Engine, calls: list[int]) -> None:
 
 
 def test_a_place_as_text(engine: Engine, calls: list[int]) -> None:
-    """The place of a call is kept by its text; another text is no place."""
+    """The position of a call can be converted to text and back; another text is rejected."""
     place = Place.of(page(engine, 1).calls[0])
     assert Place.read(place.text) == place == Place(SAME + 2, calls[0])
     assert [Place.read(text) for text in ("", "1", "1-", "1-2-3", f"{2**63}-1", "１-1")] == [None] * 6

@@ -1,4 +1,4 @@
-"""Tests of choosing calls."""
+"""Tests of selecting calls."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def calls(engine: Engine, run_id: str, request_read: Callable[..., RequestRead])
 
 
 def test_chosen_ids(engine: Engine, calls: list[int]) -> None:
-    """Ids come oldest first, of `last` the newest ones, of a condition those for which it holds."""
+    """Ids are oldest first, only the newest `last`, and only matching ones."""
     is_models = EXCHANGES.c.path == "/v1/models"
     assert selection.chosen_ids(engine) == calls
     assert selection.chosen_ids(engine, last=2) == calls[-2:]
@@ -41,14 +41,14 @@ def test_chosen_ids(engine: Engine, calls: list[int]) -> None:
 
 
 def test_in_order(engine: Engine, calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls come in the order of their ids, a few at a time, each once, without those that are gone."""
+    """Calls are returned in the order of their ids, each once, without deleted ones."""
     monkeypatch.setattr("moonpalace_addons.store.records.labels.BATCH_SIZE", 2)
     wanted = [calls[3], calls[0], calls[-1] + 1, calls[3], calls[2]]
     assert [exchange.id for exchange in selection.in_order(engine, wanted)] == [calls[3], calls[0], calls[2]]
 
 
 def test_values_seen(engine: Engine, calls: list[int]) -> None:
-    """The values of a field among the newest calls come with their numbers, the most frequent first."""
+    """The values of a field among the newest calls have their numbers, most frequent first."""
     assert selection.values_seen(engine, FIELDS["path"], among=11) == [("/v1/models", 6), ("/v1/chat/completions", 5)]
     assert selection.values_seen(engine, FIELDS["chatcmpl"], among=10) == [("cmpl-2", 1)]
     assert selection.values_seen(engine, FIELDS["status_code"]) == []
@@ -56,14 +56,14 @@ def test_values_seen(engine: Engine, calls: list[int]) -> None:
 
 
 def test_candidates(engine: Engine, calls: list[int]) -> None:
-    """The calls that may be of a call's conversation are those of its face, the nearest first on either side."""
+    """The candidates for a call's conversation are calls of its face, nearest first on each side."""
     (middle,) = selection.in_order(engine, [calls[6]])
     sides = [candidates(engine, middle, later=later, limit=2) for later in (False, True)]
     assert [[each.id for each in side] for side in sides] == [[calls[4], calls[2]], [calls[8], calls[10]]]
 
 
 def test_beginnings(engine: Engine, calls: list[int]) -> None:
-    """Identifiers are offered by how they begin, the newest first."""
+    """Identifiers are found by their beginning, newest first."""
     newest = calls[-1]
     assert selection.ids_beginning(engine, str(newest))[0] == (newest, "POST /v1/models")
     assert [row_id for row_id, _ in selection.ids_beginning(engine, "", limit=2)] == calls[:-3:-1]

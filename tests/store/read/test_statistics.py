@@ -1,4 +1,4 @@
-"""Tests of reading what statistics are made from."""
+"""Tests of reading the numbers for statistics."""
 
 from collections.abc import Callable
 from uuid import uuid4
@@ -29,7 +29,7 @@ def add(engine: Engine, run_id: str) -> Callable[..., None]:
 
 
 def test_numbers_of_a_call(engine: Engine, add: Callable[..., None]) -> None:
-    """Each call comes with its numbers; the model is the one that answered, else the one asked for."""
+    """Each call has its numbers; the model is the one that answered, else the requested one."""
     tokens = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "cached_tokens": 4, "reasoning_tokens": 5}
     times = {"time_to_first_token": 6, "time_per_output_token": 7, "latency": 8}
     add(
@@ -44,7 +44,7 @@ def test_numbers_of_a_call(engine: Engine, add: Callable[..., None]) -> None:
 
 
 def test_the_newest_calls_alone(engine: Engine, add: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A limit takes the newest calls; many calls come in several batches."""
+    """A limit selects the newest calls; many calls are returned in several batches."""
     monkeypatch.setattr(statistics, "BATCH_SIZE", 2)
     add(*({"latency": number} for number in range(5)))
     batches = list(statistics.measured(engine, ["latency"], limit=3))

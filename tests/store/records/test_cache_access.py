@@ -1,4 +1,4 @@
-"""The store as the event loop reaches it: never longer than a moment, and never with an exception of the database."""
+"""The store as used by the event loop: never blocking for long, and never raising the database's exceptions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def refusing(_: Engine) -> int:
 
 
 def test_read(engine: Engine) -> None:
-    """What the function finds is returned."""
+    """The result of the function is returned."""
 
     async def run() -> object:
         access = CacheAccess(engine)
@@ -34,7 +34,7 @@ def test_read(engine: Engine) -> None:
 
 
 def test_a_store_that_hangs(engine: Engine) -> None:
-    """A read that takes too long gives nothing; until it is over, others give nothing at once."""
+    """A read that takes too long gives None; until it is over, others give None immediately."""
     release = threading.Event()
 
     def hanging(_: Engine) -> int:
@@ -59,7 +59,7 @@ def test_a_store_that_hangs(engine: Engine) -> None:
 
 
 def test_a_store_that_refuses(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
-    """A read gives nothing, a write an error of ours, one that nobody waits for a line in the log."""
+    """A failed read gives None, a failed write our own error, and one without a waiter a log line."""
 
     async def run() -> object:
         access = CacheAccess(engine)
@@ -76,7 +76,7 @@ def test_a_store_that_refuses(engine: Engine, caplog: pytest.LogCaptureFixture) 
 
 
 def test_what_waits_is_written(engine: Engine) -> None:
-    """Closing writes what was handed over."""
+    """Closing completes pending writes."""
     done: list[int] = []
 
     def note(_: Engine, number: int) -> None:
@@ -93,7 +93,7 @@ def test_what_waits_is_written(engine: Engine) -> None:
 
 
 def test_access_to_a_store(store_url: str, engine: Engine) -> None:
-    """It reads that store; the key of its fingerprints is the store's own."""
+    """It gives access to that store; the key for fingerprints is the store's own."""
     with engine.connect() as connection:
         own = connection.execute(text("SELECT fingerprint_key FROM store_identity")).scalar_one()
 
@@ -107,6 +107,6 @@ def test_access_to_a_store(store_url: str, engine: Engine) -> None:
 
 
 def test_no_access_to_what_is_no_store(tmp_path: Path) -> None:
-    """A store that is not there is one line."""
+    """A missing store gives one line."""
     with pytest.raises(StoreError, match="there is no database at"):
         open_access(f"sqlite:///{tmp_path / 'none.sqlite'}")

@@ -1,4 +1,4 @@
-"""Tests of what calls carried."""
+"""Tests of the contents of calls."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ type Add = Callable[..., int]
 
 
 def test_bodies_and_times_come_back(engine: Engine, add: Add) -> None:
-    """Both bodies, the stream and the arrival times of its chunks come back; of an unknown call there is nothing."""
+    """Both bodies, the stream and the arrival times of its chunks are read back; an unknown call has none."""
     call = add()
     assert contents.bodies(engine, call) == Bodies(b"x", b"x", b"data: 1\n\n")
     assert contents.event_times(engine, call) == [(9, 5)]
@@ -29,7 +29,7 @@ def test_bodies_and_times_come_back(engine: Engine, add: Add) -> None:
 
 @pytest.mark.parametrize("chunks", [[], [(9, 5)], [(0, 7), (5, 7), (5, 3), (2**40, 2**62)]])
 def test_the_times_of_chunks_come_back(engine: Engine, add: Add, chunks: list[tuple[int, int]]) -> None:
-    """Offsets and times are exact to the nanosecond, also where a clock or a chunk stood still."""
+    """Offsets and times are exact to the nanosecond, even if a clock or a chunk did not advance."""
     call = add()
     with writing(engine) as connection:
         contents.delete_answers(connection, [call])
@@ -38,7 +38,7 @@ def test_the_times_of_chunks_come_back(engine: Engine, add: Add, chunks: list[tu
 
 
 def test_segments_are_joined_in_their_order(engine: Engine, add: Add) -> None:
-    """Of a call under way, what has been stored of its answer is its stream so far, also past ten segments."""
+    """For a call in flight, the stored part of the answer is its stream, even beyond ten segments."""
     call = add(state=State.IN_FLIGHT)
     with writing(engine) as connection:
         contents.delete_answers(connection, [call])
@@ -51,7 +51,7 @@ def test_segments_are_joined_in_their_order(engine: Engine, add: Add) -> None:
 
 
 def test_answers_are_deleted_without_requests(engine: Engine, add: Add) -> None:
-    """`delete_answers` takes the response and the stream of those calls alone."""
+    """`delete_answers` only deletes the response and the stream of those calls."""
     first, second = add(), add(uuid="b")
     with writing(engine) as connection:
         contents.delete_answers(connection, [first])
@@ -60,7 +60,7 @@ def test_answers_are_deleted_without_requests(engine: Engine, add: Add) -> None:
 
 
 def test_many_calls_are_deleted_at_once(engine: Engine, add: Add, rows: Callable[[str], int]) -> None:
-    """More calls than a statement can have values are no trouble."""
+    """More calls than a statement can have values can be deleted."""
     call, most = add(), {"sqlite": 250_000, "postgresql": 65_535}[engine.dialect.name]
     with writing(engine) as connection:
         contents.delete_segments(connection, [*range(1000, 1000 + most), call])
@@ -80,7 +80,7 @@ def test_any_bytes_come_back_equal(
     chunks: list[bytes],
     data: st.DataObject,
 ) -> None:
-    """Any request and answer come back decoded, whatever their encoding, their type and the cuts between chunks."""
+    """Any request and answer are read back decoded, whatever their encoding, type and chunks."""
     asked, answered = (data.draw(st.sampled_from(list(encoded))) for _ in range(2))
     content_type = data.draw(st.sampled_from([None, "application/json", "text/event-stream"]))
     body = b"".join(chunks)

@@ -16,7 +16,7 @@ WANTED = Claim("https://api", "f" * 16, b"\x01" * 16, 3, 5000, "kimi-k3", now=10
 
 
 def made(engine: Engine, claim: Claim = WANTED, *, cache_id: str = "cache-1", expires_at: int = 5000) -> int:
-    """Write down a cache that is ready; return its number."""
+    """Record a ready cache; return its number."""
     number = context_caches.claim(engine, claim)
     assert number is not None
     assert context_caches.finish(engine, number, cache_id, tokens=42, expires_at=expires_at)
@@ -24,12 +24,12 @@ def made(engine: Engine, claim: Claim = WANTED, *, cache_id: str = "cache-1", ex
 
 
 def alive(engine: Engine, now: int, claim: Claim = WANTED) -> list[str | None]:
-    """Return the ids of the caches that can be used."""
+    """Return the ids of the usable caches."""
     return [cache.cache_id for cache in context_caches.alive(engine, claim.endpoint, claim.key_fingerprint, now)]
 
 
 def test_life(engine: Engine) -> None:
-    """A cache is claimed, ready, used, and over when its time has come."""
+    """A cache is claimed, ready, used, and over when it expires."""
     number = context_caches.claim(engine, WANTED)
     assert number is not None
     (row,) = context_caches.all_caches(engine)
@@ -54,13 +54,13 @@ def test_life(engine: Engine) -> None:
     ],
 )
 def test_claims(engine: Engine, again: Claim, is_granted: bool) -> None:
-    """A prefix is claimed once for each endpoint and key, until the claim runs out."""
+    """A prefix is claimed once for each endpoint and key, until the claim expires."""
     assert context_caches.claim(engine, WANTED) is not None
     assert (context_caches.claim(engine, again) is not None) is is_granted
 
 
 def test_an_expired_cache_is_claimed_again(engine: Engine) -> None:
-    """The row of a cache that is over is taken over, with nothing left of it."""
+    """The row of an expired cache is taken over and reset."""
     number = made(engine)
     assert context_caches.claim(engine, replace(WANTED, now=4999)) is None
     assert context_caches.claim(engine, replace(WANTED, now=5000, until=6000)) == number
@@ -69,7 +69,7 @@ def test_an_expired_cache_is_claimed_again(engine: Engine) -> None:
 
 
 def test_many_claims_at_once(engine: Engine) -> None:
-    """Of many that claim at the same time exactly one gets it."""
+    """Of several simultaneous claims exactly one succeeds."""
     granted: list[int | None] = []
     threads = [threading.Thread(target=lambda: granted.append(context_caches.claim(engine, WANTED))) for _ in range(8)]
     for thread in threads:
@@ -81,7 +81,7 @@ def test_many_claims_at_once(engine: Engine) -> None:
 
 
 def test_keys_do_not_mix(engine: Engine) -> None:
-    """The caches of another key or endpoint are not among those that can be used."""
+    """Caches of another key or endpoint are not usable."""
     made(engine)
     other = replace(WANTED, key_fingerprint="0" * 16)
     made(engine, other, cache_id="cache-2")
@@ -101,7 +101,7 @@ def test_find(engine: Engine) -> None:
 
 
 def test_rows_that_are_gone(engine: Engine) -> None:
-    """What is written for a row that was deleted says so."""
+    """Writing to a deleted row reports that."""
     number = made(engine)
     context_caches.forget(engine, [number])
     assert context_caches.touch(engine, number, uses=1, used_at=1, expires_at=1) is False
@@ -110,7 +110,7 @@ def test_rows_that_are_gone(engine: Engine) -> None:
 
 
 def test_unused(engine: Engine) -> None:
-    """Those not used since a moment are taken out and told."""
+    """Caches not used since a time are deleted and returned."""
     made(engine)
     later = made(engine, replace(WANTED, prefix_hash=b"\x02" * 16, now=3000), cache_id="cache-2")
     assert [cache.cache_id for cache in context_caches.pop_unused(engine, 3000)] == ["cache-1"]
@@ -120,7 +120,7 @@ def test_unused(engine: Engine) -> None:
 
 @pytest.mark.parametrize(("expired_at", "left"), [(None, []), (5000, ["cache-2"]), (0, ["cache-2", "cache-1"])])
 def test_clear(engine: Engine, expired_at: int | None, left: list[str]) -> None:
-    """All are deleted, or those that are over."""
+    """All are deleted, or only expired ones."""
     made(engine)
     made(engine, replace(WANTED, prefix_hash=b"\x02" * 16), cache_id="cache-2", expires_at=6000)
     assert context_caches.clear(engine, expired_at=expired_at) == 2 - len(left)
@@ -128,7 +128,7 @@ def test_clear(engine: Engine, expired_at: int | None, left: list[str]) -> None:
 
 
 def test_a_row_says_no_more_that_a_cache_was_created(engine: Engine, add: Callable[..., int]) -> None:
-    """Only the row of the call changes, once, and only if that is what it says."""
+    """Only the row of the call changes, once, and only if it says so."""
     outcomes = {"a": "created", "b": "created", "c": "hit", "d": None}
     for uuid, outcome in outcomes.items():
         add(uuid=uuid, cache_outcome=outcome)

@@ -1,4 +1,4 @@
-"""Tests of reports that are to be sent once."""
+"""Tests of sending reports once."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ def wanted(engine: Engine, call: int, *, again: bool = False) -> Delivery:
 
 
 def test_a_report_is_recorded_once(engine: Engine, add: Add) -> None:
-    """Whoever asks for the report of a call to a destination gets the same; another only when that is asked for."""
+    """The report of a call to a destination is recorded once; another only on request."""
     call = add()
     first = wanted(engine, call)
     assert (first.state, first.exchange_id, first.calls, first.attempts) == (DeliveryState.PENDING, call, 1, 0)
@@ -37,7 +37,7 @@ def test_a_report_is_recorded_once(engine: Engine, add: Add) -> None:
 
 
 def test_one_of_many_claims_it(engine: Engine, add: Add) -> None:
-    """Of many that want to send a report at once, one may."""
+    """Of several senders only one can claim a report."""
     delivery = wanted(engine, add())
     with ThreadPoolExecutor(8) as pool:
         claims = list(pool.map(lambda _: deliveries.claim(engine, delivery), range(8)))
@@ -47,7 +47,7 @@ def test_one_of_many_claims_it(engine: Engine, add: Add) -> None:
 
 
 def test_a_report_that_has_changed_is_not_claimed(engine: Engine, add: Add) -> None:
-    """What would be sent must say how many calls the report stands for."""
+    """The report must state how many calls it covers."""
     call = add()
     with writing(engine) as connection:
         deliveries.join(connection, "r", "x", {**RULE, "exchange_id": call}, delay=0)
@@ -62,7 +62,7 @@ def test_a_report_that_has_changed_is_not_claimed(engine: Engine, add: Add) -> N
 
 @pytest.mark.parametrize("state", [DeliveryState.SENT, DeliveryState.IN_DOUBT, DeliveryState.SENDING])
 def test_what_may_have_been_sent_is_not_sent(engine: Engine, add: Add, state: DeliveryState) -> None:
-    """Neither a report that is there, nor one of which nobody knows, can be claimed; one that was refused can."""
+    """A report that was or may have been sent cannot be claimed; a refused one can."""
     claimed = deliveries.claim(engine, wanted(engine, add()))
     assert claimed is not None
     if state is not DeliveryState.SENDING:
@@ -76,7 +76,7 @@ def test_what_may_have_been_sent_is_not_sent(engine: Engine, add: Add, state: De
 
 
 def test_what_somebody_else_has_settled(engine: Engine, add: Add) -> None:
-    """A report is settled as it was read: what has happened since is not overwritten."""
+    """A report is settled in the state in which it was read: later changes are not overwritten."""
     claimed = deliveries.claim(engine, wanted(engine, add()))
     assert claimed is not None
     assert deliveries.settle(engine, claimed, DeliveryState.SENT, address="a")
@@ -84,7 +84,7 @@ def test_what_somebody_else_has_settled(engine: Engine, add: Add) -> None:
 
 
 def test_similar_calls_share_a_report(engine: Engine, add: Add) -> None:
-    """Calls of a kind join the report that waits, which shows the newest; a tried one takes in no more."""
+    """Similar calls join the waiting report, which shows the newest; a tried report accepts no more."""
     calls = [add() for _ in range(4)]
     with writing(engine) as connection:
         for call in calls[:2]:
@@ -102,7 +102,7 @@ def test_similar_calls_share_a_report(engine: Engine, add: Add) -> None:
 
 
 def test_reports_are_merged(engine: Engine, add: Add) -> None:
-    """One stands for all of them, with their calls, kinds and times."""
+    """One report replaces the others, with their calls, kinds and times."""
     with writing(engine) as connection:
         for number, kind in enumerate("xyz", 1):
             values = {**RULE, "calls": number, "first_at": 9 - number, "last_at": number}
@@ -123,7 +123,7 @@ def test_reports_are_merged(engine: Engine, add: Add) -> None:
 def test_kinds_are_counted_once(
     engine: Engine, add: Add, merged: list[tuple[str, int]], kinds: int, likeness: str
 ) -> None:
-    """Where a kind may be in two reports, the merged one has as many kinds as there are at least."""
+    """If reports may share kinds, the merged one has at least the greater number."""
     add()
     with writing(engine) as connection:
         for each, number in merged:
@@ -134,7 +134,7 @@ def test_kinds_are_counted_once(
 
 
 def test_a_deleted_call(engine: Engine, add: Add, rows: Callable[[str], int]) -> None:
-    """A report is still there when its call is not: a limit of today has to count it."""
+    """A report outlives its call: today's limit has to count it."""
     call = add()
     wanted(engine, call)
     with writing(engine) as connection:
@@ -145,7 +145,7 @@ def test_a_deleted_call(engine: Engine, add: Add, rows: Callable[[str], int]) ->
 
 
 def test_what_a_dead_process_left(engine: Engine, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A claimed report counts as left after a while, and one in doubt when it is to be looked at."""
+    """A claimed report counts as abandoned after a while, and a doubtful one when it is due."""
     call = add()
     with writing(engine) as connection:
         deliveries.join(connection, "r", "x", {**RULE, "exchange_id": call}, delay=0)
@@ -165,14 +165,14 @@ def test_what_a_dead_process_left(engine: Engine, add: Add, monkeypatch: pytest.
 
 
 KEPT = {"sent": 0, "refused": 0, "in_doubt": 0, "pending": 1, "sending": 1}
-"""The states of reports, and how many of them the clean-up leaves of a deleted call."""
+"""The states of reports, and how many of them a clean-up keeps for a deleted call."""
 
 
 @pytest.mark.parametrize(("state", "count"), KEPT.items())
 def test_reports_of_deleted_calls_are_forgotten(
     engine: Engine, add: Add, rows: Callable[[str], int], state: str, count: int
 ) -> None:
-    """A settled report goes some days after its last change if its call is gone; one of a stored call stays."""
+    """A settled report is deleted some days after its last change if its call was deleted; others are kept."""
     gone, stays = add(), add()
     for call in (gone, stays):
         wanted(engine, call)
@@ -190,7 +190,7 @@ def test_reports_of_deleted_calls_are_forgotten(
 
 @pytest.mark.parametrize("years", [-1, 1])
 def test_a_wrong_clock(engine: Engine, add: Add, years: int) -> None:
-    """What was recorded while the clock was wrong by years neither waits for years nor counts for a limit of today."""
+    """Times recorded while the clock was years off neither delay reports for years nor count for today's limit."""
     calls = [add() for _ in range(3)]
     with writing(engine) as connection:
         for call, kind in zip(calls, "xyz", strict=True):

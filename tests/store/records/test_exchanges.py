@@ -1,4 +1,4 @@
-"""Tests of the queries and changes of calls."""
+"""Tests of querying and changing calls."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ type Add = Callable[..., int]
 
 
 def test_the_latest_calls_come_first(engine: Engine, add: Add) -> None:
-    """`latest` gives at most as many calls as asked for, newest first; chat_only leaves other paths out."""
+    """`latest` returns at most as many calls as requested, newest first; chat_only excludes other paths."""
     paths = ["/v1/chat/completions", "/v1/models", "/other/v1/chat/completions", "/v1/chat/completions/x"]
     ids = [add(path=path, uuid=path) for path in paths]
     assert [call.id for call in exchanges.latest(engine, limit=3)] == ids[:0:-1]
@@ -26,7 +26,7 @@ def test_the_latest_calls_come_first(engine: Engine, add: Add) -> None:
 
 
 def test_a_call_comes_back_as_it_was_stored(engine: Engine, add: Add) -> None:
-    """Moments are exact to the microsecond and in UTC; warnings and changes are tuples of texts."""
+    """Times are exact to the microsecond and in UTC; warnings and changes are tuples of texts."""
     add(started_at=1_795_368_422_123_457, warnings='["一", "b\\ud83d"]', changes='["c"]', output_tokens_per_second=1.5)
     (call,) = exchanges.latest(engine, limit=1)
     assert call.started_at == datetime(2026, 11, 22, 17, 27, 2, 123457, UTC)
@@ -50,7 +50,7 @@ ODD: dict[str, list[object]] = {
 @pytest.mark.parametrize(("column", "value"), [(column, value) for column, each in ODD.items() for value in each])
 @pytest.mark.usefixtures("file")  # PostgreSQL keeps the types, and texts are all that can be wrong
 def test_a_row_that_another_program_has_changed(engine: Engine, add: Add, column: str, value: object) -> None:
-    """What is no value of ours is left out, with a warning, and keeps no other row from being shown."""
+    """Foreign values are left out with a warning, and do not prevent other rows from being shown."""
     ids = [add(uuid=str(number), warnings='["w"]') for number in range(3)]
     with engine.begin() as connection:
         connection.exec_driver_sql(f"UPDATE exchanges SET {column} = ? WHERE id = ?", (value, ids[1]))
@@ -81,7 +81,7 @@ def test_a_row_that_another_program_has_changed(engine: Engine, add: Add, column
 def test_calls_are_found_by_all_given_identifiers(
     engine: Engine, add: Add, given: dict[str, object], found: list[int]
 ) -> None:
-    """All identifiers must hold; an identifier that no column can hold finds nothing."""
+    """All identifiers must match; one that no column can contain matches nothing."""
     add(chatcmpl_id="c", msh_request_id="r1")
     add(chatcmpl_id="c", msh_request_id="r2")
     add()
@@ -89,7 +89,7 @@ def test_calls_are_found_by_all_given_identifiers(
 
 
 def test_rows_are_updated_by_their_ids(engine: Engine, add: Add) -> None:
-    """Each row gets its own values, and rows that are not named none; the greatest integer fits."""
+    """Each row gets its own values, and other rows are unchanged; the greatest integer fits."""
     ids = [add(uuid=str(number)) for number in range(3)]
     with writing(engine) as connection:
         rows: list[values.Values] = [{"id": ids[0], "latency": MAX_INT64}, {"id": ids[2], "latency": 5}]
@@ -99,7 +99,7 @@ def test_rows_are_updated_by_their_ids(engine: Engine, add: Add) -> None:
 
 @pytest.mark.usefixtures("file")  # PostgreSQL counts by itself
 def test_numbers_of_deleted_rows_do_not_come_again(engine: Engine, add: Add) -> None:
-    """A row gets a number that none ever had, also where an earlier one brought its own."""
+    """A row gets a number that no row ever had, even if an earlier one had its own."""
     assert [add(), add(), add(id=10), add()] == [1, 2, 10, 11]
     with writing(engine) as connection:
         connection.execute(delete(EXCHANGES).where(EXCHANGES.c.id > 2))

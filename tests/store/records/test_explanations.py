@@ -1,4 +1,4 @@
-"""Tests of explanations that are kept with calls, and of calls that MoonPalace makes for itself."""
+"""Tests of explanations stored with calls, and of calls that MoonPalace makes itself."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def explained(name: str, calls: int = 1, **changes: object) -> Explanation:
 
 
 def test_a_call_of_ours(engine: Engine, own: Own) -> None:
-    """It is read, masked and priced like any other, and is left out where calls of programs are asked for."""
+    """It is stored, masked and priced like any other, and excluded where only calls of programs are requested."""
     theirs, mine = own(""), own("explain")
     (call,) = exchanges.find(engine, id=mine)
     assert (call.purpose, call.status_code, call.cost, call.cost_currency) == ("explain", 200, 25e-6, "USD")
@@ -64,7 +64,7 @@ def test_a_call_of_ours(engine: Engine, own: Own) -> None:
 
 
 def test_explanations_are_found_by_what_they_explain(engine: Engine, own: Own) -> None:
-    """The newest of the same calls, question and language is found; deleted calls take theirs along."""
+    """The newest for the same calls, question and language is found; it is deleted with its calls."""
     a, b, c = own("x"), own("x"), own("x")
     with writing(engine) as connection:
         explanations.keep(connection, [a], explained("1"))
@@ -98,7 +98,7 @@ def test_the_search_for_secrets_reads_them(engine: Engine, own: Own) -> None:
 def test_an_import_takes_them_along(
     engine: Engine, own: Own, store_url: str, tmp_path: Path, empty_store: Path
 ) -> None:
-    """A call that is imported keeps its explanations."""
+    """An imported call keeps its explanations."""
     from moonpalace_addons.store.database.opening import open_store
 
     row = own("x")

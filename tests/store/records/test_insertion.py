@@ -16,7 +16,7 @@ THINGS = Table(
 
 
 def test_rows_are_those_that_sqlalchemy_would_insert() -> None:
-    """Values of all kinds are read back as they were given, whatever the order of the columns."""
+    """Values of all kinds are read back unchanged, whatever the order of the columns."""
     rows: list[dict[str, object]] = [
         {"flag": True, "id": 1, "text": State.COMPLETED, "data": b"\x00\xff"},
         {"data": None, "text": "月'\"", "id": 2, "flag": None},

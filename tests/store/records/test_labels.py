@@ -26,13 +26,13 @@ def calls(engine: Engine, run_id: str, request_read: Callable[..., RequestRead])
 
 
 def category_and_note(engine: Engine, row_id: int) -> tuple[str | None, str | None]:
-    """Return what a call's row says."""
+    """Return the labels in a call's row."""
     (exchange,) = exchanges.find(engine, id=row_id)
     return exchange.category, exchange.note
 
 
 def test_labels_are_stored(engine: Engine, calls: list[int]) -> None:
-    """Category, note and tags are set for the calls named, and for no others."""
+    """Category, note and tags are set for exactly the given calls."""
     first, second, third = calls
     change = Change(category="badcase", note="odd 中文", tag=("code", "a,b"))
     assert labels.change(engine, [first, second], change) == 2
@@ -42,7 +42,7 @@ def test_labels_are_stored(engine: Engine, calls: list[int]) -> None:
 
 
 def test_labels_are_changed(engine: Engine, calls: list[int]) -> None:
-    """A new category takes the place of the old one; a tag given twice is there once; what is not named stays."""
+    """A new category replaces the old one; a tag given twice is stored once; others are kept."""
     labels.change(engine, calls[:1], Change(category="goodcase", note="n", tag=("a", "b")))
     labels.change(engine, calls[:1], Change(category="badcase", tag=("b", "c"), untag=("a", "never")))
     assert category_and_note(engine, calls[0]) == ("badcase", "n")
@@ -59,7 +59,7 @@ def test_calls_that_are_not_there(engine: Engine, calls: list[int]) -> None:
 
 
 def test_many_calls(engine: Engine, calls: list[int]) -> None:
-    """More ids than a statement can name are taken in several."""
+    """More ids than a statement can have are handled in several."""
     many = [*range(10**6, 10**6 + 2 * labels.BATCH_SIZE), *calls]
     assert labels.change(engine, many, Change(category="goodcase")) == 3
     assert labels.tags_of(engine, many) == {}
@@ -67,7 +67,7 @@ def test_many_calls(engine: Engine, calls: list[int]) -> None:
 
 
 def test_all_tags(engine: Engine, calls: list[int]) -> None:
-    """All tags are given with their calls, the most used first; a beginning is no pattern."""
+    """All tags have their number of calls, most used first; a prefix is not a pattern."""
     labels.change(engine, calls, Change(tag=("code",)))
     labels.change(engine, calls[:1], Change(tag=("co_x", "zebra", "c%")))
     assert labels.all_tags(engine) == [("code", 3), ("c%", 1), ("co_x", 1), ("zebra", 1)]

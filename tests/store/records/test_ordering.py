@@ -1,4 +1,4 @@
-"""Tests of the orders in which calls are listed, and of the conditions that choose them."""
+"""Tests of the orders in which calls are listed, and of conditions."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -60,7 +60,7 @@ def in_order(engine: Engine, name: str, *, descending: bool) -> list[int]:
 def test_orders(
     engine: Engine, add: Add, name: str, rows: list[dict[str, object]], upwards: list[int], downwards: list[int]
 ) -> None:
-    """The unknown comes last either way, and of equals the newest first where there is no index."""
+    """Unknown values are last in both directions; equal ones are newest first unless there is an index."""
     first = add(**rows[0])
     for row in rows[1:]:
         add(**row)
@@ -79,7 +79,7 @@ def test_order_by_tags(engine: Engine, add: Add) -> None:
 
 
 def test_every_order_works(engine: Engine, add: Add) -> None:
-    """There is an order by every field that can be sorted by, in both directions."""
+    """Every sortable field works in both directions."""
     row_id = add()
     for name in (name for name, field in FIELDS.items() if field.is_sortable):
         assert in_order(engine, name, descending=False) == in_order(engine, name, descending=True) == [row_id], name
@@ -88,7 +88,7 @@ def test_every_order_works(engine: Engine, add: Add) -> None:
 @pytest.mark.parametrize("name", ordering.INDEXED)
 @pytest.mark.parametrize("descending", [True, False])
 def test_indexed_orders_read_no_more_than_they_give(engine: Engine, file: object, name: str, descending: bool) -> None:
-    """What is called indexed is found without sorting."""
+    """Rows in an indexed order are found without sorting."""
     order = ", ".join(str(part) for part in ordering.order_by(FIELDS[name], descending=descending))
     with engine.connect() as connection:
         plan = connection.execute(text(f"EXPLAIN QUERY PLAN SELECT * FROM exchanges ORDER BY {order} LIMIT 3")).all()
@@ -108,7 +108,7 @@ INDEXED = (
 
 @pytest.mark.parametrize("condition", INDEXED)
 def test_the_newest_of_many_calls_are_found_at_once(engine: Engine, file: object, condition: str) -> None:
-    """What serves a predicate gives its calls in the order of their times: most calls of a store may be among them."""
+    """Matching calls are found in the order of their times: they may be most calls of a store."""
     order = ", ".join(map(str, ordering.NEWEST_FIRST))
     query = f"SELECT * FROM exchanges WHERE {condition} ORDER BY {order} LIMIT 3"
     with engine.connect() as connection:
@@ -130,7 +130,7 @@ def test_the_newest_of_many_calls_are_found_at_once(engine: Engine, file: object
     ],
 )
 def test_which_calls(engine: Engine, add: Add, given: dict[str, object], expected: list[int]) -> None:
-    """`latest`, `count` and `measured` choose the calls for which everything given holds."""
+    """`latest`, `count` and `measured` return the calls that meet all conditions."""
     first = 0
     for number in range(1, 6):
         path = "/v1/chat/completions" if number % 2 == 0 else "/v1/models"

@@ -1,4 +1,4 @@
-"""Tests of storing pieces once and putting them together."""
+"""Tests of storing pieces once and joining them."""
 
 import json
 import threading
@@ -31,7 +31,7 @@ def keep(engine: Engine, *bodies: bytes) -> list[str]:
 
 
 def test_a_piece_is_stored_once(engine: Engine, add: Add, rows: Count) -> None:
-    """Pieces that are there, or come twice in a batch, are not stored again; each body comes back."""
+    """Pieces that exist, or occur twice in a batch, are not stored again; each body is read back."""
     calls = {add(request=history(turns), response=b"same"): history(turns) for turns in (3, 4, 4, 40)}
     with engine.connect() as connection:
         stored = connection.execute(select(func.sum(func.length(PARTS.c.data)))).scalar_one()
@@ -46,14 +46,14 @@ def test_a_piece_is_stored_once(engine: Engine, add: Add, rows: Count) -> None:
 
 
 def test_more_pieces_than_a_statement_can_have_values(engine: Engine, add: Add) -> None:
-    """A body of thousands of pieces is stored, found again and put together in its order."""
+    """A body of thousands of pieces is stored, found again and joined in order."""
     body = b"[" + b"".join(b"%08d" % number for number in range(300 * MAX_PIECE_SIZE))
     assert contents.bodies(engine, add(request=body)).request == body
     assert keep(engine, body) == keep(engine, body)
 
 
 def test_a_lost_piece_is_an_error(engine: Engine, add: Add) -> None:
-    """A body of which the store has lost a piece is never given out as if it were whole; as text it is NULL."""
+    """A body with a missing piece is never returned as if it were complete; as text it is NULL."""
     call = add(request=history(5))
     with writing(engine) as connection:
         first = connection.execute(select(func.min(PARTS.c.id))).scalar_one()
@@ -66,7 +66,7 @@ def test_a_lost_piece_is_an_error(engine: Engine, add: Add) -> None:
 @pytest.mark.usefixtures("file")  # PostgreSQL has no such values
 @pytest.mark.parametrize("listed", ["nonsense", "[1,", "{", b"\xff"])
 def test_a_list_of_pieces_that_is_none_spoils_no_query(engine: Engine, add: Add, listed: object) -> None:
-    """Where another program has written something else for a list, that body is none; all others are found."""
+    """An invalid list of pieces, written by another program, only affects its own body."""
     ids = [add(request=b"asked"), add(request=b"asked")]
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE exchanges SET request_parts = ? WHERE id = ?", (listed, ids[0]))
@@ -78,7 +78,7 @@ def test_a_list_of_pieces_that_is_none_spoils_no_query(engine: Engine, add: Add,
 
 
 def texts(engine: Engine) -> list[tuple[str | None, ...]]:
-    """Return the bodies as text, by the expression, and check that the view says the same."""
+    """Return the bodies as text by the expression, and check that the view agrees."""
     columns = [body_text(side, engine.dialect.name) for side in SIDES]
     with engine.connect() as connection:
         found = [
@@ -104,7 +104,7 @@ def texts(engine: Engine) -> list[tuple[str | None, ...]]:
     ],
 )
 def test_bodies_as_text(engine: Engine, add: Add, body: bytes | None, shown: str | None) -> None:
-    """In a query and in the view a body is its text in the right order, NULL if any piece of it is none."""
+    """In a query and in the view a body is its text in the right order, NULL if a piece is not text."""
     add()
     add(request=body, response=b"other")
     add(request=b"other", response=body)
@@ -112,7 +112,7 @@ def test_bodies_as_text(engine: Engine, add: Add, body: bytes | None, shown: str
 
 
 def test_text_is_found_by_a_condition(engine: Engine, add: Add) -> None:
-    """The expression works in a condition, on the row that it belongs to."""
+    """The expression works in a condition, for its own row."""
     add(request=history(30), response=None)
     call = add(request=history(40), response=None)
     condition = body_text("request", engine.dialect.name).contains("39 你好", autoescape=True)
@@ -121,7 +121,7 @@ def test_text_is_found_by_a_condition(engine: Engine, add: Add) -> None:
 
 
 def test_a_piece_that_is_used_again_is_noted_no_more(engine: Engine, rows: Count) -> None:
-    """Who uses a piece that was noted as unused takes it out of the notes, and leaves the others there."""
+    """Using a piece that was noted as unused removes its note, but not others."""
     keep(engine, b"one", b"two")
     with writing(engine, alone=True) as connection:
         assert unused.note(connection, [1, 2]) == 2
@@ -130,7 +130,7 @@ def test_a_piece_that_is_used_again_is_noted_no_more(engine: Engine, rows: Count
 
 
 def test_writers_at_once_store_a_piece_once(engine: Engine, rows: Count) -> None:
-    """Writers that bring the same pieces at the same time all get the ids of the same rows."""
+    """Writers that store the same pieces together all get the same ids."""
     bodies = [b"%d" % number * 2000 for number in range(20)]
     found: list[list[str]] = []
     start = threading.Barrier(3)

@@ -1,4 +1,4 @@
-"""Tests of how far a rule has looked: it sees every call once, when that is over."""
+"""Tests of a rule's progress: it sees every call once, after its end."""
 
 import time
 
@@ -21,7 +21,7 @@ def begun(engine: Engine, since: int = 0) -> None:
 
 
 def found(engine: Engine) -> list[int]:
-    """Make a step, and return the calls that the rule has found."""
+    """Make a step, and return the matching calls."""
     with writing(engine) as connection:
         before = report_rules.progress(connection, "r")
         assert before is not None
@@ -39,7 +39,7 @@ def finish(engine: Engine, call: int) -> None:
 
 
 def test_each_call_is_seen_once(engine: Engine, add: Add) -> None:
-    """Calls that end are seen at the next step, and never again."""
+    """Ended calls are seen at the next step, and never again."""
     begun(engine)
     first, second = add(), add()
     assert found(engine) == [first, second]
@@ -49,7 +49,7 @@ def test_each_call_is_seen_once(engine: Engine, add: Add) -> None:
 
 
 def test_a_call_is_seen_when_it_is_over(engine: Engine, add: Add) -> None:
-    """A call that later ones have overtaken is seen when it ends."""
+    """A call that later ones have overtaken is seen after its end."""
     begun(engine)
     long, short = add(state=State.IN_FLIGHT), add()
     assert found(engine) == [short]
@@ -61,7 +61,7 @@ def test_a_call_is_seen_when_it_is_over(engine: Engine, add: Add) -> None:
 
 
 def test_a_new_rule(engine: Engine, add: Add) -> None:
-    """It sees calls that began after the moment when it was made, and those that were in flight then."""
+    """It sees calls that began after it was created, and those in flight at that time."""
     add()
     going = add(state=State.IN_FLIGHT)
     begun(engine, FIRST + 1_500_000)
@@ -72,7 +72,7 @@ def test_a_new_rule(engine: Engine, add: Add) -> None:
 
 
 def test_a_row_that_appears_late(engine: Engine, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An id that was passed without a row is looked at again for a while: other transactions end later."""
+    """An id without a row is checked again for a while: other transactions end later."""
     begun(engine)
     add(id=7)
     assert found(engine) == [7]
@@ -89,7 +89,7 @@ def test_a_row_that_appears_late(engine: Engine, add: Add, monkeypatch: pytest.M
 
 
 def test_only_what_fits(engine: Engine, add: Add) -> None:
-    """A call that does not fulfil the condition is passed."""
+    """A call that does not match is skipped."""
     begun(engine)
     add(status_code=200)
     wanted = add(status_code=500)
@@ -103,7 +103,7 @@ def test_only_what_fits(engine: Engine, add: Add) -> None:
 
 
 def test_of_two_one_goes_on(engine: Engine, add: Add) -> None:
-    """Of two processes that have found the same calls, one records them."""
+    """If two processes have found the same calls, one records them."""
     begun(engine)
     add()
     with engine.connect() as connection:
@@ -117,7 +117,7 @@ def test_of_two_one_goes_on(engine: Engine, add: Add) -> None:
 
 
 def test_much_is_looked_at_in_parts(engine: Engine, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a long time a step is still short."""
+    """Even after a long time a step is short."""
     monkeypatch.setattr(report_rules, "MAX_SPAN", 2)
     begun(engine)
     calls = [add() for _ in range(3)]
@@ -126,7 +126,7 @@ def test_much_is_looked_at_in_parts(engine: Engine, add: Add, monkeypatch: pytes
 
 
 def test_a_clock_that_was_set_back(engine: Engine, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An id without a row is not looked at for longer than it would be with a right clock."""
+    """An id without a row is not checked for longer than with a correct clock."""
     begun(engine)
     with monkeypatch.context() as patched:
         patched.setattr("time.time", lambda: 4e9)

@@ -1,4 +1,4 @@
-"""Tests of keeping the headers of requests once, however many calls have them."""
+"""Tests of storing shared request headers once."""
 
 import threading
 from collections.abc import Callable
@@ -29,7 +29,7 @@ type Count = Callable[[str], int]
 
 
 def bare(engine: Engine, add: Add, headers: str, **changes: object) -> int:
-    """Store a call that has no other piece than its headers."""
+    """Store a call whose only piece is its headers."""
     return add(request=None, response=None, request_headers=headers, **changes)
 
 
@@ -60,7 +60,7 @@ def bare(engine: Engine, add: Add, headers: str, **changes: object) -> int:
     ],
 )
 def test_headers_in_the_form_that_calls_share(headers: str | None, client_id: str | None, form: str | None) -> None:
-    """Marks stand for the length of the body and the client's number, and only where exactly these stand."""
+    """Marks replace the length of the body and the client's id, exactly where these occur."""
     row: Values = {"request_headers": headers, "request_bytes": 71, "client_request_id": client_id}
     assert shared_form(row) == (None if form is None else form.encode())
 
@@ -80,7 +80,7 @@ def test_headers_in_the_form_that_calls_share(headers: str | None, client_id: st
     ],
 )
 def test_headers_come_back_as_they_were(engine: Engine, add: Add, headers: str, client_id: str | None) -> None:
-    """Whatever they hold, a call, the view and a query have them to the letter; a call beside it has its own."""
+    """Any headers are read back exactly, by a call, the view and a query; another call has its own."""
     bare(engine, add, SDK + "Content-Length: 5\r\n", request_bytes=5)
     call = bare(engine, add, headers, request_bytes=71, client_request_id=client_id)
     last = bare(engine, add, SDK + "Content-Length: 999\r\n", request_bytes=999)
@@ -94,7 +94,7 @@ def test_headers_come_back_as_they_were(engine: Engine, add: Add, headers: str, 
 
 
 def test_headers_are_stored_once(engine: Engine, add: Add, rows: Count) -> None:
-    """Calls whose headers differ only in the length of the body share a piece; their rows have no copy of it."""
+    """Calls whose headers only differ in the length of the body share a piece; their rows have no copy of it."""
     for length in (5, 70, 999):
         bare(engine, add, f"{SDK}Content-Length: {length}\r\n", request_bytes=length)
     assert rows("parts") == 1
@@ -112,7 +112,7 @@ def test_the_writer_keeps_them(
     ended: Callable[..., ExchangeEnded],
     rows: Count,
 ) -> None:
-    """Calls that come from the proxy share their headers, and still have them when they have ended."""
+    """Calls from the proxy share their headers, and still have them after their end."""
     batch = Batch(run_id, b"k" * 32)
     calls = [request_read(headers=f"{SDK}Content-Length: {size}\r\n", body=b"x" * size) for size in (7, 8)]
     for tasks in (calls, [ended(call, response=response_started(call, [])) for call in calls]):
@@ -128,7 +128,7 @@ def test_the_writer_keeps_them(
 
 
 def test_headers_go_with_their_last_call(engine: Engine, add: Add, rows: Count) -> None:
-    """A clean-up keeps the headers that a call has which stays, deletes those of deleted calls, and leaves no note."""
+    """A clean-up keeps the headers of remaining calls, deletes those of deleted calls, and leaves no note."""
     bare(engine, add, SDK + "X-A: other\r\n")
     for length in (5, 70):
         bare(engine, add, f"{SDK}Content-Length: {length}\r\n", request_bytes=length)
@@ -142,7 +142,7 @@ def test_headers_go_with_their_last_call(engine: Engine, add: Add, rows: Count) 
 
 
 def test_headers_that_come_back_during_a_sweep_stay(engine: Engine, add: Add) -> None:
-    """Headers that a new call uses after the sweep has looked are not deleted by it."""
+    """Headers that a new call uses after the scan are not deleted by the sweep."""
     old = bare(engine, add, SDK)
     with writing(engine, alone=True) as connection:
         retention.delete_calls(connection, [old], include_labelled=False)
@@ -155,7 +155,7 @@ def test_headers_that_come_back_during_a_sweep_stay(engine: Engine, add: Add) ->
 
 
 def test_headers_are_counted_as_used(engine: Engine, add: Add) -> None:
-    """A doctor finds no unused piece while a call has it; room is made by it only with the last call."""
+    """The doctor counts the piece as used while a call has it; only deleting the last call frees its space."""
     calls = [bare(engine, add, SDK * 200) for _ in range(2)]
     with engine.connect() as connection:
         assert health_rows.unused_pieces(connection) == (0, 0)
@@ -166,7 +166,7 @@ def test_headers_are_counted_as_used(engine: Engine, add: Add) -> None:
 
 
 def test_lost_headers_are_told(engine: Engine, add: Add) -> None:
-    """A call whose headers the store has lost is shown without them, found by the doctor, and not carried elsewhere."""
+    """A call with lost headers is shown without them, found by the doctor, and not exported."""
     call = bare(engine, add, SDK)
     add(request_headers="A: b\r\n")
     with writing(engine) as connection:
@@ -180,7 +180,7 @@ def test_lost_headers_are_told(engine: Engine, add: Add) -> None:
 
 
 def test_secrets_in_shared_headers_are_found(engine: Engine, add: Add) -> None:
-    """What looks like a secret in headers, by its value or by its name, is told of every call that has them, once."""
+    """A secret in headers, by its value or by its name, is reported once for every call that has them."""
     key = "sk-9fR2kLmQ8vXc0TzB4nYd"
     calls = [bare(engine, add, f"{SDK}X-A: {key}\r\nX-Api-Key: short\r\n") for _ in range(2)]
     assert search(engine) == [
@@ -191,7 +191,7 @@ def test_secrets_in_shared_headers_are_found(engine: Engine, add: Add) -> None:
 
 
 def test_headers_that_are_written_over_win(engine: Engine, add: Add) -> None:
-    """Headers in the row are the call's, whatever piece it had."""
+    """Headers in the row take precedence over the piece."""
     call = bare(engine, add, SDK)
     with writing(engine) as connection:
         connection.execute(update(EXCHANGES).values(request_headers="A: b\r\n"))

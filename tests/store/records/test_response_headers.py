@@ -1,4 +1,4 @@
-"""Tests of keeping the headers of answers once, however many calls have them."""
+"""Tests of storing shared response headers once."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -33,12 +33,12 @@ type Count = Callable[[str], int]
 
 
 def bare(engine: Engine, add: Add, headers: str | None, **changes: object) -> int:
-    """Store a call that has no other piece than the headers of its answer."""
+    """Store a call whose only piece is the headers of its answer."""
     return add(request=None, response=None, response_headers=headers, **changes)
 
 
 def form(piece: str, date: str | None = None) -> Form:
-    """Return the form that headers are kept in."""
+    """Return the stored form of headers."""
     return Form(piece.encode(), date)
 
 
@@ -70,7 +70,7 @@ def form(piece: str, date: str | None = None) -> Form:
     ],
 )
 def test_headers_in_the_form_that_calls_share(headers: str | None, expected: Form | None) -> None:
-    """Marks stand for the date, the number, the time and the length, and only where exactly these stand."""
+    """Marks replace the date, the id, the time and the length, exactly where these occur."""
     assert shared_form({"response_headers": headers} | COLUMNS) == expected
 
 
@@ -89,7 +89,7 @@ def test_headers_in_the_form_that_calls_share(headers: str | None, expected: For
     ],
 )
 def test_headers_come_back_as_they_were(engine: Engine, add: Add, headers: str | None) -> None:
-    """Whatever they hold, a call, the view, a query and who takes a call over have them to the letter."""
+    """Any headers are read back exactly, by a call, the view, a query and an import."""
     other = f"{SAME}Date: another\r\n"
     bare(engine, add, other)
     call = bare(engine, add, headers, **COLUMNS)
@@ -108,7 +108,7 @@ def test_headers_come_back_as_they_were(engine: Engine, add: Add, headers: str |
 
 
 def test_headers_are_stored_once(engine: Engine, add: Add, rows: Count) -> None:
-    """Answers that differ in what has a column share a piece; their rows have no copy of it."""
+    """Answers that only differ in values with columns share a piece; their rows have no copy of it."""
     for number in range(3):
         headers = f"{SAME}Date: {number}\r\nMsh-Request-Id: {number}\r\nServer-Timing: a; dur={number}\r\n"
         bare(engine, add, headers, msh_request_id=str(number), server_timing=number)
@@ -126,7 +126,7 @@ def test_the_writer_keeps_them(
     ended: Callable[..., ExchangeEnded],
     keep: bool,
 ) -> None:
-    """Calls that come from the proxy have theirs as soon as an answer has begun, and still when it is over."""
+    """Calls from the proxy have them as soon as an answer has begun, and still after its end."""
     batch = Batch(run_id, b"k" * 32)
     calls = [request_read(), request_read()]
     answers = [response_started(call, [b"x"], headers=WHOLE.replace("1043", str(at))) for at, call in enumerate(calls)]
@@ -145,7 +145,7 @@ def test_the_writer_keeps_them(
 
 
 def test_headers_that_are_written_over_win(engine: Engine, add: Add) -> None:
-    """Headers in the row are the call's, whatever piece it had; and none are none."""
+    """Headers in the row take precedence over the piece; none are none."""
     call = bare(engine, add, WHOLE, **COLUMNS)
     for headers in ("A: b\r\n", None):
         with writing(engine) as connection:
@@ -154,7 +154,7 @@ def test_headers_that_are_written_over_win(engine: Engine, add: Add) -> None:
 
 
 def test_headers_go_with_their_last_call(engine: Engine, add: Add, rows: Count) -> None:
-    """A clean-up keeps the headers that a call has which stays, and deletes them with the last one."""
+    """A clean-up keeps the headers of remaining calls, and deletes them with the last one."""
     for date in "ab":
         bare(engine, add, f"{SAME}Date: {date}\r\n")
     with engine.connect() as connection:
@@ -168,7 +168,7 @@ def test_headers_go_with_their_last_call(engine: Engine, add: Add, rows: Count) 
 
 
 def test_lost_headers_are_told(engine: Engine, add: Add) -> None:
-    """A call whose headers the store has lost is shown without them, found by the doctor, and not carried elsewhere."""
+    """A call with lost headers is shown without them, found by the doctor, and not exported."""
     call = bare(engine, add, SAME)
     with writing(engine) as connection:
         connection.execute(delete(PARTS))
@@ -180,7 +180,7 @@ def test_lost_headers_are_told(engine: Engine, add: Add) -> None:
 
 
 def test_secrets_in_shared_headers_are_found(engine: Engine, add: Add) -> None:
-    """What looks like a secret is told of every call that has it, once."""
+    """A secret is reported once for every call that has it."""
     key = "sk-9fR2kLmQ8vXc0TzB4nYd"
     calls = [bare(engine, add, f"{SAME}X: {key}\r\n") for _ in range(2)]
     masked = f"sk-9… ({len(key)} characters)"

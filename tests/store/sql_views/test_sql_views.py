@@ -1,4 +1,4 @@
-"""The views that other programs read: the same columns and rows on both databases, whatever the store holds."""
+"""The views for other programs: the same columns and rows on both databases, whatever the store contains."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -31,11 +31,11 @@ cost_cached cost_output cost_currency cost_saved price_input price_cached report
 time_to_first_visible_token_ms time_to_headers_ms tpot_ms otps longest_stall_ms gap_p50_ms gap_p90_ms gap_p99_ms
 server_timing overhead_ms category tags note
 """
-"""The columns of `calls` on which others rely: new ones may be added, none of these may go or change its name."""
+"""The columns of `calls` on which others rely: new ones may be added, none may be removed or renamed."""
 
 
 def rows(engine: Engine, query: str) -> Sequence[Row]:
-    """Return what a query finds."""
+    """Return the rows of a query."""
     with engine.connect() as connection:
         return [dict(row) for row in connection.execute(text(query)).mappings()]
 
@@ -48,7 +48,7 @@ def test_the_views_have_the_documented_columns(engine: Engine, view: str) -> Non
 
 
 def test_no_column_of_calls_is_lost() -> None:
-    """Names that have been published stay."""
+    """Published names are kept."""
     assert set(CALL_COLUMNS.split()) <= {column.name for column in COLUMNS[CALLS]}
 
 
@@ -73,7 +73,7 @@ def test_every_column_is_documented(folder: Path) -> None:
     ],
 )
 def test_derived_fields(engine: Engine, kind: Kind, unit: int | None, sql: str, expected: object) -> None:
-    """A field with an expression has the type of its kind; a derived duration is in milliseconds too."""
+    """A derived field has the type of its kind; a derived duration is also in milliseconds."""
     column = Column("derived", "", Field("", "", "derived", kind, sql=sql, unit=unit))
     (row,) = rows(engine, f"SELECT {expression(column, engine.dialect.name)} AS found")
     assert (row["found"], isinstance(row["found"], str)) == (expected, isinstance(expected, str))
@@ -111,7 +111,7 @@ def test_calls_show_what_the_catalogue_shows(engine: Engine, add: Add) -> None:
 
 
 def test_events_are_the_moments_of_a_call(engine: Engine, add: Add) -> None:
-    """Each moment that is known is a row, with the time that had passed."""
+    """Each known moment is a row, with the time that had passed."""
     add(time_to_headers=2_000_000, time_to_first_token=3_000_000, latency=9_000_000, status_code=200)
     add(state="in_flight")
     found = rows(engine, "SELECT * FROM events ORDER BY call_id, position")
@@ -193,7 +193,7 @@ FACES: Mapping[str, tuple[object, object, list[tuple[object, ...]]]] = {
 
 @pytest.mark.parametrize("face", FACES)
 def test_messages_of_every_face_are_rows(engine: Engine, add: Add, face: str) -> None:
-    """Requests and answers have their messages in order, with texts, reasoning and calls of tools."""
+    """The messages of requests and answers are in order, with texts, reasoning and tool calls."""
     request, response, wanted = FACES[face]
     add(request=json.dumps(request).encode(), response=json.dumps(response, ensure_ascii=False).encode())
     found = rows(engine, "SELECT * FROM messages ORDER BY call_id, side, position")
@@ -206,7 +206,7 @@ def test_messages_of_every_face_are_rows(engine: Engine, add: Add, face: str) ->
 
 
 def parsed(name: str, value: object) -> object:
-    """Return a value, parsed where it is JSON that the database gives as text."""
+    """Return a value, parsed if it is JSON that the database returns as text."""
     return json.loads(value) if name in ("tool_calls", "message") and isinstance(value, str) else value
 
 
@@ -222,7 +222,7 @@ ODD = (
 
 
 def test_odd_bodies_do_not_end_a_query(engine: Engine, add: Add) -> None:
-    """One odd body costs its own rows at most, and never the query."""
+    """One invalid body only loses its own rows, and never fails the query."""
     for body in ODD:
         add(request=body, response=body)
     add(request=b'{"messages": [{"role": "user", "content": "good"}]}', response=None)
@@ -232,7 +232,7 @@ def test_odd_bodies_do_not_end_a_query(engine: Engine, add: Add) -> None:
 
 
 def test_one_call_is_found_without_reading_others(file: Path, engine: Engine, add: Add) -> None:
-    """A number and a time are looked up in indexes, and bodies are put together for the calls that are asked for."""
+    """A number and a time are looked up in indexes, and only the matching calls' bodies are assembled."""
     plans = {
         "SELECT * FROM calls WHERE id = 3": "USING INTEGER PRIMARY KEY",
         "SELECT * FROM messages WHERE call_id = 3": "SEARCH e USING INTEGER PRIMARY KEY",
@@ -246,7 +246,7 @@ def test_one_call_is_found_without_reading_others(file: Path, engine: Engine, ad
 
 
 def test_what_users_have_made_is_left_alone(store_url: str, engine: Engine, add: Add) -> None:
-    """A view of a user under one of the names stays, and so do ours on which his depend."""
+    """A user's view under one of the names is kept, and so are ours on which it depends."""
     with writing(engine) as connection:
         drop_views(connection)
         connection.execute(text("CREATE VIEW calls AS SELECT 1 AS mine"))
@@ -266,7 +266,7 @@ def test_what_users_have_made_is_left_alone(store_url: str, engine: Engine, add:
 
 
 def test_a_name_that_is_taken_otherwise(store_url: str, engine: Engine) -> None:
-    """An index of a user under one of the names costs that view, and not the store."""
+    """A user's index under one of the names only costs that view, and not the store."""
     with writing(engine) as connection:
         drop_views(connection)
         connection.execute(text("CREATE INDEX events ON exchanges (id)"))
@@ -275,7 +275,7 @@ def test_a_name_that_is_taken_otherwise(store_url: str, engine: Engine) -> None:
 
 
 def test_an_older_store_gets_the_views(tmp_path: Path) -> None:
-    """A store from before the views has them when it has been opened."""
+    """An older store gets the views when it is opened."""
     url = f"sqlite:///{tmp_path / 'old.sqlite'}"
     old = make_engine(parse_url(url))
     with writing(old) as connection:
@@ -288,7 +288,7 @@ def test_an_older_store_gets_the_views(tmp_path: Path) -> None:
 
 
 def test_postgresql_knows_what_the_columns_mean(postgres_url: str) -> None:
-    """Comments on views and columns show their meaning in the tools of PostgreSQL."""
+    """Comments on views and columns show their meaning in PostgreSQL's tools."""
     engine = open_store(postgres_url)
     comments = {column["name"]: column["comment"] for column in inspect(engine).get_columns(CALLS)}
     assert comments == {column.name: column.meaning for column in COLUMNS[CALLS]}

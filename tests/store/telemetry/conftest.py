@@ -1,4 +1,4 @@
-"""A receiver, and an exporter to it that does not wait for long."""
+"""A receiver, and an exporter with short waits."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_what_is_written_is_read(
     problem: str | None,
     numbers: tuple[int, int, int, int],
 ) -> None:
-    """All values of a span come back as they were, twice in one request."""
+    """All values of a span are read back unchanged, twice in one request."""
     trace, span_id, began, ended = numbers
     common = Common(name, {key: value for key, value in said.items() if key not in own})
     encoded = encoding.span(CallSpan(common, trace, span_id, parent, began, ended, own, problem))

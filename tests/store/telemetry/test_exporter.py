@@ -29,12 +29,12 @@ KEY = "sk-of-the-exporter-0123456789"
 
 
 def calls(count: int, first: int = 1) -> list[Exchange]:
-    """Return calls with ids of their own."""
+    """Return calls with different ids."""
     return [an_exchange(id=number, uuid=f"{number:036}") for number in range(first, first + count)]
 
 
 def test_spans_and_metrics_arrive(start: Start, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The receiver decodes them, with the client's span as the parent, and who has sent them."""
+    """The receiver decodes them, with the client's span as the parent, and the sender's name."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"api-key={KEY}")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
@@ -64,7 +64,7 @@ def test_spans_and_metrics_arrive(start: Start, receiver: OtlpReceiver, monkeypa
 def test_each_status_of_success_is_one(
     start: Start, receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    """A receiver that takes calls with another status of success than 200 has taken them."""
+    """Any successful status means that the receiver accepted the calls."""
     receiver.answer = status
     exporter = start()
     exporter.add(an_exchange(), {})
@@ -74,7 +74,7 @@ def test_each_status_of_success_is_one(
 
 
 def test_a_failed_call(start: Start, receiver: OtlpReceiver) -> None:
-    """Its span has the status of an error, and says which."""
+    """Its span has an error status, and its kind."""
     exporter = start()
     exporter.add(an_exchange(refused=True), {})
     (span,) = receiver.spans(1)
@@ -88,7 +88,7 @@ def test_a_failed_call(start: Start, receiver: OtlpReceiver) -> None:
 def test_sampling(
     start: Start, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, sampler: str, flags: str, count: int
 ) -> None:
-    """As with OpenTelemetry everywhere, the client decides unless OTEL_TRACES_SAMPLER does; metrics count all."""
+    """As usual with OpenTelemetry, the client decides unless OTEL_TRACES_SAMPLER does; metrics count all."""
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
     exporter = start()
     exporter.add(an_exchange(request_headers=f"traceparent: 00-{TRACE}-{SPAN}-{flags}\r\n"), {})
@@ -104,7 +104,7 @@ def test_sampling(
 def test_a_receiver_that_is_away_for_a_while(
     start: Start, receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture, answer: int | str, words: str
 ) -> None:
-    """Calls wait for it; one line says that it begins, one that it is over; nothing else is logged."""
+    """Calls wait; one line reports the beginning, one the end; nothing else is logged."""
     receiver.answer = answer
     exporter = start()
     for call in calls(3):
@@ -152,7 +152,7 @@ def test_a_receiver_that_is_not_there(
 
 
 def test_a_full_batch_does_not_wait(start: Start, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls that come faster than they are gathered are sent at once: those that wait would fill the queue."""
+    """Calls that arrive faster than a batch is gathered are sent immediately: otherwise they would fill the queue."""
     monkeypatch.setattr(exporter_module, "GATHER_TIME", 3600.0)
     monkeypatch.setattr(exporter_module, "MAX_BATCH", 4)
     exporter = start()
@@ -162,7 +162,7 @@ def test_a_full_batch_does_not_wait(start: Start, receiver: OtlpReceiver, monkey
 
 
 def test_adding_costs_nothing(start: Start, receiver: OtlpReceiver) -> None:
-    """The thread that stores calls does not wait for the receiver, whatever that does."""
+    """The thread that stores calls does not wait for the receiver."""
     receiver.answer = SILENT
     exporter = start()
     began = time.monotonic()
@@ -175,7 +175,7 @@ def test_adding_costs_nothing(start: Start, receiver: OtlpReceiver) -> None:
 def test_a_receiver_that_refuses(
     start: Start, receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture, status: str
 ) -> None:
-    """What it does not take for good is left out; the next ones are tried. A redirection is not followed."""
+    """Rejected calls are left out; the next ones are tried. A redirection is not followed."""
     receiver.answer = int(status.split()[0])
     exporter = start()
     exporter.add(calls(1)[0], {})
@@ -189,7 +189,7 @@ def test_a_receiver_that_refuses(
 
 
 def test_a_receiver_that_rejects_some(start: Start, receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture) -> None:
-    """A receiver may take a request and reject some of its spans: these count."""
+    """If a receiver accepts a request but rejects some of its spans, these are counted."""
     receiver.rejects = 1
     exporter = start()
     for call in calls(2):
@@ -203,7 +203,7 @@ def test_a_receiver_that_rejects_some(start: Start, receiver: OtlpReceiver, capl
 def test_a_receiver_without_metrics(
     start: Start, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: str
 ) -> None:
-    """Some take spans only, which is said once; spans go on."""
+    """A receiver that only accepts spans is reported once; spans continue."""
     monkeypatch.setattr(exporter_module, "METRICS_INTERVAL", 0.0)
     with OtlpReceiver() as refusing:
         refusing.answer = int(status.split()[0])
@@ -220,7 +220,7 @@ def test_a_receiver_without_metrics(
 def test_the_end(
     start: Start, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A receiver that does not answer delays the end by a few seconds at most; what it did not get is said."""
+    """A silent receiver delays the end by a few seconds at most; the calls left out are reported."""
     monkeypatch.setattr(exporter_module, "FLUSH_TIME", 0.05)
     receiver.answer = SILENT
     exporter = start()
@@ -234,7 +234,7 @@ def test_the_end(
 def test_no_secret_is_logged(
     start: Start, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither the exporter's headers nor what its URL holds are in the log, malformed ones included."""
+    """Neither the exporter's headers nor its URL are in the log, even if they are malformed."""
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"Authorization: Bearer {KEY}")
     monkeypatch.setenv(
@@ -251,7 +251,7 @@ def test_no_secret_is_logged(
 def test_a_fault_of_ours(
     start: Start, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It costs the span of a call, and is logged once; others are exported."""
+    """It loses the span of one call, and is logged once; others are exported."""
     right = stored_span
 
     def fail(engine: Engine, call: Exchange, *more: Any, **named: Any) -> CallSpan | None:
@@ -270,7 +270,7 @@ def test_a_fault_of_ours(
 
 
 def test_a_fault_at_the_end(start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged, and not raised: the proxy waits for what the writer's process says after it."""
+    """It is logged, and not raised: the proxy waits for later messages of the writer's process."""
     exporter = start()
     with monkeypatch.context() as patch:
         patch.setattr(LeftOut, "close", lambda _: 1 / 0)
@@ -281,7 +281,7 @@ def test_a_fault_at_the_end(start: Start, monkeypatch: pytest.MonkeyPatch, caplo
 def test_a_setting_that_is_not_valid(
     start: Start, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Variables that OpenTelemetry does not understand do no harm, and do not show."""
+    """Invalid OpenTelemetry variables do no harm, and are not shown."""
     monkeypatch.setenv("OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER", f"missing-{KEY}")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "nonsense")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "nonsense")
@@ -293,5 +293,5 @@ def test_a_setting_that_is_not_valid(
 
 
 def test_a_state_of_odd_text_can_be_stored() -> None:
-    """A variable may hold bytes that are not UTF-8; no database takes what Python makes of them."""
+    """A variable may contain bytes that are not UTF-8, whose representation in Python no database accepts."""
     written(ExportState("http://host/\udcff")).encode()

@@ -10,7 +10,7 @@ from tests.exchanges import an_exchange
 
 
 def measured(*changes: Mapping[str, object]) -> Measures:
-    """Return what is measured of calls."""
+    """Return measurements of calls."""
     measures = Measures()
     for each in changes:
         call = an_exchange(**each)  # type: ignore[arg-type]
@@ -26,7 +26,7 @@ def named(measures: Measures, name: str) -> list[tuple[dict[str, object], Series
 
 
 def test_tokens_and_durations() -> None:
-    """Calls of the same attributes are added up; a bucket includes its upper bound."""
+    """Calls with the same attributes are summed; a bucket includes its upper bound."""
     measures = measured({"prompt_tokens": 4, "latency": 20_000_000}, {"prompt_tokens": 5, "latency": 3 * 10**9})
     (inputs, tokens), (outputs, _) = named(measures, "gen_ai.client.token.usage")
     assert (inputs["gen_ai.token.type"], outputs["gen_ai.token.type"]) == ("input", "output")
@@ -43,7 +43,7 @@ def test_tokens_and_durations() -> None:
 
 
 def test_failed_calls_are_told_apart() -> None:
-    """The duration of a failed call says why it failed; tokens that are not known are not counted."""
+    """The duration of a failed call has its reason; unknown tokens are not counted."""
     failed = {
         "state": State.TIMED_OUT,
         "error_kind": "upstream_timeout",
@@ -57,13 +57,13 @@ def test_failed_calls_are_told_apart() -> None:
 
 
 def test_embeddings_are_no_inference() -> None:
-    """They have a duration and tokens, but not those of what models write."""
+    """They have a duration and tokens, but not the metrics of generated output."""
     names = {metric.name for metric, _, _ in measured({"path": "/v1/embeddings", "completion_tokens": None})}
     assert names == {"gen_ai.client.operation.duration", "gen_ai.client.token.usage"}
 
 
 def test_the_number_of_series_is_bounded() -> None:
-    """Clients choose the names of models: what is beyond the limit is one series."""
+    """Clients choose the names of models: those beyond the limit form one series."""
     limit = measures_module.MAX_SERIES
     measures = measured(*({"model_requested": f"m{number}"} for number in range(limit + 5)))
     found = named(measures, "gen_ai.client.operation.duration")

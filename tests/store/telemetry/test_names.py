@@ -1,4 +1,4 @@
-"""The table of names, against the catalogue of fields and the conventions that are installed."""
+"""The table of names, compared with the catalogue of fields and the installed conventions."""
 
 from collections import Counter
 
@@ -16,9 +16,9 @@ NEW_NAMES = {
     "gen_ai.request.previous_response.id",
     "gen_ai.usage.cache_write.input_tokens",
 }
-"""Attributes of v0.1.0, which the package of the conventions before their move does not have."""
+"""Attributes of v0.1.0 that the package of the earlier conventions does not have."""
 OTHERS = {"gen_ai.usage.cost", "llm.cost.total", "error.message"}
-"""Names of no convention that several receivers read."""
+"""Names outside the conventions that several receivers read."""
 
 
 def installed(*modules: object) -> set[str]:
@@ -28,7 +28,7 @@ def installed(*modules: object) -> set[str]:
 
 
 def test_names_are_those_of_the_conventions() -> None:
-    """Each name is in the package, or listed here because it is newer, or none of theirs."""
+    """Each name is in the package, or listed here because it is newer or not part of the conventions."""
     names = {name for each in ATTRIBUTES for name in (each.name, *each.also)} | CONTENT.keys()
     known = installed(gen_ai_attributes, error_attributes, http_attributes, server_attributes)
     assert {name for name in names - known if not name.startswith("moonpalace.")} == NEW_NAMES | OTHERS
@@ -51,14 +51,14 @@ def test_each_name_is_there_once() -> None:
 
 @pytest.mark.parametrize("each", ATTRIBUTES, ids=lambda each: each.name)
 def test_each_value_has_one_source(each: Attribute) -> None:
-    """It is a stored field of the catalogue, a member of the request, or follows from them."""
+    """It is a stored field of the catalogue, a member of the request, or derived from them."""
     assert [bool(each.field), bool(each.parameter), bool(each.value), bool(each.common)].count(True) == 1
     assert not each.field or FIELDS[each.field].value is None
     assert not isinstance(each.parameter, str) or not each.parameter or each.parameter in parameters.MEMBERS
 
 
 def test_each_metric_has_a_field() -> None:
-    """What is measured is in the catalogue, and buckets grow."""
+    """Each measurement is in the catalogue, and bucket bounds increase."""
     for metric in METRICS:
         assert metric.field in FIELDS
         assert list(metric.bounds) == sorted(set(metric.bounds))

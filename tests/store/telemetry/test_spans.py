@@ -16,14 +16,14 @@ TRACED = f"Accept: */*\r\ntraceparent: 00-{TRACE}-{SPAN}-01\r\n"
 
 
 def span(call: Exchange, **fields: object) -> CallSpan:
-    """Return the span of a call that asked a model for something."""
+    """Return the span of a call that has one."""
     found = span_of(call, parameters.of_fields(fields))
     assert found is not None
     return found
 
 
 def test_a_plain_call() -> None:
-    """Its span says who answered what, with how many tokens, and when."""
+    """Its span has the model, the provider, the tokens and the times."""
     call = an_exchange(cached_tokens=5, reasoning_tokens=3, cost=0.25, cost_currency="USD", session="s-1")
     found = span(call, temperature=0.3, max_tokens=100, model="kimi-k3", stream=False)
     assert found.attributes == {
@@ -56,7 +56,7 @@ def test_a_plain_call() -> None:
 
 
 def test_the_same_call_gives_the_same_span() -> None:
-    """Its ids follow from the call, so that a receiver can tell that it has it already; those of others differ."""
+    """Its ids are derived from the call, so that a receiver can recognize it; those of other calls differ."""
     first, again = span(an_exchange()), span(an_exchange())
     other = span(an_exchange(uuid="c0ffee00-0000-4000-8000-000000000002"))
     assert (first.trace_id, first.span_id) == (again.trace_id, again.span_id) == (1, first.span_id)
@@ -110,14 +110,14 @@ def test_a_trace_of_the_client() -> None:
 def test_how_a_call_ended(
     changes: dict[str, object], reasons: tuple[str, ...] | None, error: str | None, problem: str | None
 ) -> None:
-    """An answer that broke off has the finish reason `error`; a failed call says why, by kind, status or state."""
+    """A broken answer has the finish reason `error`; a failed call has its kind, status or state."""
     found = span(an_exchange(**changes))  # type: ignore[arg-type]
     assert found.attributes.get("gen_ai.response.finish_reasons") == reasons
     assert (found.attributes.get("error.type"), found.problem) == (error, problem)
 
 
 def test_a_call_that_reached_nothing() -> None:
-    """Without an answer there is no reason why it ended."""
+    """Without an answer there is no finish reason."""
     found = span(an_exchange(refused=True))
     assert found.attributes["error.type"] == "connect"
     assert "gen_ai.response.finish_reasons" not in found.attributes
@@ -140,7 +140,7 @@ def test_a_call_that_reached_nothing() -> None:
     ],
 )
 def test_which_calls_have_a_span(method: str, path: str, changes: dict[str, object], expected: str | None) -> None:
-    """Those that ask a model for something, by their path or because they have its tokens."""
+    """Those that use a model, by their path or because they have tokens."""
     found = span_of(an_exchange(method=method, path=path, **changes), {})  # type: ignore[arg-type]
     assert (None if found is None else found.attributes["gen_ai.operation.name"]) == expected
 
@@ -164,7 +164,7 @@ def test_the_provider(endpoint: str, model: str, provider: str, port: int | None
 
 
 def test_a_stream() -> None:
-    """It says that it is one, and when it began."""
+    """It is marked as a stream, with its time to first token."""
     attributes = span(an_exchange(is_stream=True, time_to_first_token=1_500_000_000)).attributes
     assert attributes["gen_ai.request.stream"] is True
     assert attributes["gen_ai.response.time_to_first_chunk"] == 1.5
@@ -172,7 +172,7 @@ def test_a_stream() -> None:
 
 
 def test_costs_in_another_currency() -> None:
-    """Names that mean US dollars are left out."""
+    """Attributes in US dollars are left out."""
     attributes = span(an_exchange(cost=1.5, cost_currency="CNY")).attributes
     assert (attributes["moonpalace.cost"], attributes["moonpalace.cost.currency"]) == (1.5, "CNY")
     assert not {"gen_ai.usage.cost", "llm.cost.total"} & attributes.keys()
@@ -205,7 +205,7 @@ ASKED: list[tuple[dict[str, object], dict[str, object]]] = [
 
 @for_each(("fields", "expected"), ASKED)
 def test_what_was_asked_for(fields: dict[str, object], expected: dict[str, object]) -> None:
-    """Members of the request are said if they are of the right kind, whatever a client sends."""
+    """Parameters of the request are included if they have the right kind, whatever a client sends."""
     before = span(an_exchange()).attributes
     assert {
         name: value for name, value in span(an_exchange(), **fields).attributes.items() if name not in before
@@ -213,7 +213,7 @@ def test_what_was_asked_for(fields: dict[str, object], expected: dict[str, objec
 
 
 def test_long_and_odd_texts() -> None:
-    """A text of a client is cut, and made one that UTF-8 can encode."""
+    """A client's text is cut, and made encodable in UTF-8."""
     found = span(an_exchange(model_requested="m\ud800" + "x" * 100_000))
     assert len(found.name) <= 500
     assert str(found.attributes["gen_ai.request.model"]).startswith("m?xx")
@@ -221,6 +221,6 @@ def test_long_and_odd_texts() -> None:
 
 
 def test_long_texts_are_not_kept() -> None:
-    """What spans have in common is kept for the next ones, unless a client or a server has made it long."""
+    """The common part of spans is cached, unless a client or a server has made it long."""
     assert span(an_exchange()).common is span(an_exchange(id=2, prompt_tokens=9)).common
     assert span(an_exchange(finish_reason="x" * 600)).common is not span(an_exchange(finish_reason="x" * 600)).common

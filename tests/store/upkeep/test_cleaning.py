@@ -1,4 +1,4 @@
-"""Tests of cleaning up: what goes, what stays, and that writers go on meanwhile."""
+"""Tests of the clean-up: what is deleted, what is kept, and that writers continue meanwhile."""
 
 import threading
 from collections.abc import Callable
@@ -27,7 +27,7 @@ type Store = Callable[..., int]
 
 @pytest.fixture
 def go_on() -> threading.Event:
-    """Give an event that stops nothing."""
+    """Return an event that is never set."""
     return threading.Event()
 
 
@@ -65,7 +65,7 @@ def rows(engine: Engine, table: str) -> int:
 
 
 def test_pieces_go_with_their_last_call(engine: Engine, store: Store, go_on: threading.Event) -> None:
-    """What only deleted calls had is gone; what a call that stays has too is there; nothing is left noted."""
+    """Data of only deleted calls is deleted; data shared with other calls is kept; no note remains."""
     for number in (1, 2, 1):
         store(body(number))
     cleaned = cleaning.clean(engine, Rule(keep_last=1), None, go_on)
@@ -79,7 +79,7 @@ def test_pieces_go_with_their_last_call(engine: Engine, store: Store, go_on: thr
 
 
 def test_calls_under_way_keep_their_pieces(engine: Engine, store: Store, go_on: threading.Event) -> None:
-    """The request of a call in flight is not touched, even if a deleted call had the same."""
+    """The request of a call in flight is kept, even if a deleted call had the same."""
     call = store(body(1), under_way=True)
     store(body(1))
     cleaning.clean(engine, ALL, None, go_on)
@@ -87,7 +87,7 @@ def test_calls_under_way_keep_their_pieces(engine: Engine, store: Store, go_on: 
 
 
 def test_a_preview_changes_nothing(engine: Engine, store: Store) -> None:
-    """A preview counts what would go, by the rule and by the size, and deletes nothing."""
+    """A preview counts what would be deleted, by the rule and by the size, and deletes nothing."""
     for number in range(4):
         store(body(number))
     assert cleaning.preview(engine, Rule(keep_last=1), None).deleted == 3
@@ -100,7 +100,7 @@ def test_a_preview_changes_nothing(engine: Engine, store: Store) -> None:
 
 
 def test_the_oldest_go_until_the_size_is_kept(engine: Engine, store: Store, go_on: threading.Event) -> None:
-    """The store becomes no larger than asked for, and keeps the newest calls that fit."""
+    """The store becomes no larger than requested, and keeps the newest calls that fit."""
     ids = [store(body(number)) for number in range(12)]
     limit = space.size(engine) - 5 * LARGE
     cleaned = cleaning.clean(engine, Rule(), limit, go_on)
@@ -113,14 +113,14 @@ def test_the_oldest_go_until_the_size_is_kept(engine: Engine, store: Store, go_o
 
 
 def test_the_least_size_has_room_for_calls(engine: Engine) -> None:
-    """What an empty store takes leaves a fifth of the smallest size that can be set to calls."""
+    """An empty store leaves a fifth of the smallest allowed size for calls."""
     assert space.size(engine) <= MIN_DATABASE_SIZE * 4 / 5
 
 
 def test_an_interrupted_clean_up_is_finished_by_the_next(
     engine: Engine, store: Store, go_on: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If a clean-up dies after any step, the store is whole, and the next one leaves nothing behind."""
+    """If a clean-up dies after any step, the store is sound, and the next one leaves nothing behind."""
     monkeypatch.setattr(steps, "Pace", lambda: Pace(1, 1, 7))
     for number in (1, 2, 3, 3):
         store(body(number))
@@ -145,7 +145,7 @@ def test_an_interrupted_clean_up_is_finished_by_the_next(
 
 
 def test_what_nobody_noted_is_found(engine: Engine, store: Store, go_on: threading.Event) -> None:
-    """Pieces of calls that were deleted in another way, by an SQLite client for example, go too."""
+    """Pieces of calls that were deleted by other programs are deleted, too."""
     store(body(1))
     with writing(engine) as connection:
         connection.execute(text("DELETE FROM exchanges"))
@@ -154,7 +154,7 @@ def test_what_nobody_noted_is_found(engine: Engine, store: Store, go_on: threadi
 
 
 def test_a_piece_that_comes_back_during_a_sweep_stays(engine: Engine, store: Store) -> None:
-    """A piece that a call uses after the look, or that is noted anew after it, is not deleted by that sweep."""
+    """A piece that a call uses after the scan, or that is noted again after it, is not deleted by that sweep."""
     calls = [store(body(number)) for number in (1, 2)]
     with writing(engine, alone=True) as connection:
         retention.delete_calls(connection, calls, include_labelled=False)
@@ -170,7 +170,7 @@ def test_a_piece_that_comes_back_during_a_sweep_stays(engine: Engine, store: Sto
 
 
 def test_writers_go_on_during_a_clean_up(engine: Engine, store: Store, go_on: threading.Event) -> None:
-    """Calls that are stored while clean-ups run, and share pieces with what these delete, keep all their pieces."""
+    """Calls stored during clean-ups, sharing pieces with deleted ones, keep all their pieces."""
     done = threading.Event()
 
     def clean() -> None:
@@ -196,7 +196,7 @@ def test_writers_go_on_during_a_clean_up(engine: Engine, store: Store, go_on: th
 
 
 def test_a_stop_ends_it(engine: Engine, store: Store) -> None:
-    """Told to stop, a clean-up does nothing more and leaves everything whole."""
+    """When stopped, a clean-up does nothing more and leaves the store sound."""
     call = store(body(1))
     stop = threading.Event()
     stop.set()
@@ -208,7 +208,7 @@ def test_a_stop_ends_it(engine: Engine, store: Store) -> None:
 def test_the_file_becomes_smaller(
     engine: Engine, file: Path, store: Store, go_on: threading.Event, vacuum: bool
 ) -> None:
-    """After a clean-up the file is smaller by what went, and its log is cut off; a vacuum leaves no free page."""
+    """After a clean-up the file is smaller, and its log is truncated; a vacuum leaves no free page."""
     for number in range(30):
         store(body(number))
     space.truncate_log(engine)
@@ -228,7 +228,7 @@ def test_the_file_becomes_smaller(
 def test_nothing_of_deleted_calls_is_left_in_the_file(
     engine: Engine, file: Path, store: Store, go_on: threading.Event
 ) -> None:
-    """Neither the file nor its log has a piece of what was deleted, though free pages are not overwritten."""
+    """Neither the file nor its log contains deleted pieces, although free pages are not overwritten."""
     for number in range(1_000_010, 1_000_022):
         store(body(number))
     cleaning.clean(engine, Rule(keep_last=2), None, go_on)
@@ -238,7 +238,7 @@ def test_nothing_of_deleted_calls_is_left_in_the_file(
 
 
 def test_a_store_is_compacted_on_both_databases(engine: Engine, store: Store, go_on: threading.Event) -> None:
-    """Writing the store anew keeps what is in it."""
+    """Rewriting the store keeps its contents."""
     store(body(1))
     call = store(body(2))
     cleaned = cleaning.compact(engine, cleaning.clean(engine, Rule(keep_last=1), None, go_on))

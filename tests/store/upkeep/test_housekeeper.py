@@ -1,4 +1,4 @@
-"""Tests of keeping the store small while the proxy runs."""
+"""Tests of limiting the store while the proxy runs."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from tests.batches import Batch
 def store(
     engine: Engine, run_id: str, request_read: Callable[..., RequestRead], ended: Callable[..., ExchangeEnded]
 ) -> Callable[[float], int]:
-    """Give a function that stores a call that began so many days ago, with 100 KB of its own, and returns its id."""
+    """Return a function that stores a call that began this many days ago, with 100 KB, and returns its id."""
 
     def put(days: float) -> int:
         began = datetime.now(UTC) - timedelta(days=days)
@@ -48,7 +48,7 @@ def left(engine: Engine) -> list[int]:
 
 
 def test_reports_go_after_their_calls(engine: Engine, store: Callable[[float], int]) -> None:
-    """A report of a deleted call is known for a week after it was sent, and then no more."""
+    """The report of a deleted call is kept for a week after it was sent."""
     delivery = deliveries.wanted(engine, store(8), 5, "chat", again=False)
     deliveries.settle(engine, delivery, DeliveryState.SENT, address="there")
     stop = threading.Event()
@@ -68,7 +68,7 @@ def reports(engine: Engine) -> list[tuple[int | None, str | None]]:
 
 
 def test_old_calls_go(engine: Engine, store: Callable[[float], int]) -> None:
-    """Calls older than so many days are deleted, labelled ones and younger ones stay."""
+    """Calls older than the limit are deleted, labelled and younger ones are kept."""
     store(8)
     good = store(9)
     new = store(6)
@@ -82,7 +82,7 @@ def test_old_calls_go(engine: Engine, store: Callable[[float], int]) -> None:
 
 
 def test_the_oldest_calls_go_above_the_size(engine: Engine, store: Callable[[float], int]) -> None:
-    """A store that is too large loses its oldest calls until it is not."""
+    """The oldest calls of a store that is too large are deleted until it fits."""
     ids = [store(10 - number / 10) for number in range(8)]
     limit = space.size(engine) - 10_000
     assert enforce(engine, days=None, max_size=limit, stop=threading.Event()) >= 1
@@ -94,7 +94,7 @@ def test_the_oldest_calls_go_above_the_size(engine: Engine, store: Callable[[flo
 def test_nothing_is_written_without_need(
     engine: Engine, store: Callable[[float], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A look that finds nothing to delete takes no lock."""
+    """A run that finds nothing to delete takes no lock."""
     store(1)
     monkeypatch.delattr(cleaning, "clean")
     statements: list[str] = []
@@ -105,7 +105,7 @@ def test_nothing_is_written_without_need(
 
 
 def test_what_was_interrupted_is_finished(engine: Engine, store: Callable[[float], int]) -> None:
-    """Pieces that a clean-up left are deleted although no call is old."""
+    """Pieces left by a clean-up are deleted although no call is old."""
     call = store(1)
     with writing(engine, alone=True) as connection:
         retention.delete_calls(connection, [call], include_labelled=False)
@@ -120,7 +120,7 @@ def test_it_works_on_a_thread(
     keeper: Housekeeper,
     until: Callable[[Callable[[], object]], None],
 ) -> None:
-    """Started, it cleans up again and again until it is stopped."""
+    """Once started, it cleans up repeatedly until it is stopped."""
     keeper.first = keeper.interval = 0.01
     store(8)
     keeper.start()
@@ -132,7 +132,7 @@ def test_it_works_on_a_thread(
 
 
 def test_without_settings_there_is_no_thread(engine: Engine) -> None:
-    """Where nothing is to be kept within, nothing is started, and stopping does no harm."""
+    """Without limits nothing is started, and stopping does no harm."""
     idle = Housekeeper(engine, days=None, max_size=None)
     idle.start()
     assert not idle._thread.is_alive()
@@ -142,7 +142,7 @@ def test_without_settings_there_is_no_thread(engine: Engine) -> None:
 def test_trouble_is_logged_once(
     keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What goes wrong never leaves the thread; the same trouble is told once, until it was over."""
+    """No exception leaves the thread; the same one is logged once, until a run succeeds."""
     words = ["disk full", "disk full", "", "disk full"]
 
     def fail(*_: object, **__: object) -> int:

@@ -22,7 +22,7 @@ type Steps = Generator[None, None, bool]
 def store(
     engine: Engine, run_id: str, request_read: Callable[..., RequestRead], ended: Callable[..., ExchangeEnded]
 ) -> Callable[[int], None]:
-    """Give a function that stores so many blocks of calls."""
+    """Return a function that stores this many blocks of calls."""
 
     def put(blocks: int) -> None:
         batch = Batch(run_id, b"k" * 32)
@@ -45,7 +45,7 @@ def indexer(engine: Engine) -> Iterator[Indexer]:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Give the list of blocks that will have been indexed, in their order."""
+    """Return the list of indexed blocks, in their order."""
     blocks = list[int]()
     real = indexing.index
 
@@ -68,7 +68,7 @@ def test_it_works_on_a_thread(
     indexer: Indexer,
     until: Callable[[Callable[[], object]], None],
 ) -> None:
-    """Started, it indexes again and again what has come, until it is stopped."""
+    """Once started, it indexes new calls repeatedly, until it is stopped."""
     indexer.first = indexer.interval = 0.01
     indexer.start()
     for _ in range(2):
@@ -79,7 +79,7 @@ def test_it_works_on_a_thread(
 
 
 def test_the_newest_come_first(store: Callable[[int], None], indexer: Indexer, asked: list[int]) -> None:
-    """What is asked for most is indexed first; a later look goes through what came since the last."""
+    """The most searched calls are indexed first; a later run continues from the last."""
     store(3)
     indexer.look()
     assert asked == [2, 1, 0]
@@ -93,7 +93,7 @@ def test_the_newest_come_first(store: Callable[[int], None], indexer: Indexer, a
 def test_what_could_not_be_done_is_tried_again(
     engine: Engine, store: Callable[[int], None], indexer: Indexer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A block with a call under way is looked at again the next time."""
+    """A block with a call in flight is tried again in the next run."""
 
     def put_off(_: Engine, __: int) -> Steps:
         yield
@@ -111,7 +111,7 @@ def test_what_could_not_be_done_is_tried_again(
 def test_blocks_that_changed_are_found(
     engine: Engine, store: Callable[[int], None], indexer: Indexer, asked: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Now and then a look goes through all calls, since old blocks may be indexed no more."""
+    """Now and then a run checks all calls, because old blocks may have lost their index."""
     store(3)
     indexer.look()
     with writing(engine) as connection:
@@ -124,7 +124,7 @@ def test_blocks_that_changed_are_found(
 
 
 def test_it_rests(indexer: Indexer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After some milliseconds of work it rests for several times as long."""
+    """After some milliseconds of work it pauses for several times as long."""
     now, rests = 0.0, list[float]()
 
     def work() -> Steps:
@@ -141,7 +141,7 @@ def test_it_rests(indexer: Indexer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_stop_ends_it(engine: Engine, store: Callable[[int], None], indexer: Indexer) -> None:
-    """Told to stop, it indexes nothing more."""
+    """When stopped, it indexes nothing more."""
     store(2)
     indexer.stop()
     indexer.look()
@@ -151,7 +151,7 @@ def test_a_stop_ends_it(engine: Engine, store: Callable[[int], None], indexer: I
 def test_trouble_is_logged_once(
     indexer: Indexer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What goes wrong never leaves the thread; the same trouble is told once, until it was over."""
+    """No exception leaves the thread; the same one is logged once, until a run succeeds."""
     words = ["disk full", "disk full", "", "disk full"]
 
     def fail(_: object) -> int:

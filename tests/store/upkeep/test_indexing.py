@@ -1,4 +1,4 @@
-"""Tests of the index of words: that a search which trusts it misses nothing, whatever becomes of the calls."""
+"""Tests of the word index: a search that relies on it misses nothing, whatever happens to the calls."""
 
 import json
 import threading
@@ -57,12 +57,12 @@ def commit(engine: Engine, batch: Batch) -> None:
 
 
 def done(engine: Engine, block: int = 0) -> bool:
-    """Index a block; return whether that was done."""
+    """Index a block; return whether that succeeded."""
     return finished(index(engine, block))
 
 
 def finished(steps: Generator[None, None, bool]) -> bool:
-    """Take all steps that are left; return what they return."""
+    """Run all remaining steps; return the result."""
     while True:
         try:
             next(steps)
@@ -81,7 +81,7 @@ def missing(engine: Engine) -> list[int]:
 
 
 def may_contain(engine: Engine, *tokens: str) -> bool:
-    """Tell whether block 0 may have these tokens, as a search asks."""
+    """Return whether block 0 may have these tokens, as a search does."""
     with engine.connect() as connection:
         return search_blocks.without(connection, [places(token) for token in tokens]) == []
 
@@ -91,7 +91,7 @@ def numbered(number: int) -> list[str]:
 
 
 def test_a_block_has_the_words_of_its_calls(engine: Engine, store: Store) -> None:
-    """What requests and answers say may be there; hardly anything else is taken for it."""
+    """Words of requests and answers may be contained; almost no others."""
     store(numbered(BLOCK_SIZE))
     assert done(engine)
     assert indexed(engine) == [0]
@@ -101,7 +101,7 @@ def test_a_block_has_the_words_of_its_calls(engine: Engine, store: Store) -> Non
 
 
 def test_a_large_body_is_not_read(engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its block may contain any word, so that a search looks into its calls."""
+    """Its block may contain any word, so that a search reads its calls."""
     monkeypatch.setattr(indexing, "MAX_BODY_LENGTH", 10_000)
     monkeypatch.delattr(search_blocks, "bodies")
     store(["large" * 2_000, *numbered(BLOCK_SIZE - 1)])
@@ -110,7 +110,7 @@ def test_a_large_body_is_not_read(engine: Engine, store: Store, monkeypatch: pyt
 
 
 def test_only_blocks_that_get_no_more_calls(engine: Engine, store: Store) -> None:
-    """A block is indexed once the last of its ids has been given, and not before."""
+    """A block is indexed only after the last of its ids has been used."""
     store(numbered(BLOCK_SIZE - 2))
     assert missing(engine) == []
     assert not done(engine)
@@ -123,7 +123,7 @@ def test_only_blocks_that_get_no_more_calls(engine: Engine, store: Store) -> Non
 
 
 def test_only_blocks_without_calls_under_way(engine: Engine, store: Store) -> None:
-    """A block waits for the end of all its calls."""
+    """A block is indexed only after all its calls have ended."""
     batch = store(numbered(BLOCK_SIZE), under_way=frozenset(["word9"]))
     assert not done(engine)
     commit(engine, batch)
@@ -132,7 +132,7 @@ def test_only_blocks_without_calls_under_way(engine: Engine, store: Store) -> No
 
 
 def test_a_block_of_deleted_calls(engine: Engine, store: Store) -> None:
-    """A block without any call is not asked for, and cannot be indexed."""
+    """A block without any call is not requested, and cannot be indexed."""
     store(numbered(2 * BLOCK_SIZE))
     with writing(engine) as connection:
         connection.execute(text(f"DELETE FROM exchanges WHERE id < {BLOCK_SIZE}"))
@@ -141,7 +141,7 @@ def test_a_block_of_deleted_calls(engine: Engine, store: Store) -> None:
 
 
 def test_a_call_that_changes_meanwhile(engine: Engine, store: Store) -> None:
-    """If a call changes or goes while the words are gathered, nothing is said about its block."""
+    """If a call changes or is deleted while the words are gathered, its block is not indexed."""
     store(numbered(BLOCK_SIZE))
     for change in ("UPDATE exchanges SET response_parts = NULL", "DELETE FROM exchanges"):
         steps = index(engine, 0)
@@ -154,7 +154,7 @@ def test_a_call_that_changes_meanwhile(engine: Engine, store: Store) -> None:
 
 
 def test_a_call_whose_true_end_comes_later(engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A block that was indexed with what another proxy took for the end of a call is not indexed any more."""
+    """A block that was indexed with a provisional end of a call loses its index."""
     batch = store(numbered(BLOCK_SIZE), under_way=frozenset(["word9"]))
     monkeypatch.setattr(recovery, "HEARTBEAT_TIMEOUT", -1)
     monkeypatch.setattr(runs, "database_started", lambda: literal(0))
@@ -169,7 +169,7 @@ def test_a_call_whose_true_end_comes_later(engine: Engine, store: Store, monkeyp
 
 
 def test_labels_leave_it_alone(engine: Engine, store: Store) -> None:
-    """What changes nothing about the texts of a call changes nothing about the index."""
+    """Changes that do not affect a call's texts do not affect the index."""
     store(numbered(BLOCK_SIZE))
     assert done(engine)
     with writing(engine) as connection:
@@ -178,7 +178,7 @@ def test_labels_leave_it_alone(engine: Engine, store: Store) -> None:
 
 
 def test_several_at_once(engine: Engine, store: Store) -> None:
-    """Two proxies that index the same block do no harm to each other."""
+    """Two proxies that index the same block do no harm."""
     store(numbered(BLOCK_SIZE))
     first, second = index(engine, 0), index(engine, 0)
     next(first)
@@ -189,7 +189,7 @@ def test_several_at_once(engine: Engine, store: Store) -> None:
 
 
 def test_it_goes_with_its_calls(engine: Engine, store: Store) -> None:
-    """A clean-up deletes what the index has of blocks that have no calls any more."""
+    """A clean-up deletes the index of blocks without calls."""
     store(numbered(3 * BLOCK_SIZE))
     assert [done(engine, block) for block in (0, 1, 2)] == [True] * 3
     cleaning.clean(engine, Rule(keep_last=BLOCK_SIZE + 5), None, threading.Event())
@@ -217,7 +217,7 @@ def test_bodies_are_read_in_portions(engine: Engine, store: Store, monkeypatch: 
 
 
 def test_a_search_writes_nothing(engine: Engine, store: Store) -> None:
-    """To ask the index takes no lock."""
+    """A query of the index takes no lock."""
     store(numbered(BLOCK_SIZE))
     done(engine)
     statements: list[str] = []
@@ -228,7 +228,7 @@ def test_a_search_writes_nothing(engine: Engine, store: Store) -> None:
 
 
 def test_catching_up(engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All is indexed at once if it is little; if it is much, nothing is."""
+    """Few missing blocks are all indexed; if there are many, none is."""
     store(numbered(3 * BLOCK_SIZE))
     monkeypatch.setattr(indexing, "MAX_CATCH_UP_BLOCKS", 2)
     indexing.catch_up(engine)

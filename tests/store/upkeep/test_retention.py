@@ -1,4 +1,4 @@
-"""Tests of choosing which calls go."""
+"""Tests of selecting expired calls."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ def second(number: int) -> datetime:
 
 @pytest.fixture
 def calls(engine: Engine, add: Add) -> list[int]:
-    """Store a plain call, one under way, three labelled in each way, and two plain ones, a second from each to each."""
+    """Store a plain call, one in flight, three labelled in each way, and two plain ones, one second apart."""
     labels: list[dict[str, object]] = [
         {},
         {"state": State.IN_FLIGHT},
@@ -63,19 +63,19 @@ def calls(engine: Engine, add: Add) -> list[int]:
     ],
 )
 def test_what_goes_by_a_rule(engine: Engine, calls: list[int], rule: Rule, going: list[int], labelled: int) -> None:
-    """Each condition makes calls go by itself; labelled ones only if asked for, those under way never."""
+    """Each condition selects calls independently; labelled ones only on request, those in flight never."""
     assert retention.expired(engine, rule) == Expired([calls[number] for number in going], labelled)
     assert retention.any_expired(engine, rule) == bool(going)
 
 
 def test_calls_of_one_moment_have_an_order(engine: Engine, add: Add) -> None:
-    """Of calls that began in the same microsecond, the ones that were stored last are the last."""
+    """Of calls that began in the same microsecond, the ones stored last are the newest."""
     ids = [add(started_at=5) for _ in range(4)]
     assert retention.expired(engine, Rule(keep_last=2)).calls == ids[:2]
 
 
 def test_room_is_counted_with_the_last_call_that_has_a_piece(engine: Engine, add: Add) -> None:
-    """To make room, what is shared with a newer call is no room until that goes; labelled ones are passed over."""
+    """A piece shared with a newer call frees no space until that is deleted; labelled calls are skipped."""
     large = bytes(range(1, 101)) * MAX_PIECE_SIZE
     ids = [add(request=large, response=None), add(request=large, note="n"), add(request=large), add(request=b"small")]
     few = retention.oldest(engine, 100, include_labelled=False)
@@ -87,7 +87,7 @@ def test_room_is_counted_with_the_last_call_that_has_a_piece(engine: Engine, add
 
 
 def test_calls_are_deleted_with_what_they_carried(engine: Engine, add: Add, rows: Count) -> None:
-    """Calls go with all that belongs to them; those under way or labelled meanwhile stay; others are not touched."""
+    """Calls are deleted with all their data; those in flight or labelled meanwhile are kept; others are unchanged."""
     old, busy, kept, new = add(), add(state=State.IN_FLIGHT), add(category="goodcase"), add()
     with writing(engine, alone=True) as connection:
         assert retention.delete_calls(connection, [old, busy, kept, 999], include_labelled=False) == 1
@@ -99,7 +99,7 @@ def test_calls_are_deleted_with_what_they_carried(engine: Engine, add: Add, rows
 
 
 def test_the_id_of_a_deleted_call_is_not_used_again(engine: Engine, add: Add) -> None:
-    """After all calls are deleted the numbers go on."""
+    """After all calls are deleted, numbering continues."""
     ids = [add(), add()]
     with writing(engine, alone=True) as connection:
         assert retention.delete_calls(connection, ids, include_labelled=False) == 2

@@ -1,4 +1,4 @@
-"""Looking through all that is stored for keys and tokens."""
+"""Searching the whole store for keys and tokens."""
 
 import base64
 import random
@@ -37,7 +37,7 @@ def call(engine: Engine, run_id: str, request_read: Callable[..., RequestRead]) 
 
 
 def put(engine: Engine, call: int, **carried: Any) -> None:
-    """Store what a call carried."""
+    """Store the contents of a call."""
     with writing(engine) as connection:
         carry(connection, call, **carried)
 
@@ -67,14 +67,14 @@ def test_every_column_is_searched(engine: Engine, call: int, name: str) -> None:
     ],
 )
 def test_names_tell_too(engine: Engine, call: int, column: str, value: str, kind: str) -> None:
-    """A header or parameter that is named like a credential is found whatever its value looks like."""
+    """A header or parameter named like a credential is found whatever its value."""
     with writing(engine) as connection:
         connection.execute(update(EXCHANGES).values({column: value}))
     assert search(engine) == [Hit(call, column, kind, "…")]
 
 
 def test_query_that_was_stripped_is_no_hit(engine: Engine, call: int) -> None:
-    """What the gate has already taken out is not reported."""
+    """Values that the gate has removed are not reported."""
     with writing(engine) as connection:
         connection.execute(update(EXCHANGES).values(query="token=***"))
     assert search(engine) == []
@@ -83,7 +83,7 @@ def test_query_that_was_stripped_is_no_hit(engine: Engine, call: int) -> None:
 
 @pytest.mark.parametrize("side", ["request", "response"])
 def test_bodies_are_searched(engine: Engine, call: int, side: Any) -> None:
-    """A key in any piece of a large body is found, on the side where it stands, once."""
+    """A key in any piece of a large body is found once, on its side."""
     message = '{"role": "user", "content": "%s"}'
     messages = [message % (KEY if number in (3, 5) else "x" * 2000) for number in range(9)]
     body = f'{{"messages": [{", ".join(messages)}]}}'
@@ -92,7 +92,7 @@ def test_bodies_are_searched(engine: Engine, call: int, side: Any) -> None:
 
 
 def test_piece_of_several_calls_is_told_of_each(engine: Engine, call: int, run_id: str) -> None:
-    """A piece that two calls share is read once and told of both."""
+    """A piece that two calls share is read once and reported for both."""
     with writing(engine) as connection:
         row = dict(connection.execute(EXCHANGES.select()).mappings().one())
         row = {name: value for name, value in row.items() if name != "id"} | {"uuid": run_id}
@@ -106,7 +106,7 @@ def test_piece_of_several_calls_is_told_of_each(engine: Engine, call: int, run_i
 
 
 def test_piece_of_no_call_is_told(engine: Engine, call: int) -> None:
-    """A piece that is left over from deleted calls is searched too."""
+    """A piece left over from deleted calls is searched, too."""
     put(engine, call, request=KEY.encode())
     with writing(engine) as connection:
         connection.execute(update(EXCHANGES).values(request_parts=None))
@@ -114,14 +114,14 @@ def test_piece_of_no_call_is_told(engine: Engine, call: int) -> None:
 
 
 def test_streams_are_searched(engine: Engine, call: int) -> None:
-    """Events are unpacked; a key across two chunks is found."""
+    """Events are decompressed; a key across two chunks is found."""
     events = f'data: {{"choices":[{{"delta":{{"content":"{KEY}"}}}}]}}\n\n'.encode()
     put(engine, call, stream=events, chunks=[(len(events) - 20, 1), (len(events), 2)])
     assert search(engine) == [Hit(call, "event stream", "API key", SHOWN)]
 
 
 def test_answer_under_way_is_searched(engine: Engine, call: int) -> None:
-    """A key across two pieces of an answer under way is found."""
+    """A key across two segments of an unfinished answer is found."""
     pieces = (KEY[:9], KEY[9:])
     put(engine, call, segments=[(number, piece.encode(), []) for number, piece in enumerate(pieces)])
     assert search(engine) == [Hit(call, "answer under way", "API key", SHOWN)]
@@ -134,7 +134,7 @@ def test_labels_are_searched(engine: Engine, call: int) -> None:
 
 
 def test_nothing_of_ours_looks_like_a_secret(engine: Engine, call: int) -> None:
-    """Uuids, fingerprints and hashes of a plain store are no hits."""
+    """Uuids, fingerprints and hashes of a plain store are not reported."""
     put(engine, call, request=b'{"model": "kimi-k3"}')
     assert search(engine) == []
 
@@ -150,14 +150,14 @@ def test_nothing_of_ours_looks_like_a_secret(engine: Engine, call: int) -> None:
     ],
 )
 def test_escapes_hide_nothing(content: str) -> None:
-    """An escape of JSON before a key is not taken for a part of its first word."""
+    """A JSON escape before a key does not count as part of its first word."""
     found = list(found_in(Text("parts", "data", 1, content.encode("latin-1"))))
     assert [(kind, shown[:4]) for kind, shown in found] == [("API key", "sk-9")]
 
 
 @pytest.mark.parametrize("place", [0, 1, 39, 40, 41, 5000, 100_000])
 def test_place_does_not_matter(place: int) -> None:
-    """A key is found wherever it stands, also beside another and at the very end."""
+    """A key is found anywhere, even next to another one and at the very end."""
     other = "ghp_0123456789abcdefghijABCDEFGHIJ"
     content = "." * place + f" {KEY} {other} " + "." * place + f" {other}"
     found = list(found_in(Text("parts", "data", 1, content.encode())))
@@ -165,7 +165,7 @@ def test_place_does_not_matter(place: int) -> None:
 
 
 def test_images_are_no_hits() -> None:
-    """Long base64, as in images, is passed over; and quickly, whatever it begins with."""
+    """Long base64, as in images, is skipped quickly, whatever it begins with."""
     image = base64.b64encode(random.Random(1).randbytes(3_000_000))
     begun = time.monotonic()
     for data in (image, b"eyJ" * 1_000_000, b"sk-" * 1_000_000, b"\\n" * 1_000_000, b"://" * 1_000_000):
@@ -178,12 +178,12 @@ def test_images_are_no_hits() -> None:
     [("hunter2", "… (7 characters)"), ("elevenchars", "… (11 characters)"), (KEY, SHOWN)],
 )
 def test_little_of_a_secret_is_shown(secret: str, expected: str) -> None:
-    """Of a long secret four characters are shown, of a short one none."""
+    """Four characters of a long secret are shown, none of a short one."""
     assert masked(secret) == expected
 
 
 def test_memory_is_bounded_by_rows(engine: Engine, call: int) -> None:
-    """All texts of many rows come, a few at a time."""
+    """The texts of many rows are read a few at a time."""
     with writing(engine) as connection:
         for number in range(60):
             values = {"hash": number.to_bytes(16), "data": b"x%d" % number, "is_text": True, "id": number + 1}
@@ -213,7 +213,7 @@ def waiting(path: Path, *contents: bytes) -> Journal:
     ],
 )
 def test_calls_that_wait_in_a_journal_are_searched(tmp_path: Path, changes: dict[str, Any], field: str) -> None:
-    """A key in any part of a call in a journal is found, while its proxy has the journal, and adds to it afterwards."""
+    """A key in any part of a call in a journal is found while its proxy uses the journal, and adds to it afterwards."""
     path = tmp_path / "calls.sqlite.run-1.journal"
     plain = Unit("u-2", derive.EMPTY | {"uuid": "u-2"})
     journal = waiting(path, pack(plain), pack(replace(plain, **changes)))
@@ -224,7 +224,7 @@ def test_calls_that_wait_in_a_journal_are_searched(tmp_path: Path, changes: dict
 
 
 def test_journals_that_cannot_be_searched(tmp_path: Path) -> None:
-    """One that is gone has nothing, one that was cut is searched until there and told, another version's is refused."""
+    """A deleted journal has nothing, a truncated one is searched as far as it goes, another version's is refused."""
     path = tmp_path / "calls.sqlite.run-1.journal"
     assert list(search_journal(path)) == []
     waiting(path, pack(Unit("u-1", {}, request_body=KEY.encode())), pack(Unit("u-2", {}))).close()
@@ -239,7 +239,7 @@ def test_journals_that_cannot_be_searched(tmp_path: Path) -> None:
 
 
 def test_a_journal_of_which_a_part_cannot_be_searched(tmp_path: Path) -> None:
-    """What can be read is searched before the rest is told."""
+    """The readable part is searched before the failure is reported."""
     path = tmp_path / "calls.sqlite.run-1.journal"
     waiting(path, b"nonsense", pack(Unit("u-1", {}, request_body=KEY.encode()))).close()
     hits = list[Hit]()

@@ -1,4 +1,4 @@
-"""Tests of changing much in short transactions, with and without a proxy that uses the store."""
+"""Tests of changing many rows in short transactions, with and without a proxy that uses the store."""
 
 import os
 import threading
@@ -25,7 +25,7 @@ type Run = Callable[..., str]
 
 @pytest.fixture
 def run(engine: Engine) -> Run:
-    """Give a function that writes down a run of this process, with some columns changed; it returns its id."""
+    """Return a function that records a run of this process, with some columns changed, and returns its id."""
 
     def begin(changes: Values) -> str:
         columns = new_run() | {"id": str(uuid4())} | changes
@@ -49,7 +49,7 @@ def run(engine: Engine) -> Run:
     ids=["this process", "another", "a dead one", "on another machine", "silent there", "silent here"],
 )
 def test_which_proxies_use_a_store(engine: Engine, run: Run, columns: Values, expected: bool) -> None:
-    """One whose heartbeat is recent does, unless its process is dead or it has ended."""
+    """One with a recent heartbeat does, unless its process is dead or it has ended."""
     begun = run(columns)
     with writing(engine) as connection:
         assert is_in_use(connection) is expected
@@ -58,7 +58,7 @@ def test_which_proxies_use_a_store(engine: Engine, run: Run, columns: Values, ex
 
 
 def test_a_step_takes_the_time_that_it_may() -> None:
-    """What one step did in its time decides about the next, within bounds; a proxy that has come is known at once."""
+    """The duration of one step determines the size of the next, within limits; a new proxy is noticed immediately."""
     pace = Pace(10, 100, 10_000)
     assert pace.amount(shared=False) == pace.amount(shared=True) == 100
     assert pace.note(1000, SHARED_STEP * 2, shared=True) == pytest.approx(PAUSE_SHARE * SHARED_STEP * 2)
@@ -74,7 +74,7 @@ def test_a_step_takes_the_time_that_it_may() -> None:
 
 
 class Work:
-    """Work that takes so many seconds for each step and for each row, by the clock of `steps`, and fills its lists."""
+    """Work that takes this many seconds for each step and row, by the clock of `steps`, and records them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, per_step: float, per_row: float) -> None:
         self.sizes, self.pauses, self.stop = list[int](), list[float](), threading.Event()
@@ -90,7 +90,7 @@ class Work:
 
 
 def test_a_slow_machine_gets_no_smaller_steps(engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where each step is slow however little it does, 10,000 rows are done in 200 of them, not in 10,000."""
+    """If each step is slow however small, 10,000 rows take 200 steps, not 10,000."""
     run({})
     work = Work(monkeypatch, per_step=0.6, per_row=0.0)
     assert steps.in_steps(engine, range(10_000), work, work.stop) == 10_000
@@ -99,7 +99,7 @@ def test_a_slow_machine_gets_no_smaller_steps(engine: Engine, run: Run, monkeypa
 
 
 def test_no_pauses_without_a_proxy(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no proxy uses the store, steps are long and follow each other at once; all are short once one has come."""
+    """Without a proxy, steps are long and have no pauses; they become short once one has started."""
     work = Work(monkeypatch, per_step=0.0, per_row=0.001)
     proxy = new_run()
 

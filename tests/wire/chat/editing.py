@@ -1,4 +1,4 @@
-"""Streams for the tests of the stream editor, and what comes out of it."""
+"""Streams for the tests of the stream editor, and its output."""
 
 import json
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ USAGE = {"id": "c1", "choices": [], "usage": {"total_tokens": 9}}
 
 
 def parted(*values: object, end: str = "\n") -> bytes:
-    """Return events with one line end between them, and a blank line after the last."""
+    """Return events separated by single line ends, with a blank line after the last."""
     return b"".join(event(value, end).removesuffix(end.encode()) for value in values) + end.encode()
 
 
@@ -58,7 +58,7 @@ def all_cuts(stream: bytes) -> list[list[bytes]]:
 
 
 def edited(plan: Plan, pieces: Iterable[bytes]) -> bytes:
-    """Return what comes out of an editor that gets these pieces."""
+    """Return the output of an editor for these pieces."""
     editor = StreamEditor(plan)
     output = b""
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""Errors of the API: one function knows all their shapes, and takes no answer for one."""
+"""Errors of the API: one function recognizes all their shapes, and never an answer."""
 
 import json
 from typing import Any
@@ -139,7 +139,7 @@ ANSWERS: dict[str, object] = {
 
 @for_each("name", ERRORS)
 def test_errors(name: str) -> None:
-    """Each shape of error gives its kind, its message and the status it names."""
+    """Each shape of error gives its kind, its message and its status."""
     value, told = ERRORS[name]
     found = api_error.find(value)
     assert found is not None
@@ -149,7 +149,7 @@ def test_errors(name: str) -> None:
 
 @for_each("name", ANSWERS)
 def test_answers(name: str) -> None:
-    """Success that looks like an error is none."""
+    """Successful answers that look like errors are not errors."""
     assert api_error.find(ANSWERS[name]) is None
 
 
@@ -165,7 +165,7 @@ def test_answers(name: str) -> None:
     ],
 )
 def test_what_is_an_error_by_its_status(value: object, told: Told | None) -> None:
-    """Where a status says that there is an error, whatever tells of it counts."""
+    """If the status is that of an error, any description of it counts."""
     found = api_error.find(value, failed=True)
     assert (found and (found.kind, found.message, found.status)) == told
 
@@ -198,14 +198,14 @@ def test_events(lines: str, told: Told | None) -> None:
 
 
 def test_most_events_are_told_apart_without_parsing() -> None:
-    """The cheap test says no to the events of a stream that goes well, what a model writes included."""
+    """The fast check says no to the events of a successful stream, including a model's texts."""
     text = json.dumps({"choices": [{"delta": {"content": '{"error": "no", "code": 1}'}, "finish_reason": None}]})
     assert not api_error.may_contain(f"data: {text}\n\n".encode())
     assert not api_error.may_contain(b'event: content_block_delta\ndata: {"type": "content_block_delta"}\n\n')
 
 
 def test_the_member_keeps_all_that_the_server_said() -> None:
-    """An error is given on as it came, and one of another shape in the API's own."""
+    """An error is forwarded unchanged, and one of another shape in the API's own."""
     own = {"code": 502, "message": "gone", "metadata": {"provider": "x"}}
     assert api_error.find({"error": own}) == ApiError("502", "gone", 502, own)
     other = api_error.find({"base_resp": {"status_code": 1008, "status_msg": "no money"}})
@@ -215,7 +215,7 @@ def test_the_member_keeps_all_that_the_server_said() -> None:
 
 
 def test_only_errors_of_a_choice_leave_the_stream_open() -> None:
-    """SDKs go on reading behind an error inside a choice, and stop at all others."""
+    """SDKs continue reading after an error inside a choice, and stop at all others."""
     assert [name for name, (value, _) in ERRORS.items() if not (api_error.find(value) or ANY).ends] == [
         "in a choice",
         "in the second choice, without a reason",
@@ -227,7 +227,7 @@ ANY = ApiError(None, None, None, None)
 
 
 def test_one_line() -> None:
-    """An error is shown in one line, of what is known."""
+    """An error is shown in one line, as far as it is known."""
     shown = [str(ApiError(*told, None)) for told in [("a", "b", None), ("a", None, None), (None, "b", None)]]
     assert shown == ["a: b", "a", "b"]
     assert str(ANY) == "error"
@@ -245,6 +245,6 @@ ANYTHING = st.recursive(
 
 @given(ANYTHING, st.booleans(), st.sampled_from(["message", "error"]))
 def test_nothing_is_raised(value: object, failed: bool, name: str) -> None:
-    """Whatever a value is, it is told whether it is an error, and what it says."""
+    """Any value is classified as an error or not, with its message."""
     for found in (api_error.find(value, failed=failed), api_error.find_in_event(Event(json.dumps(value), name), value)):
         assert found is None or (isinstance(str(found), str) and json.dumps(found.member))

@@ -18,7 +18,7 @@ def test_a_sequence_of_offsets_and_times() -> None:
 
 
 def test_little_memory() -> None:
-    """Each chunk takes 16 bytes, and what is kept free for more."""
+    """Each chunk takes 16 bytes, plus the spare capacity."""
     tracemalloc.start()
     try:
         arrivals = Arrivals()

@@ -1,4 +1,4 @@
-"""Reading a finished answer: what it tells, and whether it was cut off."""
+"""Reading a finished answer: its fields, and whether it was cut off."""
 
 from typing import Any
 
@@ -87,7 +87,7 @@ def test_summaries(name: str) -> None:
 
 @pytest.mark.parametrize("completion", [None, True, 3, 1.5, "x", [], [CHAT], {}])
 def test_what_is_no_answer(completion: object) -> None:
-    """Anything but an object with known keys tells nothing."""
+    """Anything but an object with known keys gives nothing."""
     assert summarize(completion) == Summary()
 
 
@@ -108,7 +108,7 @@ def test_the_finish_reason_of_several_choices(reasons: list[str | None], expecte
 
 
 def test_usage_in_a_choice() -> None:
-    """Usage in a choice counts where there is none at top level."""
+    """Usage in a choice counts if there is none at top level."""
     choice = {"usage": {"prompt_tokens": 1}}
     assert summarize({"choices": [choice]}).usage == Usage(1)
     assert summarize({"choices": [choice], "usage": {"prompt_tokens": 2}}).usage == Usage(2)
@@ -148,7 +148,7 @@ json_values = st.recursive(
 
 @given(json_values, json_values, st.booleans())
 def test_nothing_is_raised(request: object, completion: object, streamed: bool) -> None:
-    """Whatever the answer and the request are, they are read and judged without an error."""
+    """Any answer and request are read and checked without an exception."""
     assert isinstance(summarize(completion), Summary)
     warning = truncation_warning(request, completion, streamed=streamed)
     assert warning is None or warning.startswith(WARNING)
@@ -257,7 +257,7 @@ WARNINGS: dict[str, tuple[Json, Json, bool, str]] = {
 
 @for_each("name", WARNINGS)
 def test_warnings(name: str) -> None:
-    """An answer that was cut off gives the documented sentence, and after it what is known beyond."""
+    """A truncated answer gives the documented sentence, followed by details."""
     request, completion, streamed, rest = WARNINGS[name]
     sentence = "it seems that your max_tokens value is too small, please set a larger value"
     assert truncation_warning(request, completion, streamed=streamed) == sentence + rest

@@ -1,4 +1,4 @@
-"""What a completion has that the API does not allow."""
+"""Parts of a completion that the API does not allow."""
 
 from typing import Any
 
@@ -63,14 +63,14 @@ CASES: list[tuple[Json, list[str]]] = [
 
 @for_each(("completion", "expected"), CASES)
 def test_deviations(completion: Json, expected: list[str]) -> None:
-    """Each deviation is said once, with its place; what a limit or a loop cut off is none."""
+    """Each deviation is reported once, with its place; truncation by a limit or a loop is not one."""
     found = list(deviations(completion))
     assert len(found) == len(expected), found
     assert all(part in sentence and ": " in sentence for part, sentence in zip(expected, found, strict=True))
 
 
 def test_a_forced_function() -> None:
-    """Where the request names the function, "stop" is what the API says too."""
+    """If the request names the function, the API itself says "stop"."""
     assert not list(
         deviations(answer(CALL, reason="stop"), tool_choice={"type": "function", "function": {"name": "f"}})
     )

@@ -1,4 +1,4 @@
-"""What the API's events say, and what of them cannot be read."""
+"""The data of the API's events, and which of it cannot be read."""
 
 import json
 
@@ -42,13 +42,13 @@ def said(*values: object, **more: bool) -> Data:
     ],
 )
 def test_what_an_event_says(data: str, expected: Data) -> None:
-    """JSON is one value; what is not is tried line by line, and what is left of it cannot be read."""
+    """JSON is one value; other data is tried line by line, and the rest cannot be read."""
     assert read_data(Event(data)) == expected
 
 
 @pytest.mark.parametrize("name", ["ping", "heartbeat", "keep-alive"])
 def test_keep_alives(name: str) -> None:
-    """An event whose name says that it keeps a connection alive says nothing that could be missed."""
+    """An event named as a keep-alive contains nothing that could be missed."""
     assert read_data(Event("still here", name)) == said(None)
     assert read_data(Event("still here")) == said(None, is_odd=True)
 
@@ -62,7 +62,7 @@ def test_keep_alives(name: str) -> None:
     ],
 )
 def test_errors(event: Event, message: str) -> None:
-    """An error is told beside the value that it stands in; plain text of the name "error" can be read."""
+    """An error is reported with the value that contains it; plain text in an event named "error" can be read."""
     data = read_data(event)
     error = data.values[-1][1]
     assert error is not None
@@ -81,7 +81,7 @@ def test_errors(event: Event, message: str) -> None:
     ],
 )
 def test_where_events_are_parted(stream: str, expected: list[str]) -> None:
-    """A line that is a whole JSON object is an event; lines that are parts of one belong together."""
+    """A line that is a complete JSON object is an event; lines that are parts of one belong together."""
     decoder = make_decoder()
     assert [event.data for event in (*decoder.feed(stream.encode()), *decoder.close())] == expected
 
@@ -102,7 +102,7 @@ EVENTS = st.lists(
 
 @given(EVENTS)
 def test_runs_merge_alike(events: list[str]) -> None:
-    """Texts that are fed in runs merge to the same as one by one."""
+    """Texts fed in runs merge like single ones."""
     single, runs, reader = Merger(), Merger(), DataReader()
     values = [value for event in events for value in reader.read(Event(event)).values]
     for merger, each in ((single, values), (runs, list(in_runs(values)))):
@@ -113,7 +113,7 @@ def test_runs_merge_alike(events: list[str]) -> None:
 
 @given(EVENTS)
 def test_what_is_not_parsed_merges_alike(events: list[str]) -> None:
-    """A stream merges to the same, and its events are of the same channels, whether or not each of them is parsed."""
+    """A stream merges to the same, and its events have the same channels, whether or not each is parsed."""
     quick, slow, reader = Merger(), Merger(), DataReader()
     for event in map(Event, events):
         for merger, data in ((quick, reader.read(event)), (slow, read_data(event))):

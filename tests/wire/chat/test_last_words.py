@@ -34,5 +34,5 @@ from moonpalace_addons.wire.chat.last_words import MAX_LENGTH, last_words
     ],
 )
 def test_last_words(request_: object, expected: str) -> None:
-    """The last text that the user wrote counts, on each face; what agents and tools put there does not."""
+    """On each face, the last text written by the user counts; additions by agents and tools do not."""
     assert last_words(request_) == expected

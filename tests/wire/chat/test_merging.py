@@ -45,7 +45,7 @@ def message_of(*chunks: object) -> Json:
 
 
 def test_a_plain_stream() -> None:
-    """A stream as Kimi sends it becomes the chat.completion, without a trace of the deltas."""
+    """A stream as sent by Kimi becomes the chat.completion, without a trace of the deltas."""
     usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
     chunks = [
         delta(role="assistant", content=""),
@@ -141,13 +141,13 @@ MESSAGES: dict[str, tuple[list[Json], Json]] = {
 
 @for_each("name", MESSAGES)
 def test_messages(name: str) -> None:
-    """Text is concatenated, identifiers stay, null overwrites nothing."""
+    """Text is concatenated, identifiers are kept, null overwrites nothing."""
     chunks, expected = MESSAGES[name]
     assert message_of(*chunks) == {"role": "assistant", **expected}
 
 
 def test_choices() -> None:
-    """Choices are kept apart by index, else by position, and come sorted."""
+    """Choices are told apart by index, else by position, and sorted."""
     merged = merge(
         {"choices": [{"index": 1, "delta": {"content": "b"}}]},
         {"choices": [{"delta": {"content": "a"}}, {"delta": {"content": "b"}, "finish_reason": "stop"}]},
@@ -161,7 +161,7 @@ def test_choices() -> None:
 
 
 def test_logprobs() -> None:
-    """The tokens of logprobs are put together in order; null is kept where nothing else came."""
+    """The tokens of logprobs are joined in order; null is kept if there is nothing else."""
 
     def chunk(logprobs: object) -> Json:
         return {"choices": [{"index": 0, "delta": {}, "logprobs": logprobs}]}
@@ -202,7 +202,7 @@ USAGES: dict[str, tuple[list[Json], Json | None]] = {
 
 @pytest.mark.parametrize("name", USAGES)
 def test_usage(name: str) -> None:
-    """Usage ends at top level, never added up, and never in a choice."""
+    """Usage is at top level, never summed, and never in a choice."""
     chunks, expected = USAGES[name]
     merged = merge(*chunks)
     assert merged.get("usage") == expected
@@ -211,7 +211,7 @@ def test_usage(name: str) -> None:
 
 
 def test_top_level_fields() -> None:
-    """The first id, time and model stay, but empty ones give way; of other fields the last value stays."""
+    """The first non-empty id, time and model are kept; of other fields, the last value."""
     merged = merge(
         {"id": "", "object": "", "model": "", "choices": [], "system_fingerprint": None, "tier": "a", "x": None},
         {"id": "1", "object": "chat.completion.chunk", "created": 5, "model": "m", "choices": [], "tier": "b"},
@@ -230,7 +230,7 @@ def test_top_level_fields() -> None:
 
 
 def test_errors_in_the_stream() -> None:
-    """The first error stands at top level beside what had come; an error alone is the API's error."""
+    """The first error is at top level with the rest of the answer; an error alone is the API's error."""
     error, other = {"type": "server_error", "message": "no"}, {"type": "x"}
     merged = merge(delta(content="a"), {"error": error}, {"error": other}, {"type": "error", "error": other})
     assert (merged["error"], merged["choices"][0]["message"]["content"]) == (error, "a")
@@ -269,7 +269,7 @@ def test_errors_in_the_stream() -> None:
     ],
 )
 def test_nonsense_is_tolerated(chunk: object) -> None:
-    """Whatever a chunk is, it raises nothing and leaves the text that came before and after it."""
+    """No chunk raises an exception; the text before and after it is kept."""
     merged = merge(delta(content="a"), chunk, delta(content="b", finish_reason="stop"))
     assert merged["choices"][0]["message"]["content"] == "ab"
     assert merged["choices"][0]["message"]["role"] == "assistant"
@@ -279,7 +279,7 @@ def test_nonsense_is_tolerated(chunk: object) -> None:
 
 
 def test_merging_events() -> None:
-    """Events are parsed and merged; [DONE] and data that is no JSON are skipped."""
+    """Events are parsed and merged; [DONE] and invalid JSON are skipped."""
     lines = [
         json.dumps(delta(content="a")),
         "[DONE]",
@@ -298,13 +298,13 @@ def test_merging_events() -> None:
     ids=["empty", "done", "word", "cut", "deep list", "deep object", "long number", "null"],
 )
 def test_data_without_a_value(data: str) -> None:
-    """Data that has no JSON value gives None, however deep or long it is."""
+    """Data without a JSON value gives None, however deep or long it is."""
     assert parse_data(data) is None
     assert merge_events([Event(data)]) is None
 
 
 def test_events_of_other_faces() -> None:
-    """Events that are not chat chunks merge to nothing; an error alone is kept."""
+    """Events other than chat chunks merge to nothing; an error alone is kept."""
     assert merge_events([]) is None
     anthropic = [{"type": "message_start", "message": {"id": "1"}}, {"type": "message_delta", "usage": {"x": 1}}]
     responses = [{"type": "response.created", "response": {"object": "response"}}, {"type": "error", "error": {"a": 1}}]

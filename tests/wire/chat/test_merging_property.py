@@ -13,7 +13,7 @@ from tests.wire.merging import merge_events
 
 type Json = dict[str, Any]
 type Keyed = str
-"""How the pieces of tool calls are told apart: by index, by id, or by id while the index is always 0."""
+"""How the pieces of tool calls are identified: by index, by id, or by id while the index is always 0."""
 
 words = st.text(max_size=12)
 nullable = st.none() | words
@@ -23,7 +23,7 @@ extras = st.dictionaries(
     max_size=2,
 )
 distinct = st.lists(st.sampled_from("一二三四五六七"), unique=True, max_size=7).map("".join)
-"""Texts whose pieces never begin with one another: of unknown fields that would be taken for the same, sent again."""
+"""Texts whose pieces never begin with one another: in unknown fields these would look like a repetition."""
 identifier = st.text("abc:0-", min_size=1, max_size=6)
 
 
@@ -78,7 +78,7 @@ def cut_text(draw: st.DrawFn, text: str) -> list[str]:
 
 
 def cut_message(draw: st.DrawFn, message: Json, keyed: Keyed) -> list[list[Json]]:
-    """Cut a message into lanes of deltas: within a lane the order counts, between lanes it does not."""
+    """Cut a message into lanes of deltas; order only matters within a lane."""
     lanes: list[list[Json]] = []
     for name, value in message.items():
         if name == "tool_calls":
@@ -129,7 +129,7 @@ def interleave(draw: st.DrawFn, lanes: list[list[Json]]) -> list[Json]:
 
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[Json, list[Json]]:
-    """Draw an answer and the chunks of a stream that tells the same."""
+    """Draw an answer and the chunks of an equivalent stream."""
     answer = draw(completions())
     keyed = draw(st.sampled_from(["index", "id", "zero"]))
     head = {key: value for key, value in answer.items() if key not in ("choices", "usage")} | {

@@ -1,4 +1,4 @@
-"""The rules by which an object is gathered from its pieces."""
+"""The rules by which an object is merged from its pieces."""
 
 import json
 from collections.abc import Callable
@@ -184,7 +184,7 @@ DELTAS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], list[str]]] = {
 
 @for_each("name", DELTAS)
 def test_the_rules_of_deltas(name: str) -> None:
-    """In a delta texts are joined and lists gathered; what may have been meant otherwise is told."""
+    """In a delta texts are joined and lists merged; ambiguities are reported."""
     given, expected, told = DELTAS[name]
     doubts: Doubts = {}
     pieces = Pieces(doubts, joins=True, appends=True)
@@ -195,7 +195,7 @@ def test_the_rules_of_deltas(name: str) -> None:
 
 
 def test_odd_names_are_quoted_with_care() -> None:
-    """A server may call its members whatever it likes: of a name, a doubt has a little, printable and without keys."""
+    """A server may use any names for members: a warning quotes a short, printable part without keys."""
     doubts: Doubts = {}
     pieces = Pieces(doubts, joins=True, appends=True)
     for name in ("\x1b[2J" + "x" * 1_000_000, "sk-9fR2kLmQ8vXc0TzB4nYd"):
@@ -209,7 +209,7 @@ def test_odd_names_are_quoted_with_care() -> None:
 
 
 def test_lists_with_an_index_take_linear_time() -> None:
-    """Many pieces, each with an id of its own, take no more than linear time."""
+    """Many pieces, each with its own id, take linear time."""
 
     def prepare(count: int) -> Callable[[], object]:
         def run() -> None:
@@ -226,7 +226,7 @@ def test_lists_with_an_index_take_linear_time() -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_rules(name: str) -> None:
-    """Outside of deltas identifiers stay, the rest is what came last, null and empty texts overwrite nothing."""
+    """Outside of deltas identifiers are kept, others have the last value; null and empty texts overwrite nothing."""
     given, expected = CASES[name]
     pieces = Pieces()
     for piece in given:
@@ -235,7 +235,7 @@ def test_the_rules(name: str) -> None:
 
 
 def test_the_order_of_the_keys() -> None:
-    """Keys come out in the order of their first appearance, text or not."""
+    """Keys are in the order of their first appearance, texts or not."""
     pieces = Pieces(joins=True)
     pieces.feed({"role": "assistant", "content": "a"})
     pieces.feed({"x": 1, "content": "b"})
@@ -253,13 +253,13 @@ def test_the_order_of_the_keys() -> None:
     ],
 )
 def test_joining_text(parts: list[str], text: str) -> None:
-    """Halves of a surrogate pair become its character; lone surrogates stay what they are."""
+    """Halves of a surrogate pair become its character; lone surrogates are kept."""
     assert join_text(parts) == text
 
 
 @pytest.mark.parametrize(("index", "expected"), [(0, 0), (3, 3), (-1, -1), (True, None), ("1", None), (1.0, None)])
 def test_an_index_is_a_whole_number(index: object, expected: int | None) -> None:
-    """Anything but an int is no index."""
+    """Only an int is an index."""
     assert index_of({"index": index}) == expected
     assert index_of({}) is None
 
@@ -267,7 +267,7 @@ def test_an_index_is_a_whole_number(index: object, expected: int | None) -> None
 @pytest.mark.parametrize("levels", [MAX_DEPTH - 1, 400, 9_000])
 @pytest.mark.parametrize(("opening", "closing"), [('{"a": ', "}"), ("[", "]"), ('[{"index": 0, "a": ', "}]")])
 def test_nesting_is_bounded(levels: int, opening: str, closing: str) -> None:
-    """However deeply objects and lists lie in each other, pieces of them are gathered; what is too deep stays."""
+    """Pieces of nested objects and lists are merged at any depth up to the limit; deeper ones are kept."""
     written = f'{{"a": {opening * levels}1{closing * levels}}}'
     piece = parse(written)
     if not isinstance(piece, dict):

@@ -1,4 +1,4 @@
-"""The beginnings of a chat request, and what is made of them."""
+"""The prefixes of a chat request, and the requests made from them."""
 
 import json
 from collections.abc import Callable
@@ -31,12 +31,12 @@ def content_of(messages: list[Any], **more: Any) -> Content:
 
 
 def digests(content: Content) -> list[bytes]:
-    """Return the hashes of the beginnings."""
+    """Return the hashes of the prefixes."""
     return [prefix.digest for prefix in prefixes(content)]
 
 
 def test_beginnings_over_half() -> None:
-    """Only beginnings that cover more than half count, the longest first, each with its messages and bytes."""
+    """Only prefixes that cover more than half count, longest first, each with its messages and bytes."""
     one, two = len(json.dumps(SYSTEM)), len(json.dumps(USER))
     found = prefixes(content_of([SYSTEM, USER, USER, USER]))
     assert [(prefix.messages, prefix.size) for prefix in found] == [
@@ -49,7 +49,7 @@ def test_beginnings_over_half() -> None:
 
 
 def test_a_longer_history_begins_with_the_shorter() -> None:
-    """The hash of all of a request is among those of the request that continues it."""
+    """The hash of a whole request is among those of the request that continues it."""
     short = digests(content_of([SYSTEM, USER], tools=[TOOL]))
     longer = digests(content_of([SYSTEM, USER, ANSWER], tools=[TOOL]))
     assert longer[1:] == short[:1]
@@ -89,7 +89,7 @@ PLAIN = {
 
 @for_each("change", CHANGES)
 def test_what_counts(change: str) -> None:
-    """Whatever the API sees of tools and messages counts: no beginning over half has the same hash."""
+    """Everything that the API sees of tools and messages counts: no prefix over half has the same hash."""
     changed = json.loads(json.dumps(PLAIN))
     CHANGES[change](changed)
     one, other = (read_content(json.dumps(body).encode()) for body in (PLAIN, changed))
@@ -108,7 +108,7 @@ def test_what_counts(change: str) -> None:
     ],
 )
 def test_what_does_not_count(body: dict[str, object]) -> None:
-    """Other parameters, their order and white space between elements do not count."""
+    """Other parameters, their order and whitespace between elements do not count."""
     one, other = read_content(json.dumps(PLAIN).encode()), read_content(json.dumps(body).encode())
     spaced = read_content(
         json.dumps(PLAIN).replace('"messages": [', '"messages" : [\n ').replace("}, {", "} ,\n{").encode()
@@ -140,12 +140,12 @@ def test_what_does_not_count(body: dict[str, object]) -> None:
     ],
 )
 def test_what_cannot_be_told(body: bytes) -> None:
-    """A request whose content the API might read otherwise has none."""
+    """A request whose content the API might read differently has none."""
     assert read_content(body) is None
 
 
 def test_a_message_that_python_cannot_read() -> None:
-    """A message that is valid JSON with a number of more digits than Python reads counts as any other."""
+    """A valid message with a number of more digits than Python accepts counts like any other."""
     long = '{"role":"user","partial":true,"content":' + "9" * 5000 + "}"
     content = read_content(f'{{"model":"k","messages":[{long}]}}'.encode())
     assert content is not None
@@ -154,14 +154,14 @@ def test_a_message_that_python_cannot_read() -> None:
 
 
 def test_no_tools_in_two_ways() -> None:
-    """Tools that are null or empty are none."""
+    """Null and empty tools are equivalent to none."""
     contents = [content_of([SYSTEM]), content_of([SYSTEM], tools=None), content_of([SYSTEM], tools=[])]
     assert len({prefix.digest for content in contents for prefix in prefixes(content)}) == 1
 
 
 @pytest.mark.parametrize(("partial", "count"), [(True, 2), (False, 3)])
 def test_a_message_to_be_continued(partial: bool, count: int) -> None:
-    """No beginning ends with a message that the answer continues: the next request has it longer."""
+    """No prefix ends with a message that the answer continues: it is longer in the next request."""
     found = prefixes(content_of([SYSTEM, USER, {"role": "assistant", "content": "x", "partial": partial}]))
     assert found[0].messages == count
 
@@ -177,12 +177,12 @@ def test_a_message_to_be_continued(partial: bool, count: int) -> None:
     ],
 )
 def test_family(model: str, expected: str) -> None:
-    """The sizes of moonshot-v1 share caches, which are made under its plain name."""
+    """The sizes of moonshot-v1 share caches, which are created under the plain name."""
     assert family(model) == expected
 
 
 def test_cache_request() -> None:
-    """The request for a cache has the tools and the first messages in the bytes of the client."""
+    """The request for a cache has the tools and the first messages in the client's bytes."""
     body = b'{"messages":[{"a" : 1.50},\n{"b":"\\u00e9"},{"c":3}],"tools":[{"t":1e2}],"model":"moonshot-v1-8k"}'
     content = read_content(body)
     assert content is not None
@@ -193,7 +193,7 @@ def test_cache_request() -> None:
 
 
 def test_key_hint() -> None:
-    """The hint stays through a conversation, and differs where the instructions, the first question or the tools do."""
+    """The hint is the same within a conversation, and differs with other instructions, first questions or tools."""
     conversation = [[SYSTEM, SYSTEM, USER], [SYSTEM, SYSTEM, USER, ANSWER, USER]]
     assert len({key_hint(content_of(messages)) for messages in conversation}) == 1
     others = [[SYSTEM, USER], [SYSTEM, SYSTEM, ANSWER], [USER, SYSTEM, SYSTEM], [SYSTEM, SYSTEM]]
@@ -203,7 +203,7 @@ def test_key_hint() -> None:
 
 
 def test_with_member() -> None:
-    """A member is added at the end; every other byte stays."""
+    """A member is added at the end; every other byte is unchanged."""
     body = b'{ "model":"k",\t"messages":[{}]\n}\n'
     content = read_content(body)
     assert content is not None

@@ -41,7 +41,7 @@ USAGE = '"stream_options":{"include_usage":true}'
     ],
 )
 def test_asking_for_a_stream(body: str, expected: str) -> None:
-    """Both fields are set, and every other byte stays where it was."""
+    """Both fields are set, and every other byte is unchanged."""
     assert ask_for_stream(body.encode()) == expected.encode()
 
 
@@ -72,7 +72,7 @@ def test_asking_for_a_stream(body: str, expected: str) -> None:
     ],
 )
 def test_what_is_left_alone(body: bytes) -> None:
-    """What is no JSON object, has a stream of its own mind or odd options is not our business."""
+    """A body that is not a JSON object, sets `stream` itself or has odd options is not changed."""
     assert ask_for_stream(body) is None
 
 
@@ -99,7 +99,7 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.text(), JSON, max_size=6), st.sampled_from([None, 1, 4]), st.booleans())
 def test_any_object_gains_the_two_fields(fields: dict[str, object], indent: int | None, ascii_only: bool) -> None:
-    """Whatever else a body holds, parsed again it differs by the two fields alone."""
+    """Whatever a body contains, parsed again it only differs by the two fields."""
     fields = {name: value for name, value in fields.items() if name not in ("stream", "stream_options")}
     body = json.dumps(fields, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     changed = ask_for_stream(body)

@@ -1,4 +1,4 @@
-"""Tests of what tells the texts of a stream from each other."""
+"""Tests of how the texts of a stream are told apart."""
 
 import pytest
 
@@ -39,18 +39,18 @@ DIFFERENT = [
 
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_pieces_of_one_text(one: tuple[object, Path], other: tuple[object, Path]) -> None:
-    """What a client joins is one series, wherever in a list it stands, and from the beginning of a block on."""
+    """The text that a client joins is one series, at any position in a list, from the beginning of its block."""
     assert series_key(*one) == series_key(*other)
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
 def test_pieces_of_different_texts(one: tuple[object, Path], other: tuple[object, Path]) -> None:
-    """Blocks, choices, items and kinds of text that come in turns are not joined."""
+    """Alternating blocks, choices, items and kinds of text are not joined."""
     assert series_key(*one) != series_key(*other)
 
 
 def test_what_grows() -> None:
-    """Texts grow, names do not; of events of unknown kinds that is not sure."""
+    """Texts grow, names do not; for events of unknown kinds this is uncertain."""
     assert is_text_piece(TEXT)
     assert not is_text_piece(("delta", "name"))
     assert not is_text_piece(())

@@ -1,4 +1,4 @@
-"""What the client gets of a stream that is cut, merged or sifted: at every cut of what comes in."""
+"""The output for the client of a stream that is cut, merged or filtered, at every cut of the input."""
 
 import json
 import tracemalloc
@@ -58,14 +58,14 @@ STREAMS = {
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("name", STREAMS)
 def test_what_needs_no_change_passes_byte_for_byte(name: str, plan: str) -> None:
-    """A stream without a loop and without usage comes out as it went in, however it was cut."""
+    """A stream without a loop and without usage passes unchanged, however it was cut."""
     for pieces in all_cuts(STREAMS[name]):
         assert edited(PLANS[plan], pieces) == STREAMS[name]
 
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_guard_delays_nothing(name: str) -> None:
-    """With a guard alone every piece comes out at once, half events too."""
+    """With only a guard, every piece passes immediately, even half an event."""
     for pieces in all_cuts(STREAMS[name]):
         editor = StreamEditor(GUARD)
         for piece in pieces:
@@ -75,7 +75,7 @@ def test_a_guard_delays_nothing(name: str) -> None:
 
 @for_each("name", STREAMS)
 def test_sifting_delays_events_only_until_they_are_complete(name: str) -> None:
-    """Where usage is hidden, nothing is held back but the lines of one event without its blank line."""
+    """If usage is hidden, only the lines of one incomplete event are held back."""
     stream = STREAMS[name]
     editor = StreamEditor(HIDE)
     output = b""
@@ -117,14 +117,14 @@ def test_sifting_delays_events_only_until_they_are_complete(name: str) -> None:
     ],
 )
 def test_usage_that_was_not_asked_for_vanishes(stream: bytes, expected: bytes) -> None:
-    """Exactly the events with empty choices and a usage vanish; comments beside and within them stay."""
+    """Exactly the events with empty choices and usage are removed; comments around and within them are kept."""
     for pieces in all_cuts(stream):
         assert edited(HIDE, pieces) == expected
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_too_long_an_event_is_not_held_back(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
-    """An event past the decoder's bound passes before it is complete and unchanged; usage after it is still hidden."""
+    """An event beyond the decoder's limit passes unchanged before it is complete; usage after it is still hidden."""
     limit = 200
     monkeypatch.setattr(stream_editor, "make_decoder", lambda: sse.Decoder(limit))
     monkeypatch.setattr(sieve, "DEFAULT_EVENT_LIMIT", limit)
@@ -144,7 +144,7 @@ def test_too_long_an_event_is_not_held_back(monkeypatch: pytest.MonkeyPatch, end
 
 
 def test_memory_stays_bounded() -> None:
-    """Of 3 MB of events with usage among them next to nothing is held, of a comment of 3 MB what the decoder needs."""
+    """Of 3 MB of events with usage almost nothing is held; of a comment of 3 MB, as much as the decoder needs."""
     editor = StreamEditor(PLANS["both"])
     events = event(chunk("word ")) * 200 + event(USAGE)
     comment = b"x" * 10_000
@@ -169,7 +169,7 @@ def test_memory_stays_bounded() -> None:
 
 @pytest.mark.parametrize("name", ["plain", "no done", "crlf", "cr", "a byte order mark", "all fields", "after the end"])
 def test_coerced_is_merged(name: str) -> None:
-    """Nothing comes before the end, and then the completion that the events merge to."""
+    """Nothing is sent before the end, and then the completion merged from the events."""
     decoder = sse.Decoder()
     expected = merge_events([*decoder.feed(STREAMS[name]), *decoder.close()])
     for pieces in all_cuts(STREAMS[name]):
@@ -225,7 +225,7 @@ WHOLE = {
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_only_a_whole_answer_comes_out(name: str) -> None:
-    """A stream that ends without saying so, or that says nothing else, gives no answer at all."""
+    """A stream that ends prematurely, or contains nothing else, gives no answer."""
     stream, whole = WHOLE[name]
     for pieces in all_cuts(stream):
         editor = StreamEditor(COERCE)
@@ -239,7 +239,7 @@ def test_only_a_whole_answer_comes_out(name: str) -> None:
 
 
 def test_an_answer_without_an_event_that_was_too_long_does_not_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stream that says that it is over gives no answer all the same, where an event of it could not be read."""
+    """Even a stream that ends properly gives no answer if one of its events could not be read."""
     monkeypatch.setattr(stream_editor, "make_decoder", lambda: sse.Decoder(200))
     stream = event(chunk("a")) + event(chunk("b" * 300)) + FINISHED + DONE
     for pieces in all_cuts(stream):
@@ -253,7 +253,7 @@ def test_an_answer_without_an_event_that_was_too_long_does_not_come_out(monkeypa
 
 
 def test_chunks_with_one_line_end_between_are_all_merged() -> None:
-    """Nothing of the text is lost where a server parts its events by one line end."""
+    """No text is lost if a server separates its events by a single line end."""
     stream = parted(chunk("Hel"), chunk("lo")) + parted(chunk(" wor"), chunk("ld", reason="stop"), "[DONE]")
     for pieces in all_cuts(stream):
         assert json.loads(edited(COERCE, pieces))["choices"][0]["message"]["content"] == "Hello world"
@@ -261,7 +261,7 @@ def test_chunks_with_one_line_end_between_are_all_merged() -> None:
 
 @pytest.mark.parametrize("name", ["JSON", "an error", "a page"])
 def test_what_is_no_event_stream_passes(name: str) -> None:
-    """There is nothing to merge in JSON or in a page, whatever it is called: it comes out as it is, and as it comes."""
+    """JSON or a page has nothing to merge, whatever its label: it passes unchanged and without delay."""
     body = STREAMS[name]
     for pieces in all_cuts(body):
         editor = StreamEditor(COERCE)
@@ -280,7 +280,7 @@ def test_what_is_no_event_stream_passes(name: str) -> None:
 )
 @pytest.mark.parametrize("body", [b"", b"\n\n"])
 def test_of_nothing_the_label_decides(body: bytes, label: str | None, expected: bool) -> None:
-    """A body of nothing is an event stream without its end, if it is called one, and else passes."""
+    """An empty body is an event stream without an end if labelled so, and otherwise passes."""
     editor = StreamEditor(COERCE, label)
     editor.feed(body)
     editor.close()
@@ -302,14 +302,14 @@ def test_of_nothing_the_label_decides(body: bytes, label: str | None, expected: 
     ],
 )
 def test_when_there_is_content(value: object, expected: bool) -> None:
-    """An answer has begun with its first text, call or reason, not with a chunk that only says who speaks."""
+    """An answer begins with its first text, call or reason, not with a chunk that only has the role."""
     editor = StreamEditor(COERCE)
     editor.feed(event(value))
     assert editor.has_content is expected
 
 
 def test_the_error_of_a_stream() -> None:
-    """The error that ends a stream is told at once; one in a choice is only as long as there is no content."""
+    """The error that ends a stream is reported immediately; one in a choice only until there is content."""
     in_choice = {"choices": [{"index": 0, "delta": {}, "finish_reason": "error", "error": {"message": "broke"}}]}
     for before, value, message in (
         (HELLO, {"error": {"message": "broke", "code": 429}}, "broke"),
@@ -323,13 +323,13 @@ def test_the_error_of_a_stream() -> None:
 
 
 def test_half_a_surrogate_pair_comes_out_escaped() -> None:
-    """A text that UTF-8 has no bytes for is still an answer, and still the same text."""
+    """A text that UTF-8 cannot encode is still an answer with the same text."""
     stream = b'data: {"choices": [{"delta": {"content": "\\ud83d"}, "finish_reason": "stop"}]}\n\n'
     assert json.loads(edited(COERCE, [stream]))["choices"][0]["message"]["content"] == "\ud83d"
 
 
 def test_texts_of_another_face_are_not_merged() -> None:
-    """What adds a text to an answer of another endpoint adds none to this one, the second time neither."""
+    """Text added by an event of another face is not added to this answer, even the second time."""
     editor = StreamEditor(COERCE)
     delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}}
     editor.feed(HELLO + event(delta) + event(delta) + DONE)

@@ -1,4 +1,4 @@
-"""How the editor ends a stream that loops, and that no byte is lost if it fails itself."""
+"""How the editor ends a looping stream, and that no byte is lost if the editor fails."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from tests.wire.chat.editing import (
 
 
 def read(stream: bytes) -> list[object]:
-    """Read a stream as strictly as the standard does: what is not ended by a blank line does not count."""
+    """Read a stream strictly by the standard: an event without a blank line does not count."""
     events = sse.Decoder().feed(stream)
     return [item.data if item.data == "[DONE]" else json.loads(item.data) for item in events]
 
@@ -55,7 +55,7 @@ LOOPS: dict[str, tuple[list[dict[str, object]], list[int]]] = {
 @pytest.mark.parametrize("plan", ["guard", "both"])
 @pytest.mark.parametrize("name", LOOPS)
 def test_loop_ends_the_stream(name: str, plan: str, end: str) -> None:
-    """After the event of the loop come a reason for every open choice and [DONE]; nothing that upstream still sends."""
+    """After the loop's event come a reason for every open choice and [DONE], and nothing else from upstream."""
     before, open_choices = LOOPS[name]
     sent = b"".join(event(value, end) for value in before)
     expected = [*before, *(final(index) for index in open_choices), "[DONE]"]
@@ -68,7 +68,7 @@ def test_loop_ends_the_stream(name: str, plan: str, end: str) -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("plan", ["guard", "both"])
 def test_loop_where_events_are_parted_by_one_line_end(plan: str, end: str) -> None:
-    """A loop is seen there too; the stream ends with events that all clients can read, and nothing of the next one."""
+    """The loop is detected; the stream ends with events that all clients can read, and nothing of the next one."""
     sent = parted(chunk("a"), FIRING, end=end).removesuffix(end.encode())
     stream = sent + parted(LATER, "[DONE]", end=end)
     for pieces in all_cuts(stream):
@@ -79,7 +79,7 @@ def test_loop_where_events_are_parted_by_one_line_end(plan: str, end: str) -> No
 
 
 def test_nothing_is_read_after_a_loop() -> None:
-    """What comes after the end neither comes out nor changes what was found."""
+    """Data after the end neither passes nor changes the result."""
     editor = StreamEditor(GUARD)
     editor.feed(event(FIRING) + event(LATER))
     found = editor.found
@@ -93,7 +93,7 @@ def test_nothing_is_read_after_a_loop() -> None:
 
 
 def test_loop_in_an_event_without_its_end_is_left_alone() -> None:
-    """A loop that upstream's own end has cut needs no interruption: bytes put after half an event would spoil it."""
+    """A loop cut by upstream's own end needs no interruption: bytes after half an event would corrupt it."""
     stream = event(FIRST) + event(FIRING).rstrip(b"\n")
     editor = StreamEditor(GUARD)
     editor.feed(stream)
@@ -103,7 +103,7 @@ def test_loop_in_an_event_without_its_end_is_left_alone() -> None:
 
 @pytest.mark.parametrize("name", LOOPS)
 def test_coerced_loop_is_a_complete_answer(name: str) -> None:
-    """With a merged answer a loop gives the completion so far, at once, its open choices finished by repeat."""
+    """A merged answer with a loop gives the completion so far, immediately, with open choices finished by repeat."""
     before, open_choices = LOOPS[name]
     stream = b"".join(map(event, before)) + event(LATER) + DONE
     for pieces in all_cuts(stream):
@@ -125,7 +125,7 @@ def test_coerced_loop_is_a_complete_answer(name: str) -> None:
 
 
 class BrokeError(Exception):
-    """What these tests raise."""
+    """The exception that these tests raise."""
 
 
 def broken(*_: object, **__: object) -> object:
@@ -133,7 +133,7 @@ def broken(*_: object, **__: object) -> object:
 
 
 def fails_at(number: int, original: Callable[..., object]) -> Callable[..., object]:
-    """Return a function that works but for one call."""
+    """Return a function that only fails at one call."""
     calls = iter(range(1000))
 
     def call(*args: object, **options: object) -> object:
@@ -162,7 +162,7 @@ STAGES = [
 def test_rest_knows_every_byte(
     monkeypatch: pytest.MonkeyPatch, plan: str, owner: object, name: str, number: int
 ) -> None:
-    """Whatever stage fails, and whenever: what was taken and the rest are together what was fed, each byte once."""
+    """Whatever stage fails at any time: the output and the rest together are the input, each byte once."""
     stream = HELLO + b": hb\n\n" + event(USAGE)[:20]
     more = event(USAGE)[20:] + event(chunk("b", index=1)) + event(chunk("LOOP")) + event(LATER)
     monkeypatch.setattr(owner, name, fails_at(number, getattr(owner, name)))

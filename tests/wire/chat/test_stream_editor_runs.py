@@ -1,4 +1,4 @@
-"""Events that are read together, as many as a read holds, give the same as events that are read one by one."""
+"""Events read together give the same result as events read one by one."""
 
 import json
 from itertools import pairwise
@@ -69,7 +69,7 @@ LOOPING = [f"{word} " for word in ("round", "goes", "the", "wheel", "of", "the",
 
 @st.composite
 def streams(draw: st.DrawFn) -> bytes:
-    """Return a stream of texts with something odd here and there; it may run into a loop."""
+    """Return a stream of texts with occasional odd events; it may contain a loop."""
     texts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), max_size=12)
     events = [event(chunk(text)) for text in ["a", *draw(texts), *(LOOPING if draw(st.booleans()) else ()), "b"]]
     for odd in draw(st.lists(st.sampled_from(ODD), max_size=4)):
@@ -78,7 +78,7 @@ def streams(draw: st.DrawFn) -> bytes:
 
 
 def pieces(stream: bytes, author: Random) -> list[bytes]:
-    """Return the stream in pieces that end anywhere, or where events do, as they nearly always come."""
+    """Return the stream in pieces that end anywhere, or at events, as they mostly do."""
     ends = [at + 2 for at in range(len(stream)) if stream.startswith(b"\n\n", at)]
     places = ends if author.random() < 0.5 else range(len(stream))
     cuts = sorted({0, len(stream), *author.sample(places, min(len(places), author.choice([0, 1, 3, 10])))})
@@ -86,7 +86,7 @@ def pieces(stream: bytes, author: Random) -> list[bytes]:
 
 
 def merged_one_by_one(stream: bytes, guard: LoopGuard | None = None) -> tuple[dict[str, object], FoundLoop | None, int]:
-    """Return what is merged of events that are all parsed, up to a loop; the loop, and where the event of it ends."""
+    """Return the result of merging parsed events up to a loop, the loop, and the end of its event."""
     merger = Merger()
     for item in make_decoder().feed(stream):
         for value, error in read_data(item).values:
@@ -97,7 +97,7 @@ def merged_one_by_one(stream: bytes, guard: LoopGuard | None = None) -> tuple[di
 
 
 def check_cut(parts: list[bytes]) -> None:
-    """Check that what comes in parts is cut at the event that completes the loop, and passes unchanged up to there."""
+    """Check that a stream in pieces is cut at the event that completes the loop, and is unchanged up to there."""
     stream = b"".join(parts)
     _, found, end = merged_one_by_one(stream, make_guard())
     editor = StreamEditor(Plan(CHAT_COMPLETIONS, make_guard=make_guard))
@@ -110,7 +110,7 @@ def check_cut(parts: list[bytes]) -> None:
 
 
 def check_merged(parts: list[bytes]) -> None:
-    """Check that the same is merged of what comes in parts, as long as an answer is to come of it."""
+    """Check that a stream in pieces merges to the same, if there is an answer."""
     editor = StreamEditor(Plan(CHAT_COMPLETIONS, coerce=True))
     for part in parts:
         editor.feed(part)
@@ -121,7 +121,7 @@ def check_merged(parts: list[bytes]) -> None:
 
 @given(stream=streams(), author=st.randoms(use_true_random=False))
 def test_a_stream_in_pieces(stream: bytes, author: Random) -> None:
-    """However a stream comes, it is cut at the same event, the same is merged of it, and only its usage is hidden."""
+    """However a stream is cut into pieces, it ends at the same event, merges to the same, and only usage is hidden."""
     parts = pieces(stream, author)
     check_cut(parts)
     check_merged(parts)
@@ -134,7 +134,7 @@ def test_a_stream_in_pieces(stream: bytes, author: Random) -> None:
 
 @pytest.mark.parametrize("odd", ODD)
 def test_something_odd_among_what_is_alike(odd: bytes) -> None:
-    """An event that is not like the others is read as it is, though it stands among them."""
+    """An event that differs from the others is parsed, even among them."""
     before, after = event(chunk("a")) + event(chunk("b")), event(chunk("c"))
     for parts in ([before, after + odd + after], [before, odd + after], [before + odd + after]):
         check_merged(parts)
@@ -143,7 +143,7 @@ def test_something_odd_among_what_is_alike(odd: bytes) -> None:
 
 @pytest.mark.parametrize("begun", [b": comment ", b"data: x\n", b"x", b"event: x\ndata: {\n", b"data: {}\r\r"])
 def test_what_seems_to_begin_an_event(begun: bytes) -> None:
-    """Bytes that look like whole events are none where a line, or an event, has begun before them."""
+    """Bytes that look like complete events do not count within a line or event that began before."""
     alike = event(chunk("a"))
     parts = [alike, begun, alike + event(chunk("b")), event(chunk("c"))[:-2], b"\n", b"\n"]
     check_merged(parts)
@@ -151,7 +151,7 @@ def test_what_seems_to_begin_an_event(begun: bytes) -> None:
 
 
 def test_the_name_of_an_event_holds_for_one_that_is_alike() -> None:
-    """An event that came with a name is not like the others, though its data are."""
+    """An event with a name differs from the others, even if its data is similar."""
     editor = StreamEditor(Plan(CHAT_COMPLETIONS, coerce=True))
     for part in [event(chunk("")), b"event: error\n", event(chunk("a"))]:
         editor.feed(part)
@@ -159,7 +159,7 @@ def test_the_name_of_an_event_holds_for_one_that_is_alike() -> None:
 
 
 def test_all_but_the_first_event_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a read that holds many ordinary events only the first ones are decoded one by one, and the last ones."""
+    """Of a read with many ordinary events only the first and the last ones are decoded one by one."""
     decoded: list[int] = []
     feed = sse.Decoder.feed
 
@@ -177,7 +177,7 @@ def test_all_but_the_first_event_are_read_together(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_event_that_is_too_long_is_not_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bound for an event holds for one that is like the others too."""
+    """The limit for an event also applies to similar ones."""
     monkeypatch.setattr(stream_editor, "make_decoder", lambda: sse.Decoder(200))
     editor = StreamEditor(Plan(CHAT_COMPLETIONS, coerce=True))
     editor.feed(event(chunk("a")))

@@ -17,7 +17,7 @@ type Piece = Callable[[str], dict[str, object]]
 
 
 def told(data: bytes) -> list[str]:
-    """Return the texts that a search finds words in."""
+    """Return the texts in which a search finds words."""
     return list(texts(stream_texts.document(data) or ""))
 
 
@@ -62,14 +62,14 @@ KINDS: dict[str, tuple[Piece, Piece]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_texts_that_come_in_turns(kind: str) -> None:
-    """The pieces of each text are joined, and not to those of the other; what both said is there, and nothing else."""
+    """The pieces of each text are joined separately; both texts are present, and nothing else."""
     one, other = KINDS[kind]
     data = events(one("Moon"), other("sun"), one("pal"), other("light 月"), one("ace"), other("之暗面"))
     assert told(data) == ["Moonpalace", "sunlight 月之暗面"]
 
 
 def test_unknown_events() -> None:
-    """Of events of an unknown kind, nobody knows whether they go on with a text: both are found."""
+    """It is unknown whether events of an unknown kind continue a text: both readings are found."""
     assert told(events(ndjson("Moon"), ndjson("palace"))) == ["Moon", "palace", "Moonpalace"]
 
 
@@ -79,13 +79,13 @@ def test_a_text_that_begins_with_its_block() -> None:
 
 
 def test_what_is_said_again_at_the_end() -> None:
-    """A text that comes whole in the end is there once."""
+    """A text that is repeated in full at the end is present once."""
     done = {"type": "response.completed", "response": {"output": [{"content": [{"text": "Moonpalace"}]}]}}
     assert told(events(responses("a")("Moon"), responses("a")("palace"), done)) == ["Moonpalace"]
 
 
 def test_a_text_that_is_sent_whole_each_time() -> None:
-    """A text that comes as far as it is each time counts once, as for the merger."""
+    """A text that is sent in full each time counts once, as for the merger."""
     assert told(events(*map(anthropic(0), ["The m", "The moon", "The moonpa", "The moonpalace"]))) == ["The moonpalace"]
 
 
@@ -102,12 +102,12 @@ def test_a_text_that_is_sent_whole_each_time() -> None:
     ],
 )  # fmt: skip
 def test_other_data(data: bytes, expected: list[str]) -> None:
-    """Events that servers part badly are read as everywhere; of what is no JSON, what a search has always found."""
+    """Badly separated events are read as usual; for invalid JSON, the search works as before."""
     assert told(data) == expected
 
 
 def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is nested deeply is left alone; of a stream with too many events nothing is joined."""
+    """Deeply nested texts are ignored; for a stream with too many events nothing is joined."""
     deep: object = {"text": "deep"}
     for _ in range(400):
         deep = [deep]
@@ -118,14 +118,14 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_event_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stream with an event over the decoder's limit has no texts of its own: it is not read into memory again."""
+    """A stream with an event beyond the decoder's limit has no texts: it is not read into memory again."""
     monkeypatch.setattr(stream_texts, "make_decoder", partial(make_decoder, limit=1_000))
     assert stream_texts.document(events("a" * 900)) is not None
     assert stream_texts.document(events("a" * 1_100)) is None
 
 
 def test_secrets_are_masked() -> None:
-    """What is a secret only where it is joined is none here: one that is known, and one by its form."""
+    """Secrets that only appear when joined are masked: known ones, and those in a known format."""
     formed = "ghp_" + "kJ3vQ9xZ7mW2pL8tR5yB1nC4dF6gH0sAeUiO"
     data = events(*map(anthropic(0), ["my ", "password-of-", "mine and ", formed[:9], formed[9:], " there"]))
     (text,) = texts(stream_texts.document(data, [b"password-of-mine"]) or "")
@@ -133,7 +133,7 @@ def test_secrets_are_masked() -> None:
 
 
 def test_only_of_streams_that_are_not_merged() -> None:
-    """An answer that is no stream, or another than the stream, has its words itself."""
+    """An answer that is not a stream, or not the stream itself, has its own words."""
     assert stream_texts.of_answer(None, None) is None
     assert stream_texts.of_answer(None, b"{}") is None
     assert stream_texts.of_answer(b"data: 1\n\n", b"{}") is None
@@ -145,7 +145,7 @@ WORDS = st.text(st.sampled_from('aZé 月🚀\0"\\\n-,ß\u0301'), max_size=40)
 
 @given(WORDS, WORDS, st.lists(st.integers(0, 40), max_size=10), st.sampled_from(sorted(KINDS)), st.booleans())
 def test_random_splits(first: str, second: str, cuts: Sequence[int], kind: str, ascii_only: bool) -> None:
-    """However two texts are cut, also between the halves of an escaped pair, they are there as if they were not."""
+    """However two texts are cut, even within an escaped pair, they are complete."""
     one, other = KINDS[kind]
     halves = [text.encode("utf-16-le") for text in (first, second)] if ascii_only else []
     units = [

@@ -1,4 +1,4 @@
-"""Events that differ in their text alone are known without parsing them, and no others are."""
+"""Events that only differ in their text are recognized without parsing, and no others are."""
 
 import json
 
@@ -27,14 +27,14 @@ def learnt(chunk: object, **spelling: object) -> TextEventMatcher:
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" ,\t", ":\t")])
 @given(text=st.text(st.characters(exclude_categories=["Cs"])))
 def test_another_text(channel: str, separators: tuple[str, str], text: str) -> None:
-    """What differs in its text alone is known, however it is spelt."""
+    """Events that only differ in their text match, however it is escaped."""
     alike = learnt(event({"role": "assistant", channel: "a"}), separators=separators)
     data = json.dumps(event({"role": "assistant", channel: text}), separators=separators)
     assert alike.read(data) == TextDelta(0, channel, text)
 
 
 def test_half_a_surrogate_pair() -> None:
-    """Half a surrogate pair, which a server may cut in two, is left to the slow way."""
+    """Half a surrogate pair, which a server may split, is left to the slow path."""
     chunk = event({"content": "a"})
     assert learnt(chunk).read(json.dumps(event({"content": "\ud83d"}))) is None
 
@@ -55,20 +55,20 @@ def test_half_a_surrogate_pair() -> None:
     ],
 )
 def test_anything_else(other: object) -> None:
-    """What differs in more than its text is not taken for alike."""
+    """Events that differ in more than their text do not match."""
     assert learnt(event({"content": "a"})).read(json.dumps(other)) is None
 
 
 @pytest.mark.parametrize("data", ["", "[DONE]", '"a"', '""', "null"])
 def test_nothing_learnt(data: str) -> None:
-    """As long as nothing is learnt, nothing is alike."""
+    """Before anything is learnt, nothing matches."""
     assert TextEventMatcher(only_text).read(data) is None
     assert learnt({"error": {"message": "a"}}).read(data) is None
 
 
 @pytest.mark.parametrize("inner", ['b", "x": "', "b\\", '","role":"user', '"', 'b"}'])
 def test_a_text_that_would_break_out(inner: str) -> None:
-    """What stands between head and tail must be one string of JSON and nothing else."""
+    """The bytes between head and tail must be exactly one JSON string."""
     chunk = event({"content": "a"})
     data = json.dumps(chunk)
     assert learnt(chunk).read(data.replace('"a"', f'"{inner}"')) is None
@@ -86,12 +86,12 @@ def test_a_text_that_would_break_out(inner: str) -> None:
     ],
 )
 def test_not_learnt(chunk: dict[str, object]) -> None:
-    """An event that says more than a text is none to compare with: its like would have to say it again."""
+    """An event with more than a text is not learnt: similar ones would have to repeat the rest."""
     assert learnt(chunk).read(json.dumps(chunk)) is None
 
 
 def test_twice_the_same_key() -> None:
-    """Of two keys the last counts, wherever the text stands: such an event is not learnt."""
+    """Of two equal keys the last counts: an event with the text in either is not learnt."""
     data = json.dumps(event({"content": "a"})).replace('"content"', '"c\\u006fntent": "b", "content"')
     alike = TextEventMatcher(only_text)
     alike.learn(data.replace('"b", "content": "a"', '"a", "content": "a"'), json.loads(data))
@@ -101,7 +101,7 @@ def test_twice_the_same_key() -> None:
 
 
 def test_an_escape_that_spells_no_name() -> None:
-    """A slash is escaped by some servers, in each of their events."""
+    """Some servers escape slashes in each of their events."""
     chunk = event({"content": "a"}, model="moonshotai/kimi-k2")
     alike = TextEventMatcher(only_text)
     alike.learn(json.dumps(chunk).replace("/", "\\/"), chunk)
@@ -111,19 +111,19 @@ def test_an_escape_that_spells_no_name() -> None:
 
 @pytest.mark.parametrize("more", [{"model": "\u6708"}, {'a "content': None}])
 def test_where_a_name_may_stand_for_something_else(more: dict[str, object]) -> None:
-    """An event is not learnt if the name of its text is there twice, or could be spelled in another way."""
+    """An event is not learnt if the name of its text occurs twice, or could be escaped in another way."""
     chunk = event({"content": "a"}, **more)
     assert learnt(chunk).read(json.dumps(chunk)) is None
 
 
 def test_a_value_like_the_name() -> None:
-    """A value that is the name of the text is none."""
+    """A value equal to the name of the text is not the name."""
     chunk = event({"content": "a"}, model="content", id='a "content')
     assert learnt(chunk).read(json.dumps(chunk)) == TextDelta(0, "content", "a")
 
 
 def test_an_event_is_looked_at_once() -> None:
-    """To learn an event takes one look at what was parsed of it."""
+    """An event is learnt from a single pass over its parsed data."""
     looks: list[object] = []
     alike = TextEventMatcher(lambda value: looks.append(value) or only_text(value))  # type: ignore[func-returns-value]
     chunk = event({"content": "a"})
@@ -132,7 +132,7 @@ def test_an_event_is_looked_at_once() -> None:
 
 
 def test_a_stream_that_is_always_different() -> None:
-    """A stream whose events all differ costs no more than a few that are learnt in vain."""
+    """A stream whose events all differ costs only a few failed attempts to learn."""
     alike = TextEventMatcher(only_text)
     for number in range(MAX_MISSES + 1):
         chunk = event({"content": "a"}, id=f"cmpl-{number}")
@@ -142,7 +142,7 @@ def test_a_stream_that_is_always_different() -> None:
 
 
 def test_a_stream_without_texts() -> None:
-    """Events that never only add a text are not looked at for ever; until then, others between them do no harm."""
+    """Events that never only add text are not tried forever; until then, other events between them do no harm."""
     asked: list[object] = []
     alike = TextEventMatcher(lambda value: asked.append(value) or only_text(value))  # type: ignore[func-returns-value]
     chunk = event({"content": "a"})

@@ -1,4 +1,4 @@
-"""Timing: what the times of the chunks tell, and never a guess."""
+"""Timing: only what follows from the times of the chunks."""
 
 from functools import partial
 from typing import Any
@@ -25,9 +25,9 @@ USAGE: Json = {"choices": [], "usage": {"completion_tokens": 5}}
 
 
 def stream(*timed: tuple[int, object], tokens: int | None = 5, start: int = 1000 * MS) -> Timing:
-    """Measure a stream whose chunks of ten bytes came so many milliseconds after the start, with an event each.
+    """Measure a stream whose chunks of ten bytes arrive at these milliseconds, with one event each.
 
-    A chunk with None carries no event.
+    A chunk with None has no event.
     """
     chunks = [(10 * (number + 1), start + at * MS) for number, (at, _) in enumerate(timed)]
     events = [(10 * (number + 1), value) for number, (_, value) in enumerate(timed) if value is not None]
@@ -52,7 +52,7 @@ def test_a_stream() -> None:
 
 
 def test_a_call_without_streaming() -> None:
-    """Of an answer that came at once only the headers and the mean pace are known."""
+    """For an answer in one piece only the headers and the mean pace are known."""
     timing = measure(0, 400 * MS, 500 * MS, [(100, 500 * MS)], [], 20, False)
     assert timing == Timing(time_to_headers=400 * MS, output_tokens_per_second=40.0)
 
@@ -75,7 +75,7 @@ def test_pace_needs_two_tokens(tokens: int | None) -> None:
 
 
 def test_tokens_that_came_at_one_instant_have_no_pace() -> None:
-    """One token event, or several in one chunk, tell no time per token."""
+    """One token event, or several in one chunk, give no time per token."""
     assert stream((10, CONTENT), (20, USAGE)).time_per_output_token is None
     timing = measure(0, 1, 9, [(100, 9)], [(30, CONTENT), (60, CONTENT), (90, USAGE)], 5, True)
     assert (timing.time_to_first_token, timing.time_per_output_token, timing.longest_stall) == (9, None, None)
@@ -96,7 +96,7 @@ def test_gaps_lie_between_chunks_with_events() -> None:
 
 @pytest.mark.parametrize(("ended", "stall"), [(120, 100), (3120, 3000)])
 def test_the_silence_before_the_end_counts(ended: int, stall: int) -> None:
-    """A stream that falls silent until somebody gives up has stalled for that long."""
+    """The silence before a stream is given up counts as a stall."""
     chunks = [(10, 20 * MS), (20, 120 * MS)]
     timing = measure(0, MS, ended * MS, chunks, [(10, CONTENT), (20, CONTENT)], None, True)
     assert (timing.longest_stall, timing.gap_p99) == (stall * MS, 100 * MS)
@@ -105,7 +105,7 @@ def test_the_silence_before_the_end_counts(ended: int, stall: int) -> None:
 
 
 def test_percentiles() -> None:
-    """A percentile is the smallest gap that so many percent of the gaps do not exceed."""
+    """A percentile is the smallest gap that this percentage of the gaps does not exceed."""
     at, timed = 0, [(0, CONTENT)]
     for gap in range(100, 0, -1):
         at += gap

@@ -206,7 +206,7 @@ def test_pieces_find_their_call(name: str) -> None:
 
 
 def test_a_call_has_the_shape_of_the_answer() -> None:
-    """A gathered call has id, type and function, unknown fields too, and no index."""
+    """A merged call has id, type and function, including unknown fields, but no index."""
     assert gather([{"index": 0, "id": "a", "x": 1, "function": {"name": "f", "y": 2}}]) == [
         {"id": "a", "type": "function", "x": 1, "function": {"name": "f", "y": 2, "arguments": ""}}
     ]
@@ -218,7 +218,7 @@ def test_a_call_has_the_shape_of_the_answer() -> None:
 
 
 def test_custom_tools_keep_their_name_and_input() -> None:
-    """The name of a custom tool stays and its input is joined, two with the same index are two."""
+    """The name of a custom tool is kept and its input is joined; two with the same index are two."""
     made = gather(
         [{"index": 0, "id": "a", "type": "custom", "custom": {"name": "sql", "input": "SELECT"}}],
         [{"index": 0, "custom": {"input": " 1"}}],
@@ -231,7 +231,7 @@ def test_custom_tools_keep_their_name_and_input() -> None:
 
 
 def test_doubts_are_told() -> None:
-    """What calls were told apart by, and what was dropped or is no JSON, is told once."""
+    """Each way of telling calls apart, and each dropped or invalid part, is reported once."""
     doubts: Doubts = {}
     calls = ToolCalls(doubts)
     calls.feed([call("{}", index=0, id="a", name="f")])
@@ -243,7 +243,7 @@ def test_doubts_are_told() -> None:
 
 
 def test_time_is_linear_whatever_the_quirk() -> None:
-    """Fresh ids, names with each piece and arguments that come again take no more than linear time."""
+    """Fresh ids, names in each piece and repeated arguments take linear time."""
 
     def prepare(count: int) -> Callable[[], object]:
         pieces = [call('{"a": [' + "1, " * 20, index=0, id="0", name="f")]
@@ -259,7 +259,7 @@ def test_time_is_linear_whatever_the_quirk() -> None:
 
 
 def test_time_is_linear() -> None:
-    """Many calls, each in two pieces, take no more than linear time."""
+    """Many calls, each in two pieces, take linear time."""
 
     def prepare(count: int) -> Callable[[], object]:
         lists = [[call("{", id=f"call-{number}", name="f")] for number in range(count)] + [[call("}")]] * count

@@ -104,7 +104,7 @@ def bytewise(data: bytes) -> list[bytes]:
 
 @for_each("name", CASES)
 def test_every_coding_at_every_cut(name: str) -> None:
-    """The body comes out the same however its bytes are cut."""
+    """The decoded body is the same however its bytes are cut."""
     encoding, data, expected = CASES[name]
     assert decode(data, encoding) == (expected, None)
     assert run(encoding, bytewise(data)) == (expected, None)
@@ -123,7 +123,7 @@ def test_what_the_server_flushed_comes_at_once(name: str) -> None:
 
 
 def test_nothing_stays_inside_the_decompressor() -> None:
-    """A truncated body gives as much at once as byte by byte, also where output fills a piece to its last byte."""
+    """A truncated body gives as much at once as byte by byte, even if output fills a piece exactly."""
     data = gzip.compress(bytes(300_000))
     for end in range(20, len(data)):
         assert decode(data[:end], "gzip") == run("gzip", bytewise(data[:end]))
@@ -131,7 +131,7 @@ def test_nothing_stays_inside_the_decompressor() -> None:
 
 @for_each("name", [name for name, case in CASES.items() if case[0] and len(case[2]) >= len(TEXT)][2:])
 def test_truncated_at_every_byte(name: str) -> None:
-    """A body that ends early gives what could be decoded, or itself if that is nothing, and says so."""
+    """A body that ends early gives the decoded part, or else itself, with an error."""
     encoding, data, expected = CASES[name]
     whole = 0
     for i in range(1, len(data)):
@@ -148,7 +148,7 @@ def test_truncated_at_every_byte(name: str) -> None:
 
 
 def test_truncated_bodies_give_what_there_is() -> None:
-    """Of a body that is cut short before its last bytes nearly all comes out, from every coding."""
+    """A body cut just before its end is decoded almost completely, in every coding."""
     text = random.Random(1).randbytes(20_000).hex().encode()
     for encoding, data in [("gzip", gzip.compress(text)), ("deflate", zlib.compress(text)), ("br", br(text))]:
         decoded, error = decode(data[:-200], encoding)
@@ -160,7 +160,7 @@ def test_truncated_bodies_give_what_there_is() -> None:
 
 @pytest.mark.parametrize("encoding", ["compress", "aws-chunked", "gzip, foo", "foo, gzip", "gzip;q=1", "gzip " * 3])
 def test_an_unknown_encoding_passes(encoding: str) -> None:
-    """With an encoding that is not known, alone or in a list, the bytes come back as they are."""
+    """With an unknown encoding, alone or in a list, the bytes are returned unchanged."""
     data = gzip.compress(TEXT)
     decoder = Decoder(encoding)
     assert decoder.error is not None
@@ -169,12 +169,12 @@ def test_an_unknown_encoding_passes(encoding: str) -> None:
 
 
 def test_an_unknown_encoding_is_quoted_with_care() -> None:
-    """A name may be as long as a head may be, and hold anything: the error quotes a little of it, printable."""
+    """A name may be very long and contain anything: the error quotes a short printable part."""
     assert Decoder("\x1b[2J" + "x" * 900_000).error == f"unknown content encoding '[2j{'x' * 37}…'"
 
 
 def test_too_many_encodings_pass() -> None:
-    """A list of more than four codings is not undone."""
+    """A list of more than four codings is not decoded."""
     data = TEXT
     for _ in range(5):
         data = gzip.compress(data)
@@ -185,7 +185,7 @@ def test_too_many_encodings_pass() -> None:
 @for_each("encoding", ["gzip", "deflate", "br", "zstd", "gzip, br", "br, gzip"])
 @for_each("data", [TEXT, b"data: [DONE]\n\n" * 3, b"<html>Bad Gateway</html>"])
 def test_a_body_that_is_not_encoded_passes(encoding: str, data: bytes) -> None:
-    """A body that only claims to be encoded comes back as it is, with an error, at every cut."""
+    """A body that is not encoded as claimed is returned unchanged with an error, at every cut."""
     for chunks in ([data], bytewise(data), *([data[:i], data[i:]] for i in range(1, len(data)))):
         decoded, error = run(encoding, chunks)
         assert decoded == data
@@ -204,7 +204,7 @@ def test_a_body_that_is_not_encoded_passes(encoding: str, data: bytes) -> None:
     ids=["gzip", "gzip checksum", "zlib", "raw deflate", "zstd"],
 )
 def test_garbage_after_the_body(encoding: str, data: bytes) -> None:
-    """What was decoded stands, nothing is added to it, and the error is told, at every cut."""
+    """The decoded part is kept, nothing is added to it, and the error is reported, at every cut."""
     for chunks in ([data], bytewise(data), *([data[:i], data[i:]] for i in range(1, len(data)))):
         decoded, error = run(encoding, chunks)
         assert decoded == TEXT
@@ -212,14 +212,14 @@ def test_garbage_after_the_body(encoding: str, data: bytes) -> None:
 
 
 def test_garbage_after_a_brotli_body() -> None:
-    """Brotli loses the output of the call that fails: all of a small body, which then comes back as it is."""
+    """Brotli loses the output of the call that fails: a small body is then returned unchanged."""
     data = br(TEXT) + b"garbage"
     assert decode(data, "br")[0] == data
     assert run("br", [br(TEXT), b"garbage"]) == (TEXT, "br: data after the end")
 
 
 def test_nothing_comes_after_an_error() -> None:
-    """After an error behind decoded bytes, further bytes give nothing and the first error stays."""
+    """After an error following decoded bytes, further bytes give nothing and the first error is kept."""
     decoder = Decoder("gzip")
     assert decoder.feed(gzip.compress(TEXT) + b"garbage") == TEXT
     error = decoder.error
@@ -238,7 +238,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("encoding", BOMBS)
 def test_the_output_has_a_bound(encoding: str) -> None:
-    """Decoding stops at the bound, to the byte, with an error; a body of exactly the bound is whole."""
+    """Decoding stops exactly at the limit with an error; a body of exactly the limit is complete."""
     data = BOMBS[encoding]
     assert len(data) < 4_000_000
     if encoding != "gzip, br":
@@ -252,7 +252,7 @@ def test_the_output_has_a_bound(encoding: str) -> None:
 
 
 def test_what_is_held_has_a_bound() -> None:
-    """Input that decodes to nothing is not held for ever: past the bound it is lost when an error comes."""
+    """Input that decodes to nothing is not held forever: beyond the limit it is lost at an error."""
     empty = SKIPPED_FRAME * (MAX_HELD // len(SKIPPED_FRAME) + 2)
     decoder = Decoder("zstd")
     assert decoder.feed(empty) == b""
@@ -265,7 +265,7 @@ def test_what_is_held_has_a_bound() -> None:
 
 @given(st.binary(max_size=300), st.sampled_from(["gzip", "deflate", "br", "zstd", "br, gzip", "zstd, deflate"]))
 def test_any_bytes_are_survived(data: bytes, encoding: str) -> None:
-    """Nothing is raised, and whole and byte by byte agree on whether the bytes are sound and what they decode to."""
+    """No exception is raised; whole and byte by byte agree on validity and decoded bytes."""
     whole, single = decode(data, encoding), run(encoding, bytewise(data))
     assert (whole[1] is None) == (single[1] is None)
     if whole[1] is None:
@@ -274,7 +274,7 @@ def test_any_bytes_are_survived(data: bytes, encoding: str) -> None:
 
 @given(st.data(), st.sampled_from(list(CASES)))
 def test_damaged_bodies_are_survived(data: st.DataObject, name: str) -> None:
-    """A body with one byte changed raises nothing and keeps within the bound; a checksum tells of it."""
+    """A body with one changed byte raises nothing and stays within the limit; a checksum detects it."""
     encoding, body, expected = CASES[name]
     if not body:
         return
@@ -288,7 +288,7 @@ def test_damaged_bodies_are_survived(data: st.DataObject, name: str) -> None:
 
 @pytest.mark.parametrize("pieces", [1, 2, 1000])
 def test_no_piece_decodes_to_more_than_is_borne(pieces: int) -> None:
-    """What a few bytes decode to at once has a bound of its own, which is none for a body that comes in many pieces."""
+    """The output of a few bytes has its own limit, which does not restrict a body in many pieces."""
     data = gzip.compress(bytes(3_000_000))
     decoder = Decoder("gzip", max_per_feed=1_000_000)
     size = len(data) // pieces + 1

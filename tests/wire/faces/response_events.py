@@ -1,4 +1,4 @@
-"""Events of responses for tests, and what is made of them."""
+"""Events of responses for tests, and their results."""
 
 from typing import Any, cast
 
@@ -38,7 +38,7 @@ def part(kind: str, number: int = 0, **more: object) -> Json:
 
 
 def merged(*events: Json) -> tuple[Json, list[str]]:
-    """Return what events are merged into, and what was doubtful."""
+    """Return the answer merged from events, and the doubts."""
     merger = ResponseMerger()
     for each in events:
         merger.feed(each)
@@ -46,7 +46,7 @@ def merged(*events: Json) -> tuple[Json, list[str]]:
 
 
 def written(events: list[Json], start: int | None = None) -> bytes:
-    """Return events as a stream, perhaps numbered."""
+    """Return events as a stream, optionally numbered."""
     numbered = events if start is None else [{**each, "sequence_number": n} for n, each in enumerate(events, start)]
     return RESPONSES.write_events(numbered)
 

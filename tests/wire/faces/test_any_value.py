@@ -1,4 +1,4 @@
-"""Whatever a server sends, no face fails on it."""
+"""No face fails on anything that a server sends."""
 
 import re
 
@@ -38,13 +38,13 @@ EVENTS = st.lists(st.dictionaries(KEYS, VALUES, max_size=6) | VALUES, max_size=6
 
 @given(events=EVENTS, asked=VALUES)
 def test_nothing_is_raised(events: list[object], asked: object) -> None:
-    """Events of any shape are merged, judged, shown and ended."""
+    """Events of any shape are merged, checked, shown and ended."""
     for face in (*FACES, UNKNOWN):
         check(face, events, asked)
 
 
 def check(face: Face, events: list[object], asked: object) -> None:
-    """Have a face take events, and a body that was asked."""
+    """Feed events and a request body to a face."""
     merger, progress, channels = face.make_merger(), face.make_progress(), face.make_channels()
     for value in events:
         error = api_error.find(value)

@@ -62,7 +62,7 @@ ANSWER = {
 
 
 def test_merged() -> None:
-    """Whole, byte by byte and cut anywhere, a stream is the answer without streaming, and passes unchanged."""
+    """Whole, byte by byte and cut anywhere, a stream merges to the answer without streaming, and passes unchanged."""
     for pieces in every_cut(STREAM):
         assert json.loads(edited(Plan(COMPLETIONS, coerce=True), pieces)) == ANSWER
     assert edited(Plan(COMPLETIONS), pieces_of(STREAM)) == STREAM
@@ -101,7 +101,7 @@ def test_requests_for_a_stream() -> None:
 
 
 def test_warnings() -> None:
-    """What was cut off is said, as are token counts that contradict each other."""
+    """Truncated answers are reported, and token counts that contradict each other."""
     assert [each[:40] for each in COMPLETIONS.warnings({}, ANSWER, streamed=True)] == [
         "it seems that your max_tokens value is t"
     ]

@@ -1,11 +1,11 @@
-"""Embeddings: what is shown of them."""
+"""How embeddings are shown."""
 
 from moonpalace_addons.wire.faces.embeddings import EMBEDDINGS
 from moonpalace_addons.wire.faces.turns import Part, Turn
 
 
 def test_turns() -> None:
-    """The texts are shown, tokens as they are, and how many embeddings there are; an error is one."""
+    """Texts are shown, tokens as numbers, and the count of embeddings; an error is shown as one."""
     assert EMBEDDINGS.request_turns({"input": "a"}) == [Turn("input", (Part("text", "a"),))]
     assert EMBEDDINGS.request_turns({"input": ["a", "b"]}) == [Turn("input", (Part("text", text),)) for text in "ab"]
     assert EMBEDDINGS.request_turns({"input": [1, 2]}) == [Turn("input", (Part("json", [1, 2]),))]

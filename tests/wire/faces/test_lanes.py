@@ -18,7 +18,7 @@ def event(kind: str, **more: object) -> bytes:
 
 
 def test_one_after_another() -> None:
-    """Two requests at once are answered in order; what follows the last answer belongs to none."""
+    """Two concurrent requests are answered in order; messages after the last answer belong to no call."""
     lanes = Lanes()
     assert [lanes.asked(told(**CREATE)), lanes.asked(told(**CREATE))] == [1, 2]
     said = [event("created"), event("output_text.delta", delta='"error"'), event("completed"), event("done")]
@@ -30,7 +30,7 @@ def test_one_after_another() -> None:
 
 @pytest.mark.parametrize("last", ["completed", "incomplete", "failed"])
 def test_ends(last: str) -> None:
-    """Each of these ends a call, and so does an error before or in its answer."""
+    """Each of these ends a call, and so does an error before or during its answer."""
     lanes = Lanes()
     lanes.asked(told(**CREATE))
     assert lanes.answered(event(last)) == (1, True)
@@ -51,7 +51,7 @@ def test_streams_side_by_side() -> None:
 
 
 def test_an_error_without_a_queue() -> None:
-    """It belongs to the only queue that there is."""
+    """It belongs to the only existing queue."""
     lanes = Lanes()
     lanes.asked(told(**CREATE, stream_id="a"))
     assert lanes.answered(event("output_text.delta")) == (1, False)
@@ -60,7 +60,7 @@ def test_an_error_without_a_queue() -> None:
 
 @pytest.mark.parametrize("size", [120, 200_000])
 def test_messages_of_which_the_end_is_unknown(size: int) -> None:
-    """A call whose request or answer is too long to be kept begins and ends all the same, in its queue."""
+    """A call whose request or answer is too long to be kept still begins and ends in its queue."""
     lanes = Lanes()
     text = '{"type": "response.completed", "stream_id": "c"}' + "x" * size
     assert lanes.asked(told(type="response.create", stream_id="a", input=text)[: size // 2 + 60], is_cut=True) == 1
@@ -77,7 +77,7 @@ def test_messages_of_which_the_end_is_unknown(size: int) -> None:
     ids=["half an emoji", "NaN", "infinity", "deep", "long"],
 )
 def test_what_strict_parsers_refuse(odd: str) -> None:
-    """A call with half an emoji or NaN in it begins and ends like any other; so does one whose queue is no text."""
+    """A call with half a surrogate pair or NaN begins and ends like any other; so does one with an invalid queue."""
     lanes = Lanes()
     assert lanes.asked(b'{"type":"response.create","stream_id":"a","input":%s}' % odd.encode()) == 1
     assert lanes.asked(b'{"type":"response.create","stream_id":5}') == 2

@@ -171,7 +171,7 @@ def edited(plan: Plan, pieces: list[bytes]) -> tuple[StreamEditor, bytes]:
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_merged(name: str) -> None:
-    """A stream adds up to the answer that the API gives without streaming, down to the order of its members."""
+    """A stream merges to the answer of the API without streaming, including the order of its members."""
     events, expected = STREAMS[name]
     message, doubts = merged(events)
     assert (message, doubts) == (expected, [])
@@ -180,7 +180,7 @@ def test_merged(name: str) -> None:
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_cut_anywhere(name: str) -> None:
-    """Fed whole, by bytes and cut at every position the answer for the client is the same."""
+    """Whole, byte by byte and cut at every position, the answer for the client is the same."""
     events, expected = STREAMS[name]
     stream = written(events)
     for pieces in every_cut(stream):
@@ -191,7 +191,7 @@ def test_cut_anywhere(name: str) -> None:
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_part_of_a_stream_is_no_answer(name: str) -> None:
-    """A client that waits for one document gets none of a stream that breaks off, except behind the stop reason."""
+    """A client that waits for a document gets none from a broken stream, except after the stop reason."""
     events, _ = STREAMS[name]
     for count in range(len(events) - 2):
         editor, output = edited(Plan(MESSAGES, coerce=True), [written(events[:count])])
@@ -251,13 +251,13 @@ def test_a_part_of_a_stream_is_no_answer(name: str) -> None:
     ],
 )
 def test_what_a_stream_lacks(events: list[Json], content: list[Json], doubts: list[str]) -> None:
-    """A stream that breaks the grammar, or breaks off, is merged as far as it goes, and what it lacks is told."""
+    """A stream that violates the grammar, or breaks off, is merged as far as possible, and its defects are reported."""
     message, told = merged(events)
     assert (message["content"], told) == (content, doubts)
 
 
 def test_an_error() -> None:
-    """An error alone is the API's error; after a beginning it stands beside what has come."""
+    """An error alone is the API's error; after a beginning it is added to the received part."""
     error: Json = {"type": "overloaded_error", "message": "Overloaded"}
     event: Json = {"type": "error", "error": error}
     assert merged([event])[0] == merged([PING, event])[0] == event
@@ -282,7 +282,7 @@ LOOPS = {
 
 @pytest.mark.parametrize("channel", LOOPS)
 def test_a_loop_is_ended_in_the_grammar_of_messages(channel: str) -> None:
-    """After the event with the loop the open block and the message end; nothing of what follows comes out."""
+    """After the loop's event the open block and the message end; nothing that follows passes."""
     begun = [start(), *LOOPS[channel]]
     stream = written([*begun, *texts(0, "text_delta", "text", "more"), stop(0), *end()])
     for pieces in every_cut(stream):
@@ -304,7 +304,7 @@ def test_a_loop_is_ended_in_the_grammar_of_messages(channel: str) -> None:
 
 
 def test_texts_of_other_blocks_are_no_loop() -> None:
-    """Each text of each block has a detector of its own, which gets all of it."""
+    """Each text of each block has its own detector, which gets all of it."""
     events, _ = STREAMS["thinking, text and a tool call"]
     channels = MESSAGES.make_channels()
     found: dict[tuple[int, str], str] = {}
@@ -371,14 +371,14 @@ def test_warnings(reason: str | None, streamed: bool, rest: str | None) -> None:
     ],
 )
 def test_deviations(answer: Json, words: str) -> None:
-    """What the API does not allow gives one warning, unless MoonPalace itself ended the message."""
+    """Each violation of the API's format gives one warning, unless MoonPalace itself ended the message."""
     (told,) = MESSAGES.warnings({}, answer, streamed=True)
     assert told.startswith(words)
     assert "end_turn" not in words or not [*MESSAGES.warnings({}, answer | {"stop_sequence": MARK}, streamed=True)]
 
 
 def test_texts_are_read_without_parsing() -> None:
-    """Events that differ in one text alone merge and time as if each had been parsed, text by text and in runs."""
+    """Events that only differ in one text merge and time as if parsed, text by text and in runs."""
     unparsed = 0
     for events, expected in STREAMS.values():
         reader, merger, runs = DataReader(), MESSAGES.make_merger(), MESSAGES.make_merger()

@@ -14,7 +14,7 @@ from tests.wire.faces.response_events import Json, created, delta, values, writt
 
 
 def read_without_parsing(stream: bytes, size: int) -> list[object]:
-    """Return the values of a stream as a stream editor reads them: runs of events, else event by event."""
+    """Return the values of a stream as a stream editor reads them: runs of events, else single events."""
     reader, decoder, found = DataReader(), make_decoder(), list[object]()
     for start in range(0, len(stream), size):
         rest = stream[start : start + size]
@@ -30,7 +30,7 @@ def read_without_parsing(stream: bytes, size: int) -> list[object]:
 @pytest.mark.parametrize("size", [7, 400, 100_000])
 @pytest.mark.parametrize("padded", [False, True])
 def test_numbered_texts_are_read_without_parsing(size: int, padded: bool) -> None:
-    """Events that differ in a text, their number and padding merge as if parsed, and the numbers go on after a loop."""
+    """Events that differ in text, number and padding merge as if parsed, and numbering continues after a loop."""
     more: list[Json] = [{"logprobs": [], "obfuscation": "aZ0" * (number % 4)} if padded else {} for number in range(40)]
     said = [
         delta("output_text", f'w{number} 你\n"', content_index=number // 20, **more[number]) for number in range(40)
@@ -75,7 +75,7 @@ def test_numbered_texts_are_read_without_parsing(size: int, padded: bool) -> Non
     ],
 )
 def test_other_events_are_parsed(change: Json) -> None:
-    """An event that differs in anything else is not taken for the same one, and an odd one is not learnt."""
+    """An event that differs in anything else does not match, and an odd one is not learnt."""
     first = delta("output_text", "a", content_index=0, logprobs=[], sequence_number=7, obfuscation="xyz")
     matcher = TextEventMatcher(only_text)
     matcher.learn(json.dumps(first), first)

@@ -141,7 +141,7 @@ PIECES: dict[str, tuple[list[Json], list[Json], list[str]]] = {
 
 @for_each("name", PIECES)
 def test_items_in_pieces(name: str) -> None:
-    """Items, parts and texts are matched by index or ID, and what ends them wins."""
+    """Items, parts and texts are matched by index or ID; events that end them take precedence."""
     events, output, doubts = PIECES[name]
     assert merged(created(), *events) == ({**BASE, "output": output}, doubts)
 
@@ -162,7 +162,7 @@ def test_items_in_pieces(name: str) -> None:
     ],
 )
 def test_nonsense_is_tolerated(value: object) -> None:
-    """Whatever an event is, the text before and behind it is merged."""
+    """Whatever an event is, the text before and after it is merged."""
     merger = ResponseMerger()
     for each in (
         created(),
@@ -175,13 +175,13 @@ def test_nonsense_is_tolerated(value: object) -> None:
 
 
 def test_other_items_at_the_end() -> None:
-    """The last event wins over what was gathered, which is said."""
+    """The last event takes precedence over the merged parts, with a warning."""
     last = {**BASE, "status": "completed", "output": [{"id": "x"}, {"id": "y"}]}
     assert merged(created(), added(0, "message"), event("completed", response=last)) == (last, [OTHER_COUNT])
 
 
 def test_time_is_linear() -> None:
-    """Many deltas take no more than linear time."""
+    """Many deltas take linear time."""
 
     def prepare(count: int) -> Any:
         events = [delta("output_text", "word ", number % 3, content_index=0) for number in range(count)]
@@ -224,7 +224,7 @@ LOOPS: dict[str, tuple[list[Json], list[str]]] = {
 
 @pytest.mark.parametrize("channel", LOOPS)
 def test_a_loop_is_ended_in_the_grammar_of_responses(channel: str) -> None:
-    """What is open is closed, but not a call of a tool; the last event has all of the output, and why it ended."""
+    """Open parts are closed, except for a tool call; the last event has the whole output, and why it ended."""
     begun, closing = [created(), *LOOPS[channel][0]], LOOPS[channel][1]
     stream = written([*begun, delta(channel, "more"), event("completed", response={**BASE, "status": "completed"})], 0)
     for pieces in every_cut(stream):
@@ -245,7 +245,7 @@ def test_a_loop_is_ended_in_the_grammar_of_responses(channel: str) -> None:
 
 
 def test_texts_of_other_items_are_no_loop() -> None:
-    """Each text of each item has a detector of its own, which gets all of it."""
+    """Each text of each item has its own detector, which gets all of it."""
     channels = RESPONSES.make_channels()
     found: dict[tuple[int, str], str] = {}
     for place, channel, text in (each for value in values(STREAMS["responses"].data) for each in channels.texts(value)):
@@ -275,7 +275,7 @@ def test_token_channels() -> None:
 
 
 def test_requests_for_a_stream() -> None:
-    """Only `stream` changes; a response that is made in the background has none."""
+    """Only `stream` changes; a response made in the background has none."""
     found = RESPONSES.ask_for_stream(b'{"model":"m", "input":"Hi"}')
     assert found is not None
     assert (found.body, found.change) == (b'{"model":"m", "input":"Hi","stream":true}', "stream set to true")
@@ -310,7 +310,7 @@ def test_requests_for_a_stream() -> None:
     ],
 )
 def test_warnings(answer: Json, words: str | None) -> None:
-    """What is wrong with a response is said, with its place."""
+    """Each defect of a response is reported with its place."""
     found = list(RESPONSES.warnings({}, answer, streamed=False))
     assert len(found) == (words is not None)
     assert all(words is not None and words in warning for warning in found)

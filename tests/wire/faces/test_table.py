@@ -46,21 +46,21 @@ VALUES: dict[str, object] = {
 
 @pytest.mark.parametrize("name", VALUES)
 def test_the_shape_decides_where_the_path_does_not(name: str) -> None:
-    """At an unknown path the first value that one face alone can send decides, whatever comes before it."""
+    """At an unknown path, the first value that only one face can send decides."""
     assert face_of("/generate", [None, {"type": "ping"}, VALUES[name]]).name == name
     assert face_of("/v1/chat/completions", [VALUES[name]]).name == name
 
 
 @pytest.mark.parametrize("name", VALUES)
 def test_the_path_wins_if_the_answer_may_be_of_its_face(name: str) -> None:
-    """One stray event of another face changes nothing, nor do values of no face."""
+    """Stray events of another face do not matter, nor do values of no face."""
     path = next(face.paths[0] for face in FACES if face.name == name)
     assert face_of(path, [VALUES["messages"], VALUES["chat.completions"], VALUES[name]]).name == name
     assert face_of(path, [None, {"error": {}}, 3]).name == name
 
 
 def test_what_has_no_face() -> None:
-    """Neither path nor shape tell."""
+    """Neither the path nor the shape belongs to a face."""
     assert face_of("/v1/models", [{"object": "list", "data": []}]) is UNKNOWN
 
 
@@ -73,7 +73,7 @@ def test_what_has_no_face() -> None:
     ],
 )
 def test_our_own_errors(path: str, anthropic: bool) -> None:
-    """Our own errors have the shape that the client of a face reads, whatever its path ends in."""
+    """Our own errors have the form that the client of a face reads, whatever its path ends in."""
     body = error_body("没有", "upstream_refused", path)
     assert "没有".encode() in body
     error = {"type": "upstream_refused", "message": "没有"}
@@ -91,5 +91,5 @@ def test_our_own_errors(path: str, anthropic: bool) -> None:
     ],
 )
 def test_finish_reasons(answer: dict[str, object], reasons: list[str]) -> None:
-    """There is a reason for each part of an answer that says why it ended."""
+    """There is a reason for each part of an answer that has one."""
     assert face_of("", [answer]).finish_reasons(answer) == reasons

@@ -1,4 +1,4 @@
-"""Tests of reading turns out of bodies."""
+"""Tests of reading turns from bodies."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ ARGUMENTS = '{\n    "a": 1\n}'
 
 
 class Part(NamedTuple):
-    """A part as it is shown."""
+    """A part as shown."""
 
     kind: str
     text: str
@@ -24,7 +24,7 @@ class Part(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """A turn as it is shown."""
+    """A turn as shown."""
 
     role: str
     parts: tuple[Part, ...]
@@ -32,7 +32,7 @@ class Turn(NamedTuple):
 
 
 def shown(turns: Sequence[faces.Turn]) -> list[Turn]:
-    """Return turns as they are shown."""
+    """Return turns as shown."""
     return [
         Turn(turn.role, tuple(Part(part.kind, part.text, part.label) for part in turn.parts), turn.note)
         for turn in turns
@@ -40,17 +40,17 @@ def shown(turns: Sequence[faces.Turn]) -> list[Turn]:
 
 
 def asked(request: object) -> list[Turn]:
-    """Return what a request asks."""
+    """Return the turns of a request."""
     return shown(faces.request_turns(request))
 
 
 def answered(answer: object) -> list[Turn]:
-    """Return what an answer says."""
+    """Return the turns of an answer."""
     return shown(faces.answer_turns(answer))
 
 
 def text(role: str, content: str, note: str = "") -> Turn:
-    """Return a turn of text alone."""
+    """Return a turn with only a text."""
     return Turn(role, (Part("text", content),), note)
 
 
@@ -129,13 +129,13 @@ def text(role: str, content: str, note: str = "") -> Turn:
     ],
 )
 def test_messages(message: object, turns: list[Turn]) -> None:
-    """A message of any face of the API becomes turns; what is not known is shown as JSON."""
+    """The messages of any face become turns; unknown parts are shown as JSON."""
     assert asked({"messages": [message]}) == turns
     assert asked({"input": [message]}) == turns
 
 
 def test_what_stands_before_the_messages() -> None:
-    """Tools are named, and the instructions of /messages and /responses come as a system's turn."""
+    """The names of tools come first, and the instructions of /messages and /responses are a system turn."""
     tools = [{"function": {"name": "look"}}, {"name": "see"}, {"type": "web_search"}, {}]
     assert asked({"tools": tools, "system": "be brief", "messages": []}) == [
         text("tools", "look, see, web_search, ?", "4"),
@@ -167,7 +167,7 @@ def test_what_stands_before_the_messages() -> None:
     ],
 )
 def test_answers(answer: object, turns: list[Turn]) -> None:
-    """Each choice is a turn, an error is one, and so is anything else."""
+    """Each choice is a turn, as is an error and anything else."""
     assert answered(answer) == turns
 
 
@@ -188,7 +188,7 @@ def test_what_only_looks_like_data_stays() -> None:
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a": ', "}")])
 @pytest.mark.parametrize("levels", [1_100, 5_000])
 def test_deep_nesting(opening: str, closing: str, levels: int) -> None:
-    """What is nested more deeply than Python could recurse is shown."""
+    """A value nested beyond Python's recursion limit is shown."""
     deep = f"{opening * levels}1{closing * levels}"
     value = json.loads(deep)
     call = {"function": {"name": "f", "arguments": deep}}
@@ -214,7 +214,7 @@ ANYTHING = st.recursive(
 
 @given(ANYTHING)
 def test_nothing_is_too_odd(body: object) -> None:
-    """Whatever stands where, it is shown somehow."""
+    """Any body is shown in some way."""
     for turn in (*asked(body), *answered(body)):
         assert isinstance(turn.role, str)
         assert all(isinstance(part.text, str) for part in turn.parts)

@@ -1,4 +1,4 @@
-"""Loops that count are told from data, tables and short families."""
+"""Counting loops are distinguished from data, tables and short families."""
 
 from collections.abc import Callable
 from random import Random
@@ -13,7 +13,7 @@ BLOCK_LENGTH = 256
 
 
 def first_loop(text: str, threshold: float = 0.5) -> tuple[int, str] | None:
-    """Return after how many characters a counter loop is found, with its last unit."""
+    """Return the number of characters after which a counter loop is found, with its last unit."""
     counter = CounterLoop(threshold, 300)
     for start in range(0, len(text) - BLOCK_LENGTH + 1, BLOCK_LENGTH):
         unit = counter.feed(text[start : start + BLOCK_LENGTH])
@@ -48,7 +48,7 @@ def clock(seconds: int) -> str:
 )
 @pytest.mark.parametrize("prefix", [0, 1, 100, 2000])
 def test_counting_is_found(text: str, prefix: int) -> None:
-    """A unit that comes 40 times or more, the same but for its counters, is found soon after the 40th."""
+    """A unit repeated 40 times or more with changing counters is found soon after the 40th."""
     before = ("The quick brown fox jumps over the lazy dog; " * 50)[:prefix]
     found = first_loop(before + text)
     assert found is not None
@@ -76,7 +76,7 @@ def test_data_is_not_a_loop(text: str) -> None:
 
 
 def test_unit_is_the_last_round() -> None:
-    """The length returned is that of one round at the end of the text, whatever its numbers' width."""
+    """The returned length is that of one round at the end of the text, whatever the width of its numbers."""
     found = first_loop(rounds(lambda i: f"No. {i + 950} is still not right. "))
     assert found is not None
     unit = "No. 990 is still not right. "
@@ -85,7 +85,7 @@ def test_unit_is_the_last_round() -> None:
 
 
 def test_digits_across_blocks_are_one_number() -> None:
-    """A number that two blocks share counts as one, wherever the border falls."""
+    """A number across two blocks counts as one, wherever the border is."""
     text = rounds(lambda i: f"ticket 100{i:09} has been closed. ")
     places = {found for shift in range(40) for found in [first_loop("x" * shift + text)] if found}
     assert len(places) == 40
@@ -103,7 +103,7 @@ def test_lower_threshold_asks_for_more_rounds() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """Shadow and numbers stay bounded, for endless digits and for numbers of any length."""
+    """The memory for shadow and numbers is bounded, for endless digits and for numbers of any length."""
     counter = CounterLoop(0.5, 300)
     random = Random(2)
     for number in range(1500):
@@ -115,7 +115,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_fewer_numbers_than_rounds_are_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A text with a number here and there costs no search for a loop, which would have one in each round."""
+    """A text with few numbers costs no search for a loop, which would have one in each round."""
     searched: list[str] = []
 
     def note(shadow: str, _: object) -> list[Tail]:

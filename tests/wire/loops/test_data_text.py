@@ -1,4 +1,4 @@
-"""Which units are of data or code, and which of prose."""
+"""Which units belong to data or code, and which to prose."""
 
 from moonpalace_addons.wire.loops.data_text import looks_like_data
 from tests.tables import for_each
@@ -48,13 +48,13 @@ PROSE = [
 
 @for_each("unit", DATA)
 def test_data_wherever_it_is_cut(unit: str) -> None:
-    """Numbers in rows, keys, brackets, calls and assignments are of data, whichever character a unit begins with."""
+    """Numbers in rows, keys, brackets, calls and assignments are data, whichever character a unit begins with."""
     for start in range(len(unit)):
         assert looks_like_data(unit[start:] + unit[:start])
 
 
 @for_each("unit", PROSE)
 def test_prose_wherever_it_is_cut(unit: str) -> None:
-    """Sentences, separators and single characters are none, with whatever punctuation prose has."""
+    """Sentences, separators and single characters are not data, with any punctuation of prose."""
     for start in range(len(unit)):
         assert not looks_like_data(unit[start:] + unit[:start])

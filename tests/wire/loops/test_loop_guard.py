@@ -1,4 +1,4 @@
-"""The guard's channels: which texts belong together, and what is said of a loop."""
+"""The guard's channels: which texts belong together, and the description of a loop."""
 
 from typing import cast
 
@@ -26,7 +26,7 @@ class Keeps:
 
 
 class Notes(FiresAtLoop):
-    """A detector that notes each piece that it gets."""
+    """A detector that records each piece."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ def call(arguments: str | None = None, **more: object) -> dict[str, object]:
 
 
 def kept(chunks: list[object]) -> dict[tuple[int, str], str]:
-    """Return the text that the detector of each channel got."""
+    """Return the text of each channel's detector."""
     guard = LoopGuard(CHAT_COMPLETIONS, lambda: cast(Detector, Keeps()))
     for chunk in chunks:
         assert guard.feed(chunk) is None
@@ -90,7 +90,7 @@ def kept(chunks: list[object]) -> dict[tuple[int, str], str]:
     ],
 )
 def test_texts_by_channel(chunks: list[object], expected: dict[tuple[int, str], str]) -> None:
-    """Each channel of each choice has a text of its own; what is no text is none."""
+    """Each channel of each choice has its own text; only texts count."""
     assert kept(chunks) == expected
 
 
@@ -120,20 +120,20 @@ CALLS: dict[str, tuple[list[list[object]], dict[object, str]]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_arguments_of_calls_are_never_mixed(name: str) -> None:
-    """The arguments of a call are one text, those of another call another one, however calls are told apart."""
+    """The arguments of each call are a separate text, however calls are identified."""
     lists, expected = CALLS[name]
     found = kept([delta({"tool_calls": calls}) for calls in lists])
     assert found == {(0, ARGUMENTS.format(label)): text for label, text in expected.items()}
 
 
 def test_choices_have_calls_of_their_own() -> None:
-    """Calls of two choices are told apart even if their indexes are the same."""
+    """Calls of two choices are separate even if their indexes are the same."""
     found = kept([delta({"tool_calls": [call("a", index=0)]}, {"tool_calls": [call("b", index=0)]})])
     assert found == {(0, ARGUMENTS.format(0)): "a", (1, ARGUMENTS.format(0)): "b"}
 
 
 def test_similar_calls_in_turn_are_no_loop() -> None:
-    """Forty calls with the same arguments, told apart by their ids alone, are no loop of any one of them."""
+    """Forty calls with the same arguments and different ids are not a loop."""
     guard = LoopGuard(CHAT_COMPLETIONS, lambda: Detector(0.5, 100))
     for number in range(40):
         begun = delta({"tool_calls": [call("", id=f"call_{number}", name="read")]})
@@ -151,7 +151,7 @@ def test_similar_calls_in_turn_are_no_loop() -> None:
     ],
 )
 def test_loop_in_any_channel(chunk: object, choice: int, channel: str) -> None:
-    """The first loop of a chunk is told with its choice and channel."""
+    """The first loop of a chunk is reported with its choice and channel."""
     guard = LoopGuard(CHAT_COMPLETIONS, lambda: cast(Detector, Keeps()))
     assert guard.feed(delta({"content": "before"})) is None
     found = guard.feed(chunk)
@@ -160,7 +160,7 @@ def test_loop_in_any_channel(chunk: object, choice: int, channel: str) -> None:
 
 
 def test_the_texts_of_a_run_are_read_at_once() -> None:
-    """Texts that came together are one piece for the detector; the loop is that of the text that completes it."""
+    """Texts that arrived together are one piece for the detector; the loop belongs to the text that completes it."""
     notes = Notes()
     guard = LoopGuard(CHAT_COMPLETIONS, lambda: cast(Detector, notes))
     assert guard.feed_run(TextRun(0, "content", ["a", "b", "c", "", "d"], 0)) == (5, None)
@@ -187,5 +187,5 @@ def test_the_texts_of_a_run_are_read_at_once() -> None:
     ],
 )
 def test_what_is_said_of_a_loop(loop: Loop, expected: str) -> None:
-    """One line says where the loop is, of which kind, and shows a sample."""
+    """One line has the place of the loop, its kind, and a sample."""
     assert str(FoundLoop("choice 1, content", loop)) == expected

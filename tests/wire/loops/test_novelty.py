@@ -1,4 +1,4 @@
-"""A stall is noticed in near loops and in nothing that goes on."""
+"""A stall is detected in near loops and in no text with new content."""
 
 from itertools import count
 from random import Random
@@ -17,13 +17,13 @@ def blocks(text: str) -> list[str]:
 
 
 def first_stall(text: str, threshold: float = 0.5) -> int | None:
-    """Return after how many characters the text stalls."""
+    """Return the number of characters after which the text stalls."""
     stall = Stall(threshold)
     return next((number * BLOCK_LENGTH for number, block in enumerate(blocks(text), 1) if stall.feed(block)), None)
 
 
 def expected_stall(text: str) -> int | None:
-    """Return the same for a threshold of 0.5, worked out from the definition at every block."""
+    """Return the same for a threshold of 0.5, computed from the definition at every block."""
     for end in range(LENGTH + BLOCK_LENGTH, len(text) + 1, BLOCK_LENGTH):
         start = end - LENGTH
         latest = {text[at : at + 8] for at in range(start - 7, end - 7)}
@@ -46,7 +46,7 @@ def prose(seed: int, length: int) -> str:
 
 
 def mixed(seed: int) -> str:
-    """Return a text that changes between prose and few sentences, with a new one slipped in now and then."""
+    """Return a text that alternates between prose and few sentences, with a new one now and then."""
     random = Random(seed)
     text = prose(seed, random.choice([0, 50, 500]))
     while len(text) < 25_000:
@@ -60,13 +60,13 @@ def mixed(seed: int) -> str:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_agrees_with_the_definition(seed: int) -> None:
-    """What is skipped for speed never changes when a text stalls."""
+    """Optimizations never change when a text stalls."""
     text = mixed(seed)
     assert first_stall(text) == expected_stall(text)
 
 
 def test_the_mixed_texts_try_both_answers() -> None:
-    """Some of the texts that are compared with the definition stall, at different places, and others never do."""
+    """Some of the compared texts stall, at different places, and others never do."""
     places = {expected_stall(mixed(seed)) for seed in range(12)}
     assert None in places
     assert len(places) > 3
@@ -92,7 +92,7 @@ def test_finds_shuffled_sentences(prefix: int) -> None:
     ids=["prose", "records", "a hundred words", "Chinese"],
 )
 def test_text_with_news_never_stalls(text: str) -> None:
-    """Prose, records with their own values, and words from a larger stock go on for ever."""
+    """Prose, records with different values, and words from a large vocabulary never stall."""
     assert first_stall(text) is None
 
 
@@ -107,7 +107,7 @@ def test_lower_threshold_waits_longer() -> None:
 
 
 def test_any_code_point_passes() -> None:
-    """Lone surrogates and the highest code points are taken as any other character."""
+    """Lone surrogates and the highest code points are treated like any other character."""
     stall = Stall(0.5)
     wide = "\ud800\U0010ffff\0é"
     assert not any(stall.feed((wide * BLOCK_LENGTH)[:BLOCK_LENGTH]) for _ in range(12))
@@ -115,7 +115,7 @@ def test_any_code_point_passes() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """What is kept does not grow with the text."""
+    """Memory does not grow with the text."""
     stall = Stall(0.5)
     for number in count():
         stall.feed(f"{number:256}")

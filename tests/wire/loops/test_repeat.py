@@ -1,4 +1,4 @@
-"""The detector finds loops early, leaves other text alone, and does not mind how it is cut."""
+"""The detector finds loops early, ignores other texts, and does not depend on how a text is cut."""
 
 import time
 import tracemalloc
@@ -109,7 +109,7 @@ def detect(text: str, threshold: float = 0.5, min_length: int = 100) -> Loop | N
 @for_each("prefix", [0, 1, 200, 2000, 30_000])
 @for_each("name", EXACT)
 def test_exact_loops_are_found_at_once(name: str, prefix: int) -> None:
-    """A unit repeated exactly is found within three copies or 300 characters, however much came before."""
+    """An exact repetition is found within three copies or 300 characters, however much came before."""
     loop = detect(prose(4, prefix) + EXACT[name])
     assert loop is not None
     assert loop.test == "period"
@@ -121,7 +121,7 @@ def test_exact_loops_are_found_at_once(name: str, prefix: int) -> None:
 @pytest.mark.parametrize("prefix", [0, 2000, 30_000])
 @pytest.mark.parametrize("name", DATA)
 def test_loops_of_data_are_found_later(name: str, prefix: int) -> None:
-    """A unit of data or code is found within 2,000 characters: fewer of the same are legitimate."""
+    """A repetition of data or code is found within 2,000 characters: fewer repetitions are legitimate."""
     loop = detect(prose(4, prefix) + DATA[name])
     assert loop is not None
     assert loop.test == "period"
@@ -142,7 +142,7 @@ def test_changing_loops_are_found(test: str, name: str, prefix: int) -> None:
 
 @for_each("name", TEXTS)
 def test_other_text_is_left_alone(name: str) -> None:
-    """Texts that repeat as texts do are not interrupted."""
+    """Texts with ordinary repetitions are not interrupted."""
     assert detect(TEXTS[name]) is None
 
 
@@ -161,7 +161,7 @@ def test_cutting_makes_no_difference(name: str) -> None:
 @given(st.data())
 @settings(max_examples=60)
 def test_any_cutting_makes_no_difference(data: st.DataObject) -> None:
-    """Wherever a text is cut, empty pieces included, the outcome is that of the whole text."""
+    """Wherever a text is cut, with empty pieces, the result is that for the whole text."""
     unit = data.draw(st.text("ab 1", min_size=1, max_size=12))
     text = prose(7, data.draw(st.integers(0, 400))) + unit * (2200 // len(unit))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=30)))
@@ -171,7 +171,7 @@ def test_any_cutting_makes_no_difference(data: st.DataObject) -> None:
 
 
 def brute_force(text: str, shortest: int, copies: float) -> int | None:
-    """Return where the period test should fire, by trying every period at every 16th character."""
+    """Return where the period test should trigger, by trying every period at every 16th character."""
     for end in range(112, len(text) + 1, 16):
         for period in range(1, min(2730, int(end / copies)) + 1):
             length = max(shortest, int(copies * period))
@@ -181,7 +181,7 @@ def brute_force(text: str, shortest: int, copies: float) -> int | None:
 
 
 def test_periods_agree_with_brute_force() -> None:
-    """No search that is skipped for speed would have found anything: texts of two letters that nearly repeat."""
+    """Searches that are skipped for speed would find nothing: texts of two letters that nearly repeat."""
     for seed in range(25):
         random = Random(seed)
         text = ""
@@ -206,7 +206,7 @@ def test_no_search_before_a_loop_can_be_long_enough(monkeypatch: pytest.MonkeyPa
 
 
 def test_fires_once() -> None:
-    """After the first loop nothing is reported any more, but characters are still counted."""
+    """After the first loop nothing is reported, but characters are still counted."""
     detector = Detector(0.5, 100)
     first = detector.feed("ha " * 200)
     assert first == Loop("period", 304, 3, first.sample if first else "")
@@ -223,7 +223,7 @@ def test_threshold_of_nothing_never_fires(name: str) -> None:
 
 @for_each("name", LOOPS)
 def test_nothing_fires_before_min_length(name: str) -> None:
-    """A loop is not reported while no more than `min_length` characters were seen, but soon after."""
+    """A loop is only reported after more than `min_length` characters, but soon afterwards."""
     text = (LOOPS[name] * 20)[:20_000]
     for min_length in (0, 100, 301, 1000, 3000):
         loop = detect(text, min_length=min_length)
@@ -263,7 +263,7 @@ def test_min_length_is_monotonic(name: str) -> None:
     ],
 )
 def test_short_units_fire_at_the_least_length(threshold: float, min_length: int, expected: int) -> None:
-    """A loop of short units is at least 250 characters and half of `min_length` long, rounded up to 16."""
+    """A loop of short units has at least 250 characters and half of `min_length`, rounded up to 16."""
     loop = detect("ab" * 3000, threshold, min_length)
     assert loop is not None
     assert loop.position == expected
@@ -271,7 +271,7 @@ def test_short_units_fire_at_the_least_length(threshold: float, min_length: int,
 
 @pytest.mark.parametrize(("threshold", "copies"), [(1.0, 2), (0.5, 3), (0.25, 5), (0.1, 11)])
 def test_long_units_fire_at_their_copies(threshold: float, copies: int) -> None:
-    """Of a unit of 500 characters it takes one copy and then one divided by the threshold."""
+    """A unit of 500 characters needs one copy and then one divided by the threshold."""
     loop = detect(prose(10, 500) * 20, threshold)
     assert loop is not None
     assert loop.period == 500
@@ -280,7 +280,7 @@ def test_long_units_fire_at_their_copies(threshold: float, copies: int) -> None:
 
 @pytest.mark.parametrize("threshold", [5e-324, 1e-9, 0.001, 0.02])
 def test_lowest_thresholds_are_safe(threshold: float) -> None:
-    """The smallest thresholds work and find no more than a character that never stops."""
+    """The smallest thresholds work and only find a character that never stops."""
     assert detect(LOOPS["sentence"], threshold) is None
     loop = detect("a" * 2000, threshold)
     assert loop is not None
@@ -288,7 +288,7 @@ def test_lowest_thresholds_are_safe(threshold: float) -> None:
 
 
 def test_sample_is_short() -> None:
-    """Of a long unit the sample holds the last 200 characters."""
+    """The sample of a long unit is its last 200 characters."""
     text = prose(11, 1500)
     loop = detect(text * 4)
     assert loop is not None
@@ -298,7 +298,7 @@ def test_sample_is_short() -> None:
 
 
 def test_huge_min_length_only_delays() -> None:
-    """A min_length far beyond any answer neither fires early nor makes the loop to be found longer than 2,250."""
+    """A min_length far beyond any answer neither triggers early nor requires a loop longer than 2,250."""
     detector = Detector(0.5, 50_000)
     assert detector.feed(prose(12, 47_000) + "no " * 500) is None
     loop = detector.feed("no " * 2000)
@@ -328,7 +328,7 @@ def test_memory_is_bounded(kind: str, threshold: float) -> None:
 
 @pytest.mark.parametrize("name", ["prose", "JSON", "indentation"])
 def test_time_is_linear(name: str) -> None:
-    """The last characters of a long text take no longer than its first ones."""
+    """The last characters of a long text take no longer than the first ones."""
     detector = Detector(0.5, 100)
     text = (TEXTS[name] * 20)[:50_000]
     seconds = []

@@ -1,4 +1,4 @@
-"""The search for periods agrees with trying them all, and no text makes it slow."""
+"""The search for periods agrees with brute force, and no text makes it slow."""
 
 import time
 from random import Random
@@ -15,7 +15,7 @@ texts = st.lists(runs | st.text("abc", max_size=30), max_size=8).map("".join)
 
 
 def run_length(text: str, period: int) -> int:
-    """Return over how many last characters a text has a period, 0 if not even one character is repeated."""
+    """Return the length of the longest end of a text with a period, 0 if not even one character is repeated."""
     length = 0
     while length + period < len(text) and text[-1 - length] == text[-1 - length - period]:
         length += 1
@@ -34,13 +34,13 @@ def shortest_loop(text: str, rule: Rule) -> Tail | None:
 @given(texts, rules)
 @settings(max_examples=200)
 def test_agrees_with_brute_force(text: str, rule: Rule) -> None:
-    """The first loop found is the one with the shortest period of all, with its whole length."""
+    """The first loop found is the one with the shortest period, with its whole length."""
     assert next(tails(text, rule), None) == shortest_loop(text, rule)
 
 
 @pytest.mark.parametrize("alphabet", ["a", "ab", "abc"])
 def test_agrees_with_brute_force_on_random_texts(alphabet: str) -> None:
-    """Random texts over small alphabets with repeats of all lengths are judged as by brute force, loops among them."""
+    """Random texts over small alphabets, with and without loops, give the same result as brute force."""
     random = Random(alphabet)
     found = 0
     for _ in range(600):
@@ -58,7 +58,7 @@ def test_agrees_with_brute_force_on_random_texts(alphabet: str) -> None:
 @given(texts, rules, st.integers(1, 30))
 @settings(max_examples=100)
 def test_every_loop_is_true(text: str, rule: Rule, least: int) -> None:
-    """Whatever is yielded is a loop by the rule, in the order of the periods, none under the least one."""
+    """Every result is a loop by the rule, in the order of the periods, none shorter than the minimum."""
     found = list(tails(text, rule, least))
     assert [tail.period for tail in found] == sorted({tail.period for tail in found})
     for tail in found:
@@ -70,7 +70,7 @@ def test_every_loop_is_true(text: str, rule: Rule, least: int) -> None:
 @given(texts, st.integers(1, 40), st.integers(1, 60))
 @settings(max_examples=100)
 def test_nearest_never_misses(text: str, size: int, longest: int) -> None:
-    """If the last characters recur within the longest period, the distance returned is theirs or nearer, and not 0."""
+    """If the last characters recur within the longest period, the returned distance is theirs or less, and not 0."""
     recurs = [period for period in range(1, longest + 1) if run_length(text, period) - period >= size]
     distance = nearest_repeat(text, size, longest)
     if recurs:
@@ -95,12 +95,12 @@ def test_nearest_never_misses(text: str, size: int, longest: int) -> None:
     ],
 )
 def test_limits_are_met_exactly(text: str, rule: Rule, expected: Tail | None) -> None:
-    """A loop counts from its least length and number of copies on, not one character earlier."""
+    """A loop counts from exactly its minimum length and number of copies on."""
     assert next(tails(text, rule), None) == expected
 
 
 def test_window_holds_every_loop() -> None:
-    """Characters before the window make no difference to what is found."""
+    """Characters before the window do not change the result."""
     rule = Rule(30, 3.5, 20)
     text = "abcdefghijklmnopqrst" * 9
     assert [tail.period for tail in tails(text[-rule.window :], rule)] == [20]
@@ -118,7 +118,7 @@ def test_window_holds_every_loop() -> None:
     ids=["runs", "spaces", "pairs", "Thue-Morse"],
 )
 def test_no_text_makes_a_search_slow(text: str) -> None:
-    """A search at any place of a text that nearly repeats takes far less than three milliseconds on average."""
+    """A search anywhere in a text that nearly repeats takes far less than three milliseconds on average."""
     rule = Rule(300, 3, 2730)
     text = text[:10_000]
     ends = range(4000, len(text), 29)

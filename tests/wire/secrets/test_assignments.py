@@ -1,4 +1,4 @@
-"""Values in running text that their names tell of."""
+"""Values in running text that are secret by their names."""
 
 from collections.abc import Callable
 
@@ -41,7 +41,7 @@ NAMED = [
 
 @for_each("text", NAMED)
 def test_a_named_value_is_found(text: str) -> None:
-    """The value is what is found, and nothing of what stands around it."""
+    """Exactly the value is found."""
     data = text.format(VALUE).encode()
     start = data.index(VALUE.encode())
     assert (start, start + len(VALUE)) in [(found.start, found.end) for found in find_in(data)]
@@ -69,13 +69,13 @@ def test_a_named_value_is_found(text: str) -> None:
     ],
 )
 def test_what_is_not_named(text: str) -> None:
-    """Names of code, placeholders, numbers and names that tell nothing are left alone."""
+    """Names in code, placeholders, numbers and ordinary names are ignored."""
     assert list(find_in(text.encode())) == []
 
 
 @for_each("text", NAMED[:20])
 def test_what_may_become_one(text: str) -> None:
-    """A text that goes on is held back from the name on, until the value is over."""
+    """An unfinished text is held back from the name on, until the value is complete."""
     before = text.format(VALUE).partition(VALUE)[0].encode()
     for length in range(len(VALUE) + 1):
         held = begun(before + VALUE[:length].encode())
@@ -85,7 +85,7 @@ def test_what_may_become_one(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["api_key=", "api_key: '", '\\"', "[[", "%22", "a1", '"a1b2c3d4e5f6g7h8": ', "key "])
 def test_time_is_linear(piece: str) -> None:
-    """A long text takes no more than linear time."""
+    """A long text takes linear time."""
 
     def prepare(length: int) -> Callable[[], object]:
         data = (piece * (length // len(piece)) + VALUE).encode()

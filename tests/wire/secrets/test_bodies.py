@@ -1,4 +1,4 @@
-"""Tests of looking for secrets in bodies that begin like earlier ones."""
+"""Tests of searching for secrets in bodies that share a prefix with earlier ones."""
 
 import json
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def forget() -> None:
 
 
 def looked_at_anew(data: bytes, hidden: KnownCredentials = KNOWN) -> list[Finding]:
-    """Return what is found without a memory, which stays as it is."""
+    """Return the findings without the cache, which is not changed."""
     bodies, clean = list(secret_bodies._bodies), set(secret_bodies._clean)
     forget()
     found = find(data, hidden)
@@ -71,7 +71,7 @@ TEXTS = st.lists(
 @settings(max_examples=60)
 @given(TEXTS, TEXTS, st.integers(0, 12))
 def test_what_came_before_makes_no_difference(texts: list[str], more: list[str], kept: int) -> None:
-    """Of whatever bodies were seen, and wherever the next one differs, the same secrets are found in it."""
+    """Whatever bodies were cached, and wherever the next one differs, the same secrets are found in it."""
     for turn in (texts, texts + more, texts[:kept] + more, texts, [*texts[:-1], texts[-1] + KEY]):
         data = body(turn)
         assert find(data, KNOWN) == looked_at_anew(data)
@@ -79,7 +79,7 @@ def test_what_came_before_makes_no_difference(texts: list[str], more: list[str],
 
 @for_each("distance", [*range(40), LOOKAHEAD - 30, LOOKAHEAD, LOOKAHEAD + 30])
 def test_a_secret_that_is_completed(distance: int) -> None:
-    """A secret of which an earlier body had a part only, at its end or near it, is found whole."""
+    """A secret of which an earlier body had only a part, at its end or near it, is found completely."""
     start = body(["word " * 5000])[:-4]
     for cut in (4, 12, len(KEY) - 1, len(KEY)):
         tail = b" " * distance + b'"}]}'
@@ -100,7 +100,7 @@ RICH = (
 
 @pytest.mark.parametrize("hidden", [KNOWN, known((QUOTED.encode(), OWN_CREDENTIAL.encode()))], ids=["plain", "quoted"])
 def test_bodies_that_differ_anywhere(hidden: KnownCredentials) -> None:
-    """Wherever a body goes on in another way than an earlier one, the same secrets are found in it."""
+    """Wherever a body differs from an earlier one, the same secrets are found in it."""
     start = b'{"messages":["' + b"word " * 3300 + b'",'
     whole = start + RICH.encode() + b"]}"
     expected = looked_at_anew(whole, hidden)
@@ -112,7 +112,7 @@ def test_bodies_that_differ_anywhere(hidden: KnownCredentials) -> None:
 
 
 def test_a_secret_that_goes_on_behind_another() -> None:
-    """Of a private key that begins within the value of a secret member, the rest is found too."""
+    """If a private key begins within the value of a secret member, the rest of it is found, too."""
     data = b'{"password": "x -----BEGIN PRIVATE KEY-----", "more": "Zq5Xc7Hj2-----END PRIVATE KEY-----"}'
     value, key = find(data, known(()))
     assert data[value.start : value.end] == b"x -----BEGIN PRIVATE KEY-----"
@@ -120,7 +120,7 @@ def test_a_secret_that_goes_on_behind_another() -> None:
 
 
 def test_other_credentials() -> None:
-    """What is clean for one call need not be for another one, which has other credentials."""
+    """A clean body is searched again for a call with other credentials."""
     data = body(["word " * 5000, "the other-credential-0815 here"])
     assert find(data, KNOWN) == []
     other = known((b"other-credential-0815",))
@@ -128,7 +128,7 @@ def test_other_credentials() -> None:
 
 
 def test_only_the_end_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a body that goes on from another one, what is new is looked at, and a little before it."""
+    """If a body continues another one, only the new part is searched, and a little before it."""
     texts = [f"{number} " + "word " * 400 for number in range(60)]
     assert find(body([*texts, KEY]), KNOWN) == looked_at_anew(body([*texts, KEY]))
     looked_at = []
@@ -147,7 +147,7 @@ def test_only_the_end_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_memory_is_bounded() -> None:
-    """Few bodies are remembered, none that is very long, and of a conversation the last one."""
+    """Few bodies are cached, none that is very long, and of a conversation only the last one."""
     for number in range(40):
         find(body([f"{number} ", "word " * 5000]), KNOWN)
     assert len(secret_bodies._bodies) == 16

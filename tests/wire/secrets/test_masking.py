@@ -1,4 +1,4 @@
-"""The gate for secrets: nothing of a credential gets past it, and everything else does."""
+"""The gate for secrets: no part of a credential passes it, and everything else does."""
 
 import base64
 from collections.abc import Sequence
@@ -23,17 +23,17 @@ KEY = "sk-0123456789abcdef"
 
 
 def mask(data: bytes, secrets: Sequence[bytes]) -> bytes:
-    """Replace what is known in bytes."""
+    """Mask known credentials in bytes."""
     return overwrite(data, known(tuple(secrets)).spans(data))
 
 
 def mask_text(text: str, secrets: Sequence[bytes]) -> str:
-    """Replace what is known in a text, and what has the form of a credential."""
+    """Mask known credentials and formed ones in a text."""
     return mask_formed(mask_known(text, secrets))
 
 
 def test_secret_headers_keep_their_names() -> None:
-    """Headers with credentials lose their values, however their names are written."""
+    """Headers with credentials lose their values, in any spelling."""
     headers = [
         ("Host", "x"),
         ("AUTHORIZATION", "Bearer x"),
@@ -76,7 +76,7 @@ VALUES = [
 
 @for_each(("name", "value", "expected"), VALUES)
 def test_values_of_headers(name: str, value: str, expected: str) -> None:
-    """A value goes for its header's name, for the names in it, and for its form; all else stays."""
+    """A value is masked because of its header's name, names within it, or its form; all else is unchanged."""
     assert mask_value(name, value) == expected
     assert mask_value(name, expected) == expected
 
@@ -103,14 +103,14 @@ PATHS = [
 
 @for_each(("path", "expected"), PATHS)
 def test_paths(path: str, expected: str) -> None:
-    """A key in a path goes, an id stays."""
+    """A key in a path is masked, an id is not."""
     masked = expected.format("*" * (len(path) - len(expected) + len("{}")))
     assert mask_path(path) == masked
     assert mask_path(masked) == masked
 
 
 def test_credentials_of_an_address() -> None:
-    """What a query or a path holds is known for the rest of the call too, as it is written and as it is meant."""
+    """Credentials in a query or a path are known for the rest of the call, as written and decoded."""
     assert credentials([], f"/v1/{FORMED}/models", "api_key=a%2Bb0123456&x=1") == (
         FORMED.encode(),
         b"a%2Bb0123456",
@@ -157,13 +157,13 @@ CREDENTIALS: dict[str, tuple[list[tuple[str, str]], tuple[bytes, ...]]] = {
 
 @for_each("name", CREDENTIALS)
 def test_credentials(name: str) -> None:
-    """The secret values come out, longest first, each once, short ones left out."""
+    """The secret values are returned longest first, each once, without short ones."""
     headers, expected = CREDENTIALS[name]
     assert credentials(headers) == expected
 
 
 def test_masking_keeps_offsets() -> None:
-    """Every occurrence becomes as many stars, also where one secret holds another."""
+    """Every occurrence becomes as many stars, even if one secret contains another."""
     secrets = (b"0123456789", b"12345678")
     data = b'{"a": "0123456789", "b": "12345678", "c": "0123456789"} 1234567'
     assert mask(data, secrets) == b'{"a": "**********", "b": "********", "c": "**********"} 1234567'
@@ -179,14 +179,14 @@ def test_masking_without_a_match_copies_nothing() -> None:
 
 
 def test_masking_text_counts_characters() -> None:
-    """In text a star stands for a character, and a secret that is not UTF-8 is found too."""
+    """In text each character becomes a star, and a secret that is not UTF-8 is found, too."""
     assert mask_text("key 月月月!", ("月月月".encode(),)) == "key ***!"
     assert mask_text("key 12345678\udcff!", (b"12345678\xff",)) == "key *********!"
 
 
 @given(st.binary(), st.binary(min_size=1), st.lists(st.binary(min_size=1), max_size=3), st.binary())
 def test_no_secret_survives_masking(head: bytes, secret: bytes, others: list[bytes], tail: bytes) -> None:
-    """Whatever stands around it, a secret that is more than stars is gone and the length is the same."""
+    """Whatever surrounds it, a secret of more than stars is masked and the length is unchanged."""
     data = head + secret + tail
     masked = mask(data, sorted([secret, *others], key=len, reverse=True))
     assert len(masked) == len(data)
@@ -218,12 +218,12 @@ QUERIES = [
 
 @for_each(("query", "expected"), QUERIES)
 def test_query_parameters(query: str, expected: str) -> None:
-    """Values of parameters named like credentials go; all else stays byte for byte."""
+    """Values of parameters named like credentials are masked; all else is unchanged."""
     assert mask_query(query) == expected
 
 
 def test_fingerprints() -> None:
-    """A fingerprint is 16 hexadecimal digits, the same for the same key and store, another for another."""
+    """A fingerprint is 16 hexadecimal digits, and depends on the key and the store."""
     first = fingerprint(KEY.encode(), b"store")
     assert first == fingerprint(KEY.encode(), b"store") == "d74c8a53b33f829d"
     assert len(first) == 16

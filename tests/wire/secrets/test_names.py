@@ -1,4 +1,4 @@
-"""What names tell."""
+"""Which names mean a credential."""
 
 import pytest
 
@@ -26,12 +26,12 @@ bypass
 
 
 def test_names_that_tell() -> None:
-    """A header or parameter is known by one telling word, however it is written."""
+    """One such word is enough in a header or parameter, in any spelling."""
     assert [name for name in SECRET if not is_secret(name) or not is_secret(f" {name} ")] == []
 
 
 def test_names_that_do_not() -> None:
-    """Counts, ids and the like are no credentials, though a word in their names is."""
+    """Counts, ids and similar names are not credentials, though they contain such a word."""
     assert [name for name in (*HARMLESS, "", "-", "月") if is_secret(name) or is_secret_member(name)] == []
 
 
@@ -41,7 +41,7 @@ def test_names_that_do_not() -> None:
      "authorization_token", "client_secret", "private_key", "secret_access_key", "aws_session_token"],
 )  # fmt: skip
 def test_members_that_tell(name: str) -> None:
-    """In a body a name says whose key or token it is."""
+    """In a body a name must say whose key or token it is."""
     assert is_secret_member(name)
 
 
@@ -50,10 +50,10 @@ def test_members_that_tell(name: str) -> None:
     ["token", "key", "signature", "session", "page_token", "next_token", "eos_token", "cache_key", "primary_key"],
 )
 def test_members_that_mean_something_else(name: str) -> None:
-    """The token of log probabilities and the signature of a thought are no credentials."""
+    """The token of log probabilities and the signature of a thought are not credentials."""
     assert not is_secret_member(name)
 
 
 def test_long_names_cost_little() -> None:
-    """Of a name that a client makes endless only the beginning is looked at."""
+    """Only the beginning of a very long name is checked."""
     assert not is_secret("x" * 10_000_000 + "-key")

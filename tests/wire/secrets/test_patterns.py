@@ -1,4 +1,4 @@
-"""Tests of finding credentials by their form."""
+"""Tests of finding credentials by their format."""
 
 import time
 from itertools import islice, pairwise
@@ -9,7 +9,7 @@ from moonpalace_addons.wire.secrets.patterns import FORMS, Finding, find, find_i
 from tests.tables import for_each
 
 RANDOM = "Wq7Zx3Rt9pLm2Vb8Nc4Kd6Hf1Gj5Ts0YaQe"
-"""Of a key, the part that a machine drew."""
+"""The random part of a key."""
 HEX = "4f0c9a7be2d816357f1b0ac4d9e2837615c8a0fe"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 PEM = f"-----BEGIN RSA PRIVATE KEY-----\n{RANDOM}\n{RANDOM}\n-----END RSA PRIVATE KEY-----"
@@ -63,7 +63,7 @@ SECRETS = [
 
 
 def test_each_form_is_tried() -> None:
-    """The table above has a secret of each issuer that is known."""
+    """The table above has a secret of each known issuer."""
     assert [mark for _, mark, _ in FORMS if not any(secret.startswith(mark) for _, secret in SECRETS)] == []
 
 
@@ -71,7 +71,7 @@ def test_each_form_is_tried() -> None:
     ("before", "after"), [("", ""), ("密钥是", "。"), ('{"key": "', '"}'), ("a=1&k=", "&b"), ("\n", "\n")]
 )
 def test_secrets_are_found_where_they_stand(before: str, after: str) -> None:
-    """A secret is found alone and inside of other text, with its exact place."""
+    """A secret is found alone and within other text, with its exact span."""
     expected = {secret: [Finding(kind, len(before), len(before) + len(secret))] for kind, secret in SECRETS}
     assert {secret: find(before + secret + after) for secret in expected} == expected
 
@@ -88,7 +88,7 @@ def test_secrets_are_found_where_they_stand(before: str, after: str) -> None:
     ],
 )
 def test_only_the_secret_is_found(text: str, secret: str) -> None:
-    """Of a header or a URL, the secret part is what is found."""
+    """Only the secret part of a header or a URL is found."""
     (finding,) = find(text)
     assert text[finding.start : finding.end] == secret
 
@@ -119,12 +119,12 @@ def test_only_the_secret_is_found(text: str, secret: str) -> None:
     ],
 )
 def test_what_is_no_secret(text: str) -> None:
-    """Placeholders, ids and addresses are no secrets."""
+    """Placeholders, ids and addresses are not secrets."""
     assert find(text) == []
 
 
 def test_several_are_found_in_order_and_apart() -> None:
-    """Findings come in the order of the text; of two that overlap, the one that begins first is kept."""
+    """Findings are in the order of the text; of two that overlap, the first is kept."""
     text = f"{JWT} sk-{RANDOM} Bearer sk-{RANDOM} {PEM}"
     found = find(text)
     assert [finding.kind for finding in found] == ["JSON web token", "API key", "API key", "private key"]
@@ -132,12 +132,12 @@ def test_several_are_found_in_order_and_apart() -> None:
 
 
 def test_key_without_its_end() -> None:
-    """Of a private key that is cut off, all that is there is found."""
+    """A truncated private key is found as far as it goes."""
     assert find(PEM[:60]) == [Finding("private key", 0, 60)]
 
 
 def test_mark_of_a_key_soon_after_another_key() -> None:
-    """The mark of a private key does not find a key again that has ended before it, which would never end."""
+    """The mark of a private key does not find an earlier key again, which would never end."""
     empty = "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----"
     text = f"{empty}\nPRIVATE KEY {PEM}".encode()
     found = list(islice(find_in(text), 3))
@@ -164,7 +164,7 @@ def test_mark_of_a_key_soon_after_another_key() -> None:
     ],
 )
 def test_time_is_linear(piece: str) -> None:
-    """Four times the text takes about four times as long: no input makes the search hang."""
+    """Four times the text takes about four times as long."""
     times = []
     for length in (200_000, 800_000):
         text = piece * (length // len(piece))

@@ -1,4 +1,4 @@
-"""What identifies people and private networks is found, and what only looks like it is not."""
+"""Personal data and private networks are found, and similar text is not."""
 
 import pytest
 
@@ -61,27 +61,27 @@ NOT = [
 
 
 def found_in(text: str) -> list[tuple[str, str]]:
-    """Return what is found in a text, with its kind."""
+    """Return the findings in a text, with their kinds."""
     return [(text[found.start : found.end], found.kind) for found in find(text)]
 
 
 @pytest.mark.parametrize("around", ["{}", "call {}, please", "号码：{}。", '"{}"', "a: {}\n"])
 def test_found(around: str) -> None:
-    """The whole value is found, whatever stands around it."""
+    """The whole value is found in any context."""
     expected = {value: [(value, kind)] for kind, values in FOUND.items() for value in values}
     assert {value: found_in(around.format(value)) for value in expected} == expected
 
 
 @for_each("text", PASSWORDS)
 def test_passwords(text: str) -> None:
-    """A value that is named a password is found, and nothing of its name."""
+    """Exactly the value of a named password is found."""
     (found,) = find(text)
     assert found.kind == "secret"
     assert "ass" not in text[found.start : found.end].lower() or text.endswith(("p4ssw0rt",))
 
 
 def test_kept() -> None:
-    """Other numbers, names in code, and words about passwords are left alone."""
+    """Other numbers, names in code, and words about passwords are ignored."""
     assert {text: found for text in NOT if (found := found_in(text))} == {}
 
 
@@ -92,7 +92,7 @@ def test_enough_cases() -> None:
 
 @for_each("change", range(17))
 def test_one_wrong_digit(change: int) -> None:
-    """A number with one wrong digit is neither an identity number nor a card's."""
+    """A number with one wrong digit is neither an identity number nor a card number."""
     for number, is_valid in (("11010519491231002X", is_identity), ("4111111111111111", is_card)):
         assert is_valid(number)
         if change < len(number) and number[change].isdecimal():
@@ -104,5 +104,5 @@ def test_one_wrong_digit(change: int) -> None:
     "piece", ["1", "1 ", "+1", "(", "10.", "a.", "password", "password=", "fd12:", "-", "a-1.local"]
 )
 def test_the_search_takes_linear_time(piece: str) -> None:
-    """No text makes it slow."""
+    """Any text is searched in linear time."""
     assert takes_linear_time(lambda size: lambda: list(find(piece * size)), 2000)
