@@ -1,6 +1,7 @@
 """Tests of the contents of calls."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -25,6 +26,13 @@ def test_bodies_and_times_come_back(engine: Engine, add: Add) -> None:
     assert contents.event_times(engine, call) == [(9, 5)]
     assert contents.bodies(engine, call + 1) == Bodies(None, None, None)
     assert contents.event_times(engine, call + 1) == []
+
+
+def test_each_thread_has_a_compressor() -> None:
+    """A thread keeps its compressor, which two threads must not use at once."""
+    with ThreadPoolExecutor(1) as thread:
+        others = [thread.submit(lambda: contents.COMPRESSOR.compress).result() for _ in range(2)]
+    assert others[0] == others[1] != contents.COMPRESSOR.compress
 
 
 @pytest.mark.parametrize("chunks", [[], [(9, 5)], [(0, 7), (5, 7), (5, 3), (2**40, 2**62)]])

@@ -1,6 +1,7 @@
 """The bodies and streams of calls."""
 
 import json
+import threading
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,16 @@ from moonpalace_addons.store.schema import EVENT_STREAMS, EXCHANGES, SEGMENTS
 
 OWNED = EVENT_STREAMS.c.exchange_id == bindparam("owner")
 STREAM_DATA, STREAM_CHUNKS = (select(column).where(OWNED) for column in (EVENT_STREAMS.c.data, EVENT_STREAMS.c.chunks))
+
+
+class Compressor(threading.local):
+    """Compress with zstd. Making a compressor takes longer than compressing a short stream, so each thread has one."""
+
+    def __init__(self) -> None:
+        self.compress = zstandard.ZstdCompressor().compress
+
+
+COMPRESSOR = Compressor()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +99,7 @@ def delete_for(connection: Connection, table: Table, exchange_ids: Sequence[int]
 
 def stream_row(exchange_id: int, data: bytes, chunks: Sequence[tuple[int, int]], texts: str | None = None) -> Values:
     """Return a row of `event_streams`; `chunks` are (offset after the chunk, ns since the request began)."""
-    return {"exchange_id": exchange_id, "data": zstandard.compress(data), "chunks": packed(chunks), "texts": texts}
+    return {"exchange_id": exchange_id, "data": COMPRESSOR.compress(data), "chunks": packed(chunks), "texts": texts}
 
 
 def packed(chunks: Sequence[tuple[int, int]]) -> bytes:
@@ -96,7 +107,7 @@ def packed(chunks: Sequence[tuple[int, int]]) -> bytes:
     # Arrays, as a list of numbers takes five times the memory; only one of them is a list at a time.
     sums = (array("q", map(itemgetter(column), chunks)) for column in (0, 1))
     steps = [array("q", map(sub, each, chain((0,), each))) for each in sums]
-    return zstandard.compress(msgspec.json.encode(steps, enc_hook=list))
+    return COMPRESSOR.compress(msgspec.json.encode(steps, enc_hook=list))
 
 
 def unpacked(data: bytes) -> list[tuple[int, int]]:
