@@ -67,13 +67,13 @@ ROW = "  New Row Inserted: last_insert_id=15"
 def texts(**changes: object) -> list[str]:
     """Return the lines for the documented call with some fields changed."""
     call = a_call(**changes)
-    return [line.text for line in lines(call, outcome(call))]
+    return [text for text, _ in lines(call, outcome(call))]
 
 
 def styles(**changes: object) -> list[str]:
     """Return the styles of the lines."""
     call = a_call(**changes)
-    return [line.style for line in lines(call, outcome(call))]
+    return [style for _, style in lines(call, outcome(call))]
 
 
 def test_json_call() -> None:

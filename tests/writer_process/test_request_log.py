@@ -29,15 +29,15 @@ def called(*shown: Line) -> Exchange:
 
 def test_calls_are_one_record(caplog: pytest.LogCaptureFixture, call_log: CallLog) -> None:
     """Calls that are stored together are one record, so that those of two never mix; each line has its style."""
-    call_log.add(called(Line("GET    /v1/models%20%s 200 OK", "good"), Line("  - Response: ")))
-    call_log.add(called(Line("POST   /", "bad")))
+    call_log.add(called(("GET    /v1/models%20%s 200 OK", "good"), ("  - Response: ", "plain")))
+    call_log.add(called(("POST   /", "bad")))
     assert not caplog.records
     call_log.flush()
     call_log.flush()
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("moonpalace", logging.INFO)
     assert record.getMessage() == "GET    /v1/models%20%s 200 OK\n  - Response: \nPOST   /"
-    assert record.__dict__["styles"] == ["good", "plain", "bad"]
+    assert record.__dict__["styles"] == ("good", "plain", "bad")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_the_endpoint(caplog: pytest.LogCaptureFixture, form: Literal["line", "j
 def test_a_record_is_bounded(caplog: pytest.LogCaptureFixture, call_log: CallLog) -> None:
     """However many calls are stored together, a record tells of some of them only."""
     for number in range(2 * CALLS_PER_RECORD + 1):
-        call_log.add(called(Line(str(number))))
+        call_log.add(called((str(number), "plain")))
     call_log.flush()
     assert [len(record.getMessage().split("\n")) for record in caplog.records] == [
         CALLS_PER_RECORD,

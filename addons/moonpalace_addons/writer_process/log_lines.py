@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
 
 from moonpalace_addons.store.fields import model
 from moonpalace_addons.store.read.header_text import values_of
@@ -20,11 +19,8 @@ HEADER_WIDTH = len("Msh-Request-Id: ")
 BASE_URL = "the path does not begin with /v1: end your client's base_url in /v1"
 
 
-class Line(NamedTuple):
-    """A log line and its style in a terminal."""
-
-    text: str
-    style: Style = "plain"
+type Line = tuple[str, Style]
+"""A log line and its style in a terminal. A call has twenty, and named tuples take five times as long to make."""
 
 
 def lines(call: Exchange, ended: Outcome) -> list[Line]:
@@ -33,12 +29,12 @@ def lines(call: Exchange, ended: Outcome) -> list[Line]:
     shown += [*context_cache(call), *answer(call)]
     if call.error_message is not None:
         shown += block("Error", [(call.error_kind or "error", call.error_message)], style="bad")
-    shown += [Line(f"  {warning}", "warning") for warning in call.warnings]
-    shown += [Line(f"  {BASE_URL}", "warning")] * lacks_version(call)
-    shown += [Line(f"  New Row Inserted: last_insert_id={call.id}", "quiet")]
-    if is_loggable([line.text for line in shown]):
+    shown += [(f"  {warning}", "warning") for warning in call.warnings]
+    shown += [(f"  {BASE_URL}", "warning")] * lacks_version(call)
+    shown += [(f"  New Row Inserted: last_insert_id={call.id}", "quiet")]
+    if is_loggable([text for text, _ in shown]):
         return shown
-    return [Line(shown_line(line.text), line.style) for line in shown]
+    return [(shown_line(text), style) for text, style in shown]
 
 
 def first_line(call: Exchange, ended: Outcome) -> Line:
@@ -48,7 +44,7 @@ def first_line(call: Exchange, ended: Outcome) -> Line:
     place = f"@{call.endpoint_name}" if call.endpoint_name else None
     facts = [f"#{call.id}", place, model(call), "stream" if call.is_stream else None, ended.text]
     told = " ".join(filter(None, facts))
-    return Line(f"{call.method:<6} {call.path} {ending(call)}{took} {told}", "bad" if bad else "good")
+    return f"{call.method:<6} {call.path} {ending(call)}{took} {told}", "bad" if bad else "good"
 
 
 def ending(call: Exchange) -> str:
@@ -118,8 +114,7 @@ def seconds(nanoseconds: int | None, unit: str) -> str | None:
 def block(title: str, named: Sequence[tuple[str, str]], width: int = 0, *, style: Style = "plain") -> list[Line]:
     """Return a heading and one aligned line per name."""
     width = max([width, *[len(name) + 2 for name, _ in named]])
-    heading = Line(f"  - {title}: ", style)
-    return [heading, *[Line(f"    - {(name + ':').ljust(width)}{value}", style) for name, value in named]]
+    return [(f"  - {title}: ", style), *[(f"    - {(name + ':').ljust(width)}{value}", style) for name, value in named]]
 
 
 @cache

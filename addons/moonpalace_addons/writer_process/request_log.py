@@ -20,9 +20,9 @@ def call_lines(call: Exchange, settings: Settings, words: str, width: int | None
     """Return the lines for an ended, stored call in the form of the setting `log`; `words` are the user's last ones."""
     ended = outcome(call)
     if settings.log == "line":
-        return [Line(line_text(call_line(call, words, width, ended=ended)), ended.style)]
+        return [(line_text(call_line(call, words, width, ended=ended)), ended.style)]
     if settings.log == "json":
-        return [Line(json.dumps(document(call, ended), ensure_ascii=False))]
+        return [(json.dumps(document(call, ended), ensure_ascii=False), "plain")]
     return lines(call, ended)
 
 
@@ -89,5 +89,5 @@ class CallLog:
         shown, self._lines, self._calls = self._lines, [], 0
         if shown:
             has_own_times = self._settings.log in ("line", "json")
-            extra = {"styles": [line.style for line in shown], "has_own_times": has_own_times}
-            logger.info("\n".join([line.text for line in shown]), extra=extra)
+            texts, styles = zip(*shown, strict=True)
+            logger.info("\n".join(texts), extra={"styles": styles, "has_own_times": has_own_times})
