@@ -59,10 +59,10 @@ def truncated(
     return told.replace("max_tokens", limit)
 
 
-def choices(answer: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
-    """Yield the elements of `choices` that are objects."""
+def choices(answer: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Return the elements of `choices` that are objects."""
     elements = answer.get("choices")
-    return (element for element in (elements if isinstance(elements, list) else ()) if isinstance(element, dict))
+    return [element for element in elements if isinstance(element, dict)] if isinstance(elements, list) else []
 
 
 def finish_reason(answer: Mapping[str, object]) -> str | None:

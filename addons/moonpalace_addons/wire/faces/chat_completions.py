@@ -95,7 +95,7 @@ class ChatCompletions(Face):
 
     @override
     def answer_id(self, answer: Fields) -> str | None:
-        return text_in(answer, "id") if next(choices(answer), None) is not None else None
+        return text_in(answer, "id") if choices(answer) else None
 
     @override
     def finish_reason(self, answer: Fields) -> str | None:

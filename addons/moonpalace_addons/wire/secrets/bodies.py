@@ -76,7 +76,7 @@ _bodies: deque[_Body] = deque(maxlen=_MAX_BODIES)
 
 def find(data: bytes, known: KnownCredentials) -> list[Finding]:
     """Return the secrets in a body in order of position, without overlaps."""
-    begun, findings = _found_in_common_prefix(data, known)
+    begun, findings = _found_in_common_prefix(data, known) if len(data) >= _BLOCK else (0, [])
     findings += [finding for start in range(begun, len(data), _BLOCK) for finding in _in_block(data, start, known)]
     if _BLOCK <= len(data) <= _MAX_BODY_SIZE:
         _bodies.append(_Body(data, known.secrets, tuple(findings)))
@@ -95,7 +95,7 @@ def _found_in_common_prefix(data: bytes, known: KnownCredentials) -> tuple[int, 
     Only a known credential that contains a quote needs more room.
     """
     reach = LOOKAHEAD if any(b'"' in secret for secret in known.secrets) else 0
-    for body in reversed([*_bodies]) if len(data) >= _BLOCK else ():
+    for body in reversed([*_bodies]):
         same = body.common_prefix(data) if body.secrets == known.secrets else 0
         begun = data.rfind(b'"', 0, max(0, same - reach)) + 1
         if begun > 0:

@@ -177,14 +177,19 @@ def _take(texts: dict[Series, _Text], event: list[tuple[bytes, Span]], indexes: 
         texts.setdefault((name, number, indexes), _Text()).bounds.extend(span)
 
 
+def _common_length(one: bytes, other: bytes) -> int:
+    """Return how many bytes two texts begin with alike; as numbers they are compared at once."""
+    length = min(len(one), len(other))
+    differing = int.from_bytes(one[:length]) ^ int.from_bytes(other[:length])
+    return length - (differing.bit_length() + 7) // 8
+
+
 def _envelope(data: bytes) -> tuple[int, bytes]:
     """Return the common prefix of events, if it is long enough, and the end of the first two events that have it."""
     events = data[:_SAMPLE].split(b"\n\n", 3)
     if len(events) <= 3:
         return 0, b""
-    alike = events[1][
-        : next((at for at, pair in enumerate(zip(events[1], events[2], strict=False)) if pair[0] != pair[1]), 0)
-    ]
+    alike = events[1][: _common_length(events[1], events[2])]
     # Keep the name of the last member: its value varies.
     alike = alike[: max(alike.rfind(b'{"'), alike.rfind(b',"'), 0)]
     begin = len(events[0]) + 2 + len(events[1])
