@@ -17,11 +17,12 @@ from moonpalace_addons.calls.tap import Tap
 from moonpalace_addons.calls.tunnel import Tunnel
 from moonpalace_addons.configuration import REFUSED, Configuration
 from moonpalace_addons.mitm import flow_control
-from moonpalace_addons.mitm.headers import as_text, by_name, media_type, pairs
+from moonpalace_addons.mitm.headers import media_type
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.store.tasks import RequestRead, ResponseStarted, State
 from moonpalace_addons.wire.foreign import quoted
 from moonpalace_addons.wire.forms import is_json
+from moonpalace_addons.wire.header_fields import as_text, by_name, text_of
 
 SWITCHING_PROTOCOLS = 101
 
@@ -46,7 +47,7 @@ class Capture:
         # mitmproxy's own timestamp is of the wall clock: right for the row, but not for measuring durations.
         room = self.configuration.settings.max_body
         answer = KeptAnswer(room, self.calls.room)
-        call = Call(flow, time.monotonic_ns(), pairs(flow.request.headers), query, path, answer)
+        call = Call(flow, time.monotonic_ns(), flow.request.headers.fields, query, path, answer)
         self.calls.begin(call)
         if why is not None:
             call.given_up = UNKNOWN_ENDPOINT, why
@@ -78,10 +79,10 @@ class Capture:
             endpoint=endpoint.url,
             path=call.path,
             query=call.query,
-            headers=as_text(call.headers),
-            content_type=media_type(call.named.get("content-type")),
-            content_encoding=call.named.get("content-encoding"),
-            client_request_id=call.named.get("x-request-id"),
+            headers=as_text(call.fields),
+            content_type=media_type(text_of(call.named, b"content-type")),
+            content_encoding=text_of(call.named, b"content-encoding"),
+            client_request_id=text_of(call.named, b"x-request-id"),
             body=body,
             api_key=call.api_key,
             secrets=self.configuration.own_secrets(),
@@ -90,7 +91,7 @@ class Capture:
             endpoint_name=endpoint.name,
         )
         self.recorder.put(task)
-        if "upgrade" in call.named:
+        if b"upgrade" in call.named:
             call.add(task)  # for the calls within a WebSocket
 
     def responseheaders(self, flow: HTTPFlow) -> None:
@@ -188,14 +189,14 @@ def is_whole(call: Call, failure: Failure) -> bool:
 
 def started(call: Call, response: Response) -> ResponseStarted:
     """Return the task with the head of an answer."""
-    headers = pairs(response.headers)
-    named = by_name(headers)
+    fields = response.headers.fields
+    named = by_name(fields)
     return ResponseStarted(
         uuid=call.uuid,
         at=call.now(),
         status_code=response.status_code,
-        headers=as_text(headers),
-        content_type=media_type(named.get("content-type")),
-        content_encoding=named.get("content-encoding"),
+        headers=as_text(fields),
+        content_type=media_type(text_of(named, b"content-type")),
+        content_encoding=text_of(named, b"content-encoding"),
         chunks=call.answer.chunks,
     )

@@ -14,7 +14,7 @@ from moonpalace_addons.calls.opening import Forced, Hold
 from moonpalace_addons.calls.stream_edit import StreamEdit, adapter_of
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.mitm import flow_control
-from moonpalace_addons.mitm.headers import by_name, media_type, pairs, set_headers
+from moonpalace_addons.mitm.headers import media_type, set_headers
 from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
 from moonpalace_addons.wire.codings.encodings import Decoder
@@ -51,10 +51,10 @@ class EditStream:
         call = self.calls.get(flow)
         if call is None or flow.response is None or (plan := make_plan(call, self.configuration.settings)) is None:
             return
-        named = by_name(pairs(flow.response.headers))
-        if not has_good_body(flow, flow.response.status_code, named):
+        headers = flow.response.headers
+        if not has_good_body(flow, flow.response.status_code, headers):
             return
-        label, decoder = media_type(named.get("content-type")), make_decoder(named)
+        label, decoder = media_type(headers.get("content-type")), make_decoder(headers)
         if decoder is not None and decoder.error and not plan.coerce:
             call.warnings += [UNREADABLE] if label == EVENT_STREAM else []
             return
@@ -113,18 +113,18 @@ class EditStream:
                 await self._beats
 
 
-def has_good_body(flow: HTTPFlow, status: int, named: Mapping[str, str]) -> bool:
+def has_good_body(flow: HTTPFlow, status: int, headers: Mapping[str, str]) -> bool:
     """Tell whether an answer is successful and has a body; the API's errors pass unchanged.
 
     mitmproxy does not stream bodies that are known to be empty.
     """
-    is_empty = flow.request.method == "HEAD" or named.get("content-length", "").strip() == "0"
+    is_empty = flow.request.method == "HEAD" or headers.get("content-length", "").strip() == "0"
     return 200 <= status < 300 and status not in NO_BODY and not is_empty
 
 
-def make_decoder(named: Mapping[str, str]) -> Decoder | None:
+def make_decoder(headers: Mapping[str, str]) -> Decoder | None:
     """Return the decoder of an answer's content encoding, or None."""
-    encoding = named.get("content-encoding", "").strip().lower()
+    encoding = headers.get("content-encoding", "").strip().lower()
     return None if encoding in ("", "identity") else Decoder(encoding, max_per_feed=MAX_AT_ONCE)
 
 

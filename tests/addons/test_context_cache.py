@@ -19,7 +19,6 @@ from moonpalace_addons.calls.stream_edit import StreamEdit
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.context_cache import ContextCache, chooses_itself, names_cache
 from moonpalace_addons.mitm import flow_control, own_requests
-from moonpalace_addons.mitm.headers import pairs
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings.values import resolve
 from moonpalace_addons.wire.chat.prefix import read_content
@@ -87,7 +86,7 @@ def a_call(calls: Calls, body: bytes = BODY, path: str = "/v1/chat/completions",
     request = tutils.treq(method=b"POST", headers=named, content=b"")
     request.raw_content, request.path = body, path
     flow = tflow.tflow(req=request)
-    call = Call(flow, 0, pairs(flow.request.headers), "", path)
+    call = Call(flow, 0, flow.request.headers.fields, "", path)
     calls.begin(call)
     return call
 

@@ -9,6 +9,7 @@ from mitmproxy.test import tflow
 
 from moonpalace_addons.engine.events import RequestHead, ResponseHead
 from moonpalace_addons.engine.messages import make_headers, make_request, make_response
+from moonpalace_addons.wire.header_fields import by_name
 
 FIELDS = [(b"Host", b"x"), (b"a", b"1"), (b"A", b"\xff")]
 
@@ -47,13 +48,13 @@ def ordinary_response() -> Response:
 
 def quick_request() -> Request:
     """Return the same request from the engine."""
-    head = RequestHead(b"POST", b"/a?b", b"HTTP/1.1", list(FIELDS), True, None, False, False)
+    head = RequestHead(b"POST", b"/a?b", b"HTTP/1.1", list(FIELDS), by_name(FIELDS), True, None, False, False)
     return make_request(head, b"/a?b", b"https", "x.example", 443, 1.5)
 
 
 def quick_response() -> Response:
     """Return the same answer from the engine."""
-    head = ResponseHead(201, b"Made", b"HTTP/1.1", list(FIELDS), None, False, False)
+    head = ResponseHead(201, b"Made", b"HTTP/1.1", list(FIELDS), by_name(FIELDS), None, False, False)
     return make_response(head, 1.5)
 
 

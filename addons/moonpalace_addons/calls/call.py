@@ -1,7 +1,7 @@
 """The calls in progress: state that all addons share, and state of single addons."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from moonpalace_addons.calls.ordered_uuid import ordered_uuid
 from moonpalace_addons.store.tasks import ResponseStarted
 from moonpalace_addons.wire.faces.face import Face
 from moonpalace_addons.wire.faces.table import face_of_path
+from moonpalace_addons.wire.header_fields import Fields, Named, by_name
 
 
 @dataclass(slots=True)
@@ -22,8 +23,8 @@ class Call:
     `started` and `touched` are in nanoseconds of the monotonic clock, `overhead` in nanoseconds. `uuid` is not the
     flow's ID: mitmweb replays flows, and each replay is a call.
 
-    `headers`, `path` and `query` are as the client sent them; `named` are the headers by lower-case name, `face` is
-    the one that the path names. `body` is the client's body if an addon has changed it, `upstream_key` the key that
+    `fields` of the head, `path` and `query` are as the client sent them; `named` are the fields by name, `face` is the
+    one that the path names. `body` is the client's body if an addon has changed it, `upstream_key` the key that
     replaces the client's. `changes` and `warnings` are stored.
 
     `response` is the head of the answer as stored. `streaming` tells whether the answer is being sent to the client,
@@ -36,7 +37,7 @@ class Call:
 
     flow: HTTPFlow
     started: int
-    headers: list[tuple[str, str]] = field(repr=False)
+    fields: Fields = field(repr=False)
     query: str
     path: str
     answer: KeptAnswer = field(default_factory=KeptAnswer, repr=False)
@@ -54,13 +55,13 @@ class Call:
     unsent: int = 0
     given_up: tuple[Failure, str] | None = None
     face: Face = field(init=False, repr=False)
-    named: dict[str, str] = field(init=False, repr=False)
+    named: Named = field(init=False, repr=False)
     _states: dict[type[Any], Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Index the headers by name, and find the face that the path names."""
         self.face = face_of_path(self.path)
-        self.named = {name.lower(): value for name, value in self.headers}
+        self.named = by_name(self.fields)
 
     def find[State](self, kind: type[State]) -> State | None:
         """Return the state of this type, or None if no addon added one."""
@@ -90,13 +91,12 @@ class Call:
         return time.monotonic_ns() - self.started
 
 
-def client_key(named: Mapping[str, str]) -> bytes | None:
+def client_key(named: Named) -> bytes | None:
     """Return the API key in the client's Authorization or x-api-key header, or None."""
-    scheme, _, token = named.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip().encode()
-    key = named.get("x-api-key", "").strip()
-    return key.encode() or None
+    scheme, _, token = named.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"bearer" and token.strip():
+        return token.strip()
+    return named.get(b"x-api-key", b"").strip() or None
 
 
 class Calls:

@@ -66,7 +66,7 @@ class WebSocketCalls:
             return False
         connection = self.call
         answer = KeptAnswer(self.limit, self.room)
-        call = Call(connection.flow, time.monotonic_ns(), connection.headers, connection.query, connection.path, answer)
+        call = Call(connection.flow, time.monotonic_ns(), connection.fields, connection.query, connection.path, answer)
         call.upstream_key = connection.upstream_key
         if left_out:
             call.warnings.append(SHORTENED.format(left_out))

@@ -147,7 +147,7 @@ class Connector:
             Client(peername=("", 0), sockname=("", 0)), Server(address=target.via[1] if target.via else None)
         )
         now = time.time()
-        head = RequestHead(b"CONNECT", host, b"HTTP/1.1", [(b"Host", host)], True, None, False, False)
+        head = RequestHead(b"CONNECT", host, b"HTTP/1.1", [(b"Host", host)], {b"host": host}, True, None, False, False)
         flow.request = make_request(head, b"", b"", target.host, target.port, now)
         data = flow.request.data
         data.authority, data.content, data.timestamp_end = host, b"", now

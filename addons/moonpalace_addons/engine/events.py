@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 
 from moonpalace_addons.engine.errors import CallError
-
-type Fields = list[tuple[bytes, bytes]]
+from moonpalace_addons.wire.header_fields import Fields, Named
 
 
 @dataclass(slots=True)
@@ -15,6 +14,7 @@ class RequestHead:
     target: bytes
     version: bytes
     fields: Fields = field(repr=False)
+    named: Named = field(repr=False)
     keep_alive: bool
     length: int | None
     chunked: bool
@@ -37,6 +37,7 @@ class ResponseHead:
     reason: bytes
     version: bytes
     fields: Fields = field(repr=False)
+    named: Named = field(repr=False)
     length: int | None
     chunked: bool
     until_close: bool

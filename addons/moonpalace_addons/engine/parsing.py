@@ -4,14 +4,18 @@ llhttp checks the grammar and rejects ambiguity: two lengths, bare line feeds, o
 This module checks the rest: versions, Host, transfer codings, and limits.
 """
 
+import re
 from collections.abc import Callable
 
 import httptools
 
 from moonpalace_addons.engine.errors import CallError, RequestError, ResponseError
-from moonpalace_addons.engine.events import End, Event, Fields, Malformed, Pieces, RequestHead, ResponseHead, Switch
+from moonpalace_addons.engine.events import End, Event, Malformed, Pieces, RequestHead, ResponseHead, Switch
 from moonpalace_addons.engine.limits import MAX_CHUNKS, MAX_HEADER_FIELDS, MAX_INTERIM_RESPONSES
+from moonpalace_addons.wire.header_fields import Fields, Named, by_name
 
+_INVALID_IN_HOST = re.compile(rb"[ \t,/@]")
+"""A comma also joins two of them."""
 VERSIONS = {"1.0": b"HTTP/1.0", "1.1": b"HTTP/1.1"}
 
 
@@ -21,7 +25,7 @@ class _Reader:
     def __init__(self, make: "Callable[[object], httptools.HttpRequestParser | httptools.HttpResponseParser]") -> None:
         self._parser = make(self)
         self._events: list[Event] = []
-        self._fields: Fields = []
+        self._fields: list[tuple[bytes, bytes]] = []
         self._head_size = 0
         self.is_partial = False
         self._broken = False
@@ -91,20 +95,15 @@ class _Reader:
         """Handle the start of a chunk."""
         self._head_size = 0
 
-    def _framing(self, version: bytes) -> tuple[int | None, bool]:
+    def _framing(self, version: bytes, named: Named) -> tuple[int | None, bool]:
         """Return the Content-Length, if any, and whether the body is chunked."""
-        length, coding = None, None
-        for name, value in self._fields:
-            size = len(name)
-            if size == 14 and name.lower() == b"content-length":
-                length = int(value)  # llhttp has checked it
-            elif size == 17 and name.lower() == b"transfer-encoding":
-                coding = value.lower() if coding is None else coding + b", " + value.lower()
+        coding = named.get(b"transfer-encoding")
         if coding is None:
-            return length, False
+            length = named.get(b"content-length")
+            return None if length is None else int(length), False  # llhttp has checked it
         if version == b"HTTP/1.0":
             raise self._refuse("HTTP/1.0 has no Transfer-Encoding")
-        if coding != b"chunked":
+        if coding.lower() != b"chunked":
             raise self._refuse("its Transfer-Encoding is not supported", 501)
         return None, True
 
@@ -200,13 +199,15 @@ class RequestReader(_Reader):
             return
         self._head_size = 0
         version = self._version()
-        length, chunked = self._framing(version)
+        fields = self._take_fields()
+        length, chunked = self._framing(version, named := by_name(fields))
         parser = self._parser
         self._head = head = RequestHead(
             parser.get_method(),
             self._raw_target if len(self._raw_target) == len(self._target) else self._target,
             version,
-            self._take_fields(),
+            fields,
+            named,
             parser.should_keep_alive(),
             length,
             chunked,
@@ -242,11 +243,15 @@ class RequestReader(_Reader):
 
 def check_host(head: RequestHead) -> None:
     """Raise RequestError unless a request has exactly one valid Host (none is allowed in HTTP/1.0)."""
-    hosts = [value for name, value in head.fields if len(name) == 4 and name.lower() == b"host"]
-    if len(hosts) > 1 or (not hosts and head.version == b"HTTP/1.1"):
-        raise RequestError(f"the request has {len(hosts) or 'no'} Host headers instead of one")
-    if hosts and (b" " in hosts[0] or b"\t" in hosts[0] or b"," in hosts[0] or b"/" in hosts[0] or b"@" in hosts[0]):
-        raise RequestError("the request's Host is invalid")
+    host = head.named.get(b"host")
+    if host is None and head.version == b"HTTP/1.1":
+        raise RequestError("the request has no Host headers instead of one")
+    if host is None or not _INVALID_IN_HOST.search(host):
+        return
+    count = [name.lower() for name, _ in head.fields].count(b"host")
+    raise RequestError(
+        f"the request has {count} Host headers instead of one" if count > 1 else "the request's Host is invalid"
+    )
 
 
 class ResponseReader(_Reader):
@@ -312,7 +317,8 @@ class ResponseReader(_Reader):
         self._head_size = 0
         version = self._version()
         status = self._parser.get_status_code()
-        length, chunked = self._framing(version)
+        fields = self._take_fields()
+        length, chunked = self._framing(version, named := by_name(fields))
         is_interim = status < 200
         if is_interim:
             self._check_interim(length, chunked=chunked)
@@ -321,8 +327,8 @@ class ResponseReader(_Reader):
         reason, self._reason = self._reason, b""
         if not is_interim:
             self.has_begun = True
-            self.keep_alive = not until_close and is_persistent(version, self._fields)
-        self._events.append(ResponseHead(status, reason, version, self._take_fields(), length, chunked, until_close))
+            self.keep_alive = not until_close and is_persistent(version, named)
+        self._events.append(ResponseHead(status, reason, version, fields, named, length, chunked, until_close))
         if is_interim:
             return
         self._until_close = until_close
@@ -347,8 +353,10 @@ class ResponseReader(_Reader):
         self._events.append(End(self._take_fields()))
 
 
-def is_persistent(version: bytes, fields: Fields) -> bool:
+def is_persistent(version: bytes, named: Named) -> bool:
     """Tell whether the connection is persistent after an answer with these fields (RFC 9112, section 9.3)."""
-    named = [value.lower() for name, value in fields if len(name) == 10 and name.lower() == b"connection"]
-    options = {option.strip() for value in named for option in value.split(b",")}
+    connection = named.get(b"connection")
+    if connection is None:
+        return version != b"HTTP/1.0"
+    options = {option.strip().lower() for option in connection.split(b",")}
     return b"close" not in options and (version != b"HTTP/1.0" or b"keep-alive" in options)

@@ -36,8 +36,8 @@ def _absolute(head: RequestHead) -> bytes:
         raise RequestError("the request's target is neither a path nor a URL")
     ends = [at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0]
     authority, path = (rest[: min(ends)], rest[min(ends) :]) if ends else (rest, b"/")
-    hosts = [value for name, value in head.fields if name.lower() == b"host"]
-    if b"@" in authority or (hosts and hosts[0].lower() != authority.lower()):
+    host = head.named.get(b"host", authority)
+    if b"@" in authority or host.lower() != authority.lower():
         raise RequestError("the request's Host and the host in its target differ")
     return path if path.startswith(b"/") else b"/" + path
 

@@ -10,7 +10,7 @@ from moonpalace_addons.calls.call import Call, Calls
 
 def a_call() -> Call:
     """Return a call on a new flow."""
-    return Call(tflow.tflow(), 0, [("Authorization", "Bearer sk-1")], "q=1", "/v1/models")
+    return Call(tflow.tflow(), 0, ((b"Authorization", b"Bearer sk-1"),), "q=1", "/v1/models")
 
 
 def test_call_ends_once() -> None:
@@ -59,21 +59,21 @@ def test_representation_holds_no_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "expected"),
+    ("fields", "expected"),
     [
-        ([("Authorization", "Bearer sk-1")], b"sk-1"),
-        ([("AUTHORIZATION", "bearer  sk-1 ")], b"sk-1"),
-        ([("x-api-key", " sk-2 ")], b"sk-2"),
-        ([("Authorization", "Bearer sk-1"), ("X-Api-Key", "sk-2")], b"sk-1"),
-        ([("Authorization", "Basic dTpw"), ("X-Api-Key", "sk-2")], b"sk-2"),
-        ([("Authorization", "Bearer ")], None),
-        ([("Authorization", "sk-1")], None),
+        ([(b"Authorization", b"Bearer sk-1")], b"sk-1"),
+        ([(b"AUTHORIZATION", b"bearer  sk-1 ")], b"sk-1"),
+        ([(b"x-api-key", b" sk-2 ")], b"sk-2"),
+        ([(b"Authorization", b"Bearer sk-1"), (b"X-Api-Key", b"sk-2")], b"sk-1"),
+        ([(b"Authorization", b"Basic dTpw"), (b"X-Api-Key", b"sk-2")], b"sk-2"),
+        ([(b"Authorization", b"Bearer ")], None),
+        ([(b"Authorization", b"sk-1")], None),
         ([], None),
     ],
 )
-def test_key_of_the_client(headers: list[tuple[str, str]], expected: bytes | None) -> None:
+def test_key_of_the_client(fields: list[tuple[bytes, bytes]], expected: bytes | None) -> None:
     """The client's key is in the Authorization of the OpenAI face, or the X-Api-Key of the Anthropic one."""
-    assert Call(tflow.tflow(), 0, headers, "", "/").api_key == expected
+    assert Call(tflow.tflow(), 0, fields, "", "/").api_key == expected
 
 
 def test_the_configured_key_comes_first() -> None:
