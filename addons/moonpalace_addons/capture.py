@@ -1,6 +1,7 @@
 """Capture calls: pass requests, answers and their ends to the writer. The bytes pass unchanged."""
 
 import time
+from functools import partial
 
 from mitmproxy.http import HTTPFlow, Response
 
@@ -66,7 +67,7 @@ class Capture:
         began = time.monotonic_ns()
         body = (flow.request.raw_content if call.body is None else call.body) or b""
         if not refuse_larger(call, len(body), self.configuration.settings.max_body):
-            self._put_request(call, body)
+            flow_control.after_sending(flow, partial(self._put_request, call, body))
         call.overhead += time.monotonic_ns() - began
 
     def _put_request(self, call: Call, body: bytes) -> None:
@@ -149,9 +150,12 @@ class Capture:
         if flow.response.raw_content and not (call.answer.chunks or call.announced):
             call.answer.keep(call.now(), flow.response.raw_content)
         call.overhead += time.monotonic_ns() - began
+        flow_control.after_sending(flow, partial(self._put_end, call, call.now()))
+
+    def _put_end(self, call: Call, at: int) -> None:
         if not call.request_read:  # it was answered by us before it had been read
             self._put_request(call, b"")
-        self.recorder.put(ended(call, *(reason(call) or ())))
+        self.recorder.put(ended(call, *(reason(call) or ()), at=at))
 
     def error(self, flow: HTTPFlow) -> None:
         """End a failed call, with the received part of its answer."""

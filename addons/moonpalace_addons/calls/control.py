@@ -4,7 +4,7 @@ Our engine gives each flow in progress a `Control`. Flows of mitmproxy's server 
 the same with mitmproxy's internals.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from mitmproxy.http import HTTPFlow
@@ -57,6 +57,8 @@ class Control(Protocol):
 
     @property
     def has_come_whole(self) -> bool: ...  # noqa: D102
+
+    def after_sending(self, act: Callable[[], None]) -> None: ...  # noqa: D102
 
     def answer_and_close(self, status: int, body: bytes) -> bool: ...  # noqa: D102
 

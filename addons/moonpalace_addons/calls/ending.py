@@ -7,13 +7,15 @@ from moonpalace_addons.calls.stream_edit import adapter_of
 from moonpalace_addons.store.tasks import ExchangeEnded, State
 
 
-def ended(call: Call, failure: Failure | None = None, message: str | None = None) -> ExchangeEnded:
-    """End a call, as completed if there is no failure, and return the task that says so."""
+def ended(
+    call: Call, failure: Failure | None = None, message: str | None = None, *, at: int | None = None
+) -> ExchangeEnded:
+    """End a call, as completed if there is no failure, `at` or now, and return the task that says so."""
     adapter, cache = adapter_of(call), call.find(ContextCacheState)
     call.drop_states()
     return ExchangeEnded(
         uuid=call.uuid,
-        at=call.now(),
+        at=call.now() if at is None else at,
         state=failure.state if failure is not None else State.COMPLETED,
         overhead=call.overhead,
         error_kind=failure.kind if failure is not None else None,

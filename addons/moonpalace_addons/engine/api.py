@@ -49,11 +49,11 @@ class ApiConnection(Endpoint):
             return
         self.receiver = receiver
         self.has_answered = False
-        self.reader = ResponseReader(bodyless=bodyless)
         if len(pieces) == 1:
             self.transport.write(pieces[0])
         else:
             self.transport.writelines(pieces)
+        self.reader = ResponseReader(bodyless=bodyless)
 
     def data_received(self, data: bytes) -> None:
         """Pass the data on as events; abort the connection if no request is pending."""

@@ -53,6 +53,7 @@ class BaseJourney:
         self._waiting: deque[Event | CallError] = deque()
         self._body: list[bytes] = []
         self._size = 0
+        self.left: list[Callable[[], None]] = []
         self.ends_early = self.may_retry = False
         self.is_failing = self.is_answered = False
         self.gate: Gate | None = None
@@ -79,12 +80,22 @@ class BaseJourney:
         return self.phase is Phase.REQUEST and not self.is_request_complete
 
     def _hook(self, name: str, then: Callable[[], None]) -> None:
-        """Call a hook and then `then`, synchronously if nothing must be awaited."""
+        """Call a hook and then `then`, synchronously if nothing must be awaited, and last what was left to be done."""
         waiting = self.service.hooks.call(name, self.flow)
         if waiting is None:
             then()
+            self._do_left()
         else:
+            self._do_left()
             self._await(waiting, then)
+
+    def _do_left(self) -> None:
+        """Do what was left to be done after sending."""
+        while self.left:
+            try:
+                self.left.pop(0)()
+            except Exception:
+                logger.exception("a call is not recorded completely because of a fault in MoonPalace")
 
     def _await(self, waiting: Coroutine[Any, Any, None], then: Callable[[], None]) -> None:
         self._busy = True
@@ -154,6 +165,7 @@ class BaseJourney:
         if self.phase is Phase.OVER or self.is_failing:
             return
         self.is_failing = True
+        self._do_left()
         error.with_traceback(None)  # whose frames refer to the error
         quietly = quietly or self.phase is Phase.ENDING
         self.failure = error.failure

@@ -193,7 +193,7 @@ class Journey(BaseJourney):
             self.end_early()
 
     def _end(self, event: End) -> None:
-        self.upstream.release()
+        self.left.append(self.upstream.release)
         response = self.flow.response
         if response is None:
             raise ResponseError("the API's answer has no head")
@@ -209,6 +209,7 @@ class Journey(BaseJourney):
         self._body = []
         if self.may_retry:
             self.may_retry = False
+            self._do_left()  # the connection may be used again at once
             self._hook("moonpalace_refused", self._refusal_seen)
         else:
             self._end_whole()

@@ -1,5 +1,6 @@
 """The engine's implementation of `Control`."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mitmproxy.websocket import WebSocketMessage
@@ -50,6 +51,13 @@ class JourneyControl:
         """Tell whether the end of the answer has been read, too."""
         api = self._journey.upstream.api
         return api is not None and api.reader.is_over
+
+    def after_sending(self, act: Callable[[], None]) -> None:
+        """Call `act` once the current hook's outcome is sent, or at once if the hook is awaited."""
+        if self._journey.is_busy:
+            act()
+        else:
+            self._journey.left.append(act)
 
     def answer_and_close(self, status: int, body: bytes) -> bool:
         """Send an answer of our own, unless part of an answer has been sent."""

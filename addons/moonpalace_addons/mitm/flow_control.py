@@ -7,6 +7,7 @@ after it. Heartbeats, and holding an answer back, are not possible there.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Protocol
 
@@ -193,6 +194,19 @@ def has_come_whole(flow: HTTPFlow) -> bool:
     """
     control = control_of(flow)
     return control is not None and control.has_come_whole
+
+
+def after_sending(flow: HTTPFlow, act: Callable[[], None]) -> None:
+    """Call `act` once the request or the answer that the current hook lets pass is sent, or could not be.
+
+    So what only the store needs delays nobody. Where the hook has to be awaited, `act` does not wait for that; on
+    mitmproxy's server it is called at once.
+    """
+    control = control_of(flow)
+    if control is None:
+        act()
+    else:
+        control.after_sending(act)
 
 
 def allow_retry(flow: HTTPFlow) -> None:

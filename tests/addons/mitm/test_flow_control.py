@@ -237,3 +237,10 @@ def test_what_mitmproxys_server_cannot_do(handler: Handler, flow: HTTPFlow) -> N
     assert not flow_control.hold_answer(flow, cast(Gate, None))
     assert not flow_control.has_come_whole(flow)
     assert (handler.writer.sent, handler.closed) == (b"", [])
+
+
+def test_nothing_waits_on_mitmproxys_server(flow: HTTPFlow) -> None:
+    """What could be done after sending is done at once there."""
+    done: list[str] = []
+    flow_control.after_sending(flow, lambda: done.append("x"))
+    assert done == ["x"]
