@@ -48,12 +48,13 @@ class Capture:
         # mitmproxy's own timestamp is of the wall clock: right for the row, but not for measuring durations.
         room = self.configuration.settings.max_body
         answer = KeptAnswer(room, self.calls.room)
-        call = Call(flow, time.monotonic_ns(), flow.request.headers.fields, query, path, answer)
+        uuid = flow_control.identifier(flow)
+        call = Call(flow, time.monotonic_ns(), flow.request.headers.fields, query, path, answer, uuid)
         self.calls.begin(call)
         if why is not None:
             call.given_up = UNKNOWN_ENDPOINT, why
             return
-        refuse_larger(call, declared_length(flow), self.configuration.settings.max_body)
+        refuse_larger(call, declared_length(call), self.configuration.settings.max_body)
 
     def request(self, flow: HTTPFlow) -> None:
         """Have the row written, as the request is complete."""

@@ -123,9 +123,10 @@ class Configuration:
             endpoint = self._at(flow) or self.settings.endpoints[0]
             # clients name the whole path
             return replace(endpoint, url=endpoint.site) if endpoint.prefix else endpoint
-        name = flow.metadata.get(NAMED) or (self.named(flow) or (None,))[0]
-        if name is not None and name in self.by_name:
-            return self.by_name[name]
+        if self.by_name:
+            name = flow.metadata.get(NAMED) or (self.named(flow) or (None,))[0]
+            if name is not None and name in self.by_name:
+                return self.by_name[name]
         return self._by_mode.get(mode.data) or self._of_mode(mode.data)
 
     def _of_mode(self, data: str) -> Endpoint:

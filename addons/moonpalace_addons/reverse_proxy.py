@@ -13,6 +13,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.engine.limits import Limits
+from moonpalace_addons.engine.targets import authority_of
 from moonpalace_addons.mitm.own_requests import is_own
 from moonpalace_addons.mitm.proxy_server import listen_on_tcp_only, proxyserver, was_set
 from moonpalace_addons.settings.endpoints import Endpoint
@@ -55,10 +56,7 @@ class ReverseProxy:
             if not is_own(flow):
                 address_to(flow, self.configuration.endpoint_of(flow))
             # mitmproxy would do this before the client's Host could be checked; see keep_host_header below.
-            host, port, scheme = flow.request.host, flow.request.port, flow.request.scheme
-            standard = port == (443 if scheme == "https" else 80)
-            quoted_host = f"[{host}]" if ":" in host else host
-            flow.request.host_header = quoted_host if standard else f"{quoted_host}:{port}"
+            flow.request.host_header = authority_of(flow.request.scheme, flow.request.host, flow.request.port)
         if self.proxy is not None or self.others:
             proxy = self._proxy_of(flow)
             flow.server_conn.via = proxy.address if proxy else None

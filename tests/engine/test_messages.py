@@ -1,14 +1,16 @@
 """Messages created without mitmproxy's checks equal those of its constructors."""
 
 import pickle
+import time
+import uuid
 from collections.abc import Callable
 
 import pytest
-from mitmproxy.http import Headers, Request, Response
+from mitmproxy.http import Headers, HTTPFlow, Request, Response
 from mitmproxy.test import tflow
 
 from moonpalace_addons.engine.events import RequestHead, ResponseHead
-from moonpalace_addons.engine.messages import make_headers, make_request, make_response
+from moonpalace_addons.engine.messages import make_flow, make_headers, make_request, make_response
 from moonpalace_addons.wire.header_fields import by_name
 
 FIELDS = [(b"Host", b"x"), (b"a", b"1"), (b"A", b"\xff")]
@@ -90,6 +92,22 @@ def test_they_can_be_changed(quick: Request | Response, ordinary: Request | Resp
         message.trailers = Headers(t=b"v")
         message.text = "月"
     assert state(quick) == state(ordinary)
+
+
+def test_flows() -> None:
+    """A flow has what mitmproxy's has, of its own where it can be changed, an ID that no other has, and its times."""
+    client, server = tflow.tclient_conn(), tflow.tserver_conn()
+    begun = time.time()
+    first, second = (make_flow(client, server, quick_request()) for _ in range(2))
+    expected = vars(HTTPFlow(client, server, live=True))
+    assert vars(first).keys() == expected.keys() | {"request"}
+    for name in expected.keys() - {"id", "timestamp_created"}:
+        assert getattr(first, name) == expected[name]
+        assert isinstance(getattr(first, name), type(expected[name]))
+        if isinstance(expected[name], dict | list):
+            assert getattr(first, name) is not getattr(second, name)
+    assert uuid.UUID(first.id) != uuid.UUID(second.id)
+    assert begun <= first.timestamp_created <= time.time()
 
 
 def test_headers() -> None:

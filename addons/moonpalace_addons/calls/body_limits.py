@@ -4,17 +4,17 @@ Our engine reads a body without a length only up to the limit, and answers at on
 whole body first.
 """
 
-from mitmproxy.http import HTTPFlow, Response
+from mitmproxy.http import Response
 
 from moonpalace_addons.calls.call import Call
 from moonpalace_addons.calls.failures import REQUEST_TOO_LARGE
 from moonpalace_addons.wire.faces.table import error_body
 
 
-def declared_length(flow: HTTPFlow) -> int:
+def declared_length(call: Call) -> int:
     """Return the Content-Length of a request, or 0."""
-    length = flow.request.headers.get("content-length", "").strip()
-    return int(length) if length.isdecimal() and len(length) <= 18 else 0
+    length = call.named.get(b"content-length", b"").strip()
+    return int(length) if length.isdigit() and len(length) <= 18 else 0
 
 
 def refuse_larger(call: Call, size: int, limit: int) -> bool:

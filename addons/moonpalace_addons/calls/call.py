@@ -20,8 +20,8 @@ from moonpalace_addons.wire.header_fields import Fields, Named, by_name
 class Call:
     """One call in progress: the state that all addons share.
 
-    `started` and `touched` are in nanoseconds of the monotonic clock, `overhead` in nanoseconds. `uuid` is not the
-    flow's ID: mitmweb replays flows, and each replay is a call.
+    `started` and `touched` are in nanoseconds of the monotonic clock, `overhead` in nanoseconds. `uuid` is of
+    the call alone (see `flow_control.identifier`).
 
     `fields` of the head, `path` and `query` are as the client sent them; `named` are the fields by name, `face` is the
     one that the path names. `body` is the client's body if an addon has changed it, `upstream_key` the key that

@@ -23,7 +23,7 @@ from moonpalace_addons.engine.errors import (
     RequestError,
 )
 from moonpalace_addons.engine.events import Event, RequestHead
-from moonpalace_addons.engine.messages import make_request
+from moonpalace_addons.engine.messages import make_flow, make_request
 from moonpalace_addons.engine.phases import Phase
 from moonpalace_addons.engine.targets import path_of
 from moonpalace_addons.engine.upstream import UpstreamRequest
@@ -40,31 +40,28 @@ logger = logging.getLogger(__name__)
 class BaseJourney:
     """The state of a call in progress, at whatever stage."""
 
+    phase = Phase.REQUEST
+    failure: Failure | None = None
+    gate: Gate | None = None
+    tunnel: "Tunnel | None" = None
+    is_request_complete = ends_early = may_retry = is_failing = is_answered = _busy = False
+    _size = 0
+
     def __init__(self, client: "ClientConnection", head: RequestHead, started: float) -> None:
         self.client = client
         self.service: Service = client.service
         service = self.service
         self.head = head
-        self.phase = Phase.REQUEST
-        self.failure: Failure | None = None
-        self.is_request_complete = False
         self.active = self.active_since = started
-        self._busy = False
         self._waiting: deque[Event | CallError] = deque()
         self._body: list[bytes] = []
-        self._size = 0
         self.left: list[Callable[[], None]] = []
-        self.ends_early = self.may_retry = False
-        self.is_failing = self.is_answered = False
-        self.gate: Gate | None = None
-        self.tunnel: Tunnel | None = None
         self.delivery = Delivery(
             client, head.method, head.version, closes=not head.keep_alive, keeps=service.options.store_streamed
         )
         _, host, port = service.endpoint
         request = make_request(head, path_of(head), service.scheme, host, port, started)
-        self.flow: HTTPFlow = HTTPFlow(client.connection, client.next_server(), True)
-        self.flow.request = request
+        self.flow: HTTPFlow = make_flow(client.connection, client.next_server(), request)
         self.upstream = UpstreamRequest(service)
 
     # ---- hooks ----------------------------------------------------------------------------------------------------
@@ -84,7 +81,8 @@ class BaseJourney:
         waiting = self.service.hooks.call(name, self.flow)
         if waiting is None:
             then()
-            self._do_left()
+            if self.left:
+                self._do_left()
         else:
             self._do_left()
             self._await(waiting, then)

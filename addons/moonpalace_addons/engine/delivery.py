@@ -25,6 +25,13 @@ class Delivery:
     `begun` tells whether part of it has been written, `closes` whether the connection is closed after it.
     """
 
+    begun = False
+    body: framing.Body | None = None
+    in_stream = False
+    """Whether an addon's stream is being called."""
+    _stream: Callable[[bytes], object] | None = None
+    _together: Callable[[Sequence[bytes]], Sequence[bytes]] | None = None
+
     def __init__(self, client: Sink, method: bytes, version: bytes, *, closes: bool, keeps: bool) -> None:
         self.client = client
         self.method = method
@@ -32,13 +39,7 @@ class Delivery:
         self.closes = closes
         self.keeps = keeps
         """Whether streamed content is also stored in the flow, for other addons."""
-        self.begun = False
-        self.body: framing.Body | None = None
-        self.in_stream = False
-        """Whether an addon's stream is being called."""
         self._kept: list[bytes] = []
-        self._stream: Callable[[bytes], object] | None = None
-        self._together: Callable[[Sequence[bytes]], Sequence[bytes]] | None = None
 
     @property
     def ends_connection(self) -> bool:

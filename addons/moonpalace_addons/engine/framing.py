@@ -201,7 +201,7 @@ def streamed_body(response: Response, version: bytes) -> Body:
 def whole_body(response: Response, version: bytes) -> Body:
     """Return the framing of an answer whose body is complete."""
     size = len(response.data.content or b"")
-    is_chunked = response.data.trailers or b"transfer-encoding" in names_of(response.data.headers)
+    is_chunked = response.data.trailers or "transfer-encoding" in response.data.headers
     if version == b"HTTP/1.1" and is_chunked:
         return Body(b"Transfer-Encoding: chunked\r\n", chunked=True, left=None, ends_connection=False)
     return Body(b"Content-Length: %d\r\n" % size, chunked=False, left=size, ends_connection=False)

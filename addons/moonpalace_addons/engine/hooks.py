@@ -35,13 +35,27 @@ async def resumed(flow: Flow) -> None:
             await asyncio.wait_for(flow.wait_for_resume(), KILL_INTERVAL)
 
 
+class Listeners(dict[str, list[Listener]]):
+    """The listeners of events, in order, looked up when an event occurs first."""
+
+    def __init__(self, addons: AddonManager) -> None:
+        super().__init__()
+        self._addons = addons
+
+    def __missing__(self, name: str) -> list[Listener]:
+        """Look up the listeners of an event."""
+        found = (getattr(addon, name, None) for addon in traverse(self._addons.chain))
+        self[name] = listeners = [hook for hook in found if callable(hook) and not isinstance(hook, ModuleType)]
+        return listeners
+
+
 class Hooks:
     """The listeners of a master's addons."""
 
     def __init__(self, addons: AddonManager) -> None:
         self._addons = addons
         self._seen: list[object] = []
-        self._listeners: dict[str, list[Listener]] = {}
+        self._listeners = Listeners(addons)
 
     def refresh(self) -> None:
         """Clear the cache if addons were added or removed; call it once per call."""
@@ -49,36 +63,27 @@ class Hooks:
             self._seen = seen
             self._listeners.clear()
 
-    def listeners(self, name: str) -> list[Listener]:
-        """Return the listeners of an event, in order."""
-        listeners = self._listeners.get(name)
-        if listeners is None:
-            found = (getattr(addon, name, None) for addon in traverse(self._addons.chain))
-            listeners = [hook for hook in found if callable(hook) and not isinstance(hook, ModuleType)]
-            self._listeners[name] = listeners
-        return listeners
-
     def only_watches(self, name: str) -> bool:
         """Tell whether all listeners of an event leave its flow as it is, which addons of ours say in `watches`."""
-        owners = (getattr(listener, "__self__", None) for listener in self.listeners(name))
+        owners = (getattr(listener, "__self__", None) for listener in self._listeners[name])
         return all(name in getattr(owner, "watches", ()) for owner in owners)
 
     def call(self, name: str, data: object) -> Coroutine[Any, Any, None] | None:
         """Call the listeners of an event; return a coroutine to await until they finish, or None if they have."""
-        if (left := self._call(self.listeners(name), data)) is not None:
+        if (left := self._call(self._listeners[name], data)) is not None:
             return self._finish(left, data)
         return self._updated(data) if isinstance(data, Flow) else None
 
     def _updated(self, flow: Flow) -> Coroutine[Any, Any, None] | None:
         """Call `update`, as mitmproxy does after each event of a flow, and wait if the flow is intercepted."""
-        listeners = self.listeners("update")
+        listeners = self._listeners["update"]
         if listeners and (left := self._call(listeners, [flow])) is not None:
             return self._finish_update(left, flow)
         return resumed(flow) if flow.intercepted else None
 
     def _call(self, listeners: Sequence[Listener], data: object) -> Pending | None:
         """Call listeners up to the first that must be awaited; return its awaitable and the remaining ones."""
-        for at, listener in enumerate(listeners):
+        for listener in listeners:
             try:
                 result = listener(data)
             except exceptions.AddonHalt:
@@ -87,7 +92,7 @@ class Hooks:
                 logger.exception("Addon error at %s", getattr(listener, "__qualname__", listener))
             else:
                 if result is not None and inspect.isawaitable(result):
-                    return result, listeners[at + 1 :]
+                    return result, listeners[listeners.index(listener) + 1 :]
         return None
 
     async def _finish(self, left: Pending, data: object) -> None:

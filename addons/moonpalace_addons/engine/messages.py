@@ -1,16 +1,19 @@
-"""Create mitmproxy's messages from parsed heads.
+"""Create mitmproxy's flows and messages from parsed heads.
 
 `http.Request(…)` converts and checks the type of each field, which takes 0.1 ms; the values here already have the right
-types. A test compares the results with messages from the ordinary constructors.
+types. A test compares the results with flows and messages from the ordinary constructors.
 """
 
+import time
 from collections.abc import Iterable
 from functools import lru_cache
 from types import MappingProxyType
 from typing import cast
 
-from mitmproxy.http import Headers, Request, RequestData, Response, ResponseData
+from mitmproxy.connection import Client, Server
+from mitmproxy.http import Headers, HTTPFlow, Request, RequestData, Response, ResponseData
 
+from moonpalace_addons.calls.ordered_uuid import ordered_uuid
 from moonpalace_addons.engine.events import RequestHead, ResponseHead
 from moonpalace_addons.wire.header_fields import Fields, Named, by_name
 
@@ -81,6 +84,23 @@ def make_headers(fields: Fields, named: Named | None = None) -> Headers:
     if named is not None:
         headers.index(named)
     return headers
+
+
+_FLOW = vars(HTTPFlow(cast(Client, None), cast(Server, None), live=True))
+"""The attributes of a new flow."""
+
+
+def make_flow(client: Client, server: Server, request: Request) -> HTTPFlow:
+    """Return a live flow, whose ID begins with the time."""
+    flow = HTTPFlow.__new__(HTTPFlow)
+    vars(flow).update(_FLOW)
+    flow.id = ordered_uuid()
+    flow.client_conn = client
+    flow.server_conn = server
+    flow.request = request
+    flow.metadata = {}
+    flow.timestamp_created = time.time()
+    return flow
 
 
 def make_request(head: RequestHead, path: bytes, scheme: bytes, host: str, port: int, started: float) -> Request:

@@ -1,5 +1,6 @@
 """Request targets (RFC 9112, section 3.2) and the endpoint."""
 
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -42,8 +43,9 @@ def _absolute(head: RequestHead) -> bytes:
     return path if path.startswith(b"/") else b"/" + path
 
 
+@lru_cache(64)
 def authority_of(scheme: str, host: str, port: int) -> bytes:
-    """Return the value of the Host header for a server."""
+    """Return the value of the Host header for a server. Cached, as most calls have the same server."""
     shown = f"[{host}]" if ":" in host else host
     standard = port == (443 if scheme == "https" else 80)
     return (shown if standard else f"{shown}:{port}").encode("idna" if not shown.isascii() else "ascii")

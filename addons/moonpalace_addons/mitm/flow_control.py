@@ -16,6 +16,7 @@ from mitmproxy.websocket import WebSocketMessage
 
 from moonpalace_addons.calls.control import HEARTBEAT as HEARTBEAT  # passed to a response's stream
 from moonpalace_addons.calls.control import Gate, control_of
+from moonpalace_addons.calls.ordered_uuid import ordered_uuid
 from moonpalace_addons.mitm.proxy_server import connection_of, stream_of, writer_of
 
 logger = logging.getLogger(__name__)
@@ -194,6 +195,14 @@ def has_come_whole(flow: HTTPFlow) -> bool:
     """
     control = control_of(flow)
     return control is not None and control.has_come_whole
+
+
+def identifier(flow: HTTPFlow) -> str:
+    """Return an identifier of a call for the store: that of the flow on our engine, which no other call has.
+
+    mitmweb replays flows on mitmproxy's own server, and each replay is a call.
+    """
+    return flow.id if control_of(flow) is not None else ordered_uuid()
 
 
 def after_sending(flow: HTTPFlow, act: Callable[[], None]) -> None:
