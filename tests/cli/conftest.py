@@ -1,4 +1,4 @@
-"""A store with calls in it, and `mpal` run on it as a user would, in the time zone of Shanghai."""
+"""A store with calls, and `mpal` run on it as by a user, in the time zone of Shanghai."""
 
 import json
 import os
@@ -27,7 +27,7 @@ RUN = "11111111-1111-1111-1111-111111111111"
 
 @pytest.fixture(autouse=True)
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put the home into a folder of the test and the clock into Shanghai."""
+    """Use a temporary home and the time zone of Shanghai."""
     for name in list(os.environ):
         if name.startswith("MOONPALACE_"):
             monkeypatch.delenv(name)
@@ -42,7 +42,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make one empty store to copy: migrating takes longer than all of a test."""
+    """Create one empty store to copy: migrating takes longer than a test."""
     file = tmp_path_factory.mktemp("empty") / "moonpalace.sqlite"
     engine = open_store(f"sqlite:///{file}", create=True)
     with writing(engine) as connection:
@@ -120,7 +120,7 @@ def store(tmp_path: Path, empty_store: Path) -> Iterator[Store]:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run of `mpal` gave."""
+    """The result of a run of `mpal`."""
 
     code: int
     out: str

@@ -1,4 +1,4 @@
-"""Tests that commands work, or say why not, where standard streams are closed or full."""
+"""Tests that commands work, or explain why not, with closed or full standard streams."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FULL = "Error: cannot write the output: No space left on device\n"
     ],
 )
 def test_closed_streams(store: Store, arguments: str, streams: str, code: int, error: str) -> None:
-    """What cannot be written is an error of one line; what nobody can be told is no reason to fail otherwise."""
+    """Output that cannot be written is a one-line error; messages that cannot be written are ignored."""
     store.add()
     command = f'exec "$0" -m moonpalace_cli.main {arguments} {streams}'
     done = subprocess.run(["/bin/sh", "-c", command, sys.executable], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Tests of what a process beside the proxy's does before its work."""
+"""Tests of the preparations of a process beside the proxy's."""
 
 import shutil
 import threading
@@ -12,7 +12,7 @@ from moonpalace_cli import companion
 def test_it_waits_for_the_store(
     tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A store that cannot be opened is one line of the log, however long that takes, and then it is opened."""
+    """A store that cannot be opened is one line in the log, however long that takes, until it is opened."""
     file = tmp_path / "moonpalace.sqlite"
     stopping, tries = threading.Event(), iter(range(5))
 
@@ -29,7 +29,7 @@ def test_it_waits_for_the_store(
 
 
 def test_the_proxy_may_end_first(tmp_path: Path) -> None:
-    """Nothing is opened any more then."""
+    """Nothing is opened then."""
     stopping = threading.Event()
     stopping.set()
     assert companion.opened(f"sqlite:///{tmp_path / 'moonpalace.sqlite'}", stopping, "rules wait") is None

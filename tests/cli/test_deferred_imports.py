@@ -1,4 +1,4 @@
-"""Tests of imports that are put off."""
+"""Tests of deferred imports."""
 
 import contextlib
 import gc
@@ -11,7 +11,7 @@ from moonpalace_cli.deferred_imports import defer, uncollected
 
 
 def test_what_is_used_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in gives what the module has, what it knows already without importing it, and is replaced on the way."""
+    """A stand-in has the module's attributes, known ones without importing it, and is replaced when it is imported."""
     monkeypatch.delitem(sys.modules, "colorsys", raising=False)
     defer("colorsys", {"ONE_THIRD": "known"})
     stand_in = sys.modules["colorsys"]
@@ -25,7 +25,7 @@ def test_what_is_used_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_garbage_is_looked_for() -> None:
-    """While modules are imported no garbage is collected; afterwards it is as it was, even if the import fails."""
+    """No garbage is collected during imports; afterwards the setting is restored, even after a failure."""
     assert gc.isenabled()
     with uncollected():
         assert not gc.isenabled()
@@ -36,14 +36,14 @@ def test_no_garbage_is_looked_for() -> None:
 
 
 def test_what_is_there_stays() -> None:
-    """A module that has been imported is not replaced."""
+    """An imported module is not replaced."""
     before = sys.modules["subprocess"]
     defer("subprocess")
     assert sys.modules["subprocess"] is before
 
 
 def test_submodules_of_what_is_put_off() -> None:
-    """SQLAlchemy can be imported without asyncio, and a submodule of asyncio brings the whole of it afterwards."""
+    """SQLAlchemy can be imported without asyncio, and a submodule of asyncio imports all of it afterwards."""
     program = """
 import sys
 from moonpalace_cli.deferred_imports import ASYNCIO, defer
@@ -59,7 +59,7 @@ assert is_exit_exception(asyncio.CancelledError())
 
 
 def test_a_package_whose_modules_alone_are_wanted() -> None:
-    """A proxy is imported without the addons that it does not have, and what needs them all has them afterwards."""
+    """A proxy is imported without unused addons, and a module that needs all of them gets them afterwards."""
     program = """
 import sys
 from moonpalace_cli.deferred_imports import defer_package

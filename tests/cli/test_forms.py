@@ -1,4 +1,4 @@
-"""What prints a table prints the same records for programs, as JSON, JSON Lines, CSV and YAML."""
+"""Each command with a table prints the same records for programs, as JSON, JSON Lines, CSV and YAML."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ def calls(store: Store) -> None:
 
 
 def records(text: str, form: str) -> Any:
-    """Return what was printed."""
+    """Return the printed records."""
     if form == "json":
         return json.loads(text)
     if form == "yaml":
@@ -50,7 +50,7 @@ def records(text: str, form: str) -> Any:
 
 @pytest.mark.parametrize("command", TABLES)
 def test_forms(command: str, calls: None, mpal: Callable[..., Outcome]) -> None:
-    """Each form has the same records; one object that is no list of them is one record."""
+    """Each form has the same records; a single object is one record."""
     printed = {form: mpal(*command.split(" "), "-o", form) for form in ("json", "jsonl", "yaml", "csv")}
     assert {result.code for result in printed.values()} <= ({0, 1} if "doctor" in command else {0})
     found = records(printed["json"].out, "json")
@@ -64,14 +64,14 @@ def test_forms(command: str, calls: None, mpal: Callable[..., Outcome]) -> None:
 
 
 def without_times(found: object) -> object:
-    """Return what was printed without the free space of the disk, which others change."""
+    """Return the output without the free disk space, which may change."""
     if isinstance(found, list):
         return [without_times(each) for each in found]
     return {name: value for name, value in found.items() if name != "free_disk"} if isinstance(found, dict) else found
 
 
 def test_statistics_as_rows(calls: None, mpal: Callable[..., Outcome]) -> None:
-    """As CSV, statistics are a row for each model with each number in a column of its own."""
+    """As CSV, statistics are a row for each model with each number in its own column."""
     (row,) = csv.DictReader(io.StringIO(mpal("list", "--stats", "-o", "csv").out))
     assert (row["model"], row["calls"], row["latency_ms_p50"], row["costs"]) == (
         "kimi-k3",
@@ -82,7 +82,7 @@ def test_statistics_as_rows(calls: None, mpal: Callable[..., Outcome]) -> None:
 
 
 def with_forms(command: click.Command, name: str) -> Iterator[str]:
-    """Yield the names of a command and of those in it that take -o with a form."""
+    """Yield the names of commands and subcommands with the option -o."""
     if any(option.name == "form_name" for option in command.params):
         yield name
     if isinstance(command, click.Group):
@@ -91,7 +91,7 @@ def with_forms(command: click.Command, name: str) -> Iterator[str]:
 
 
 def test_every_command_with_a_table_is_tried() -> None:
-    """No command takes -o that is not among the tables."""
+    """Every command with -o is in the table of this test."""
     with click.Context(cli) as context:
         commands = [(name, cli.get_command(context, name)) for name in COMMANDS]
     found = {each for name, command in commands if command is not None for each in with_forms(command, name)}

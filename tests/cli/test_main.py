@@ -1,4 +1,4 @@
-"""Tests of `mpal` itself: its commands, its errors, and what it costs to start."""
+"""Tests of `mpal` itself: its commands, its errors, and the cost of starting it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ Commands:
 
 
 def run_mpal(code: str, *, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
-    """Run Python code in a process of its own that finds our modules."""
+    """Run Python code in a separate process that finds our modules."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -84,7 +84,7 @@ def run_mpal(code: str, *, environment: dict[str, str] | None = None) -> subproc
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
 def test_help(mpal: Callable[..., Outcome], arguments: list[str]) -> None:
-    """Without a command, or when asked, the commands are listed."""
+    """Without a command, or on request, the commands are listed."""
     result = mpal(*arguments)
     assert (result.code, result.out, result.err) == (0, HELP, "")
 
@@ -110,7 +110,7 @@ def test_help_of_a_command_in_a_group(mpal: Callable[..., Outcome]) -> None:
 
 @for_each("name", COMMANDS)
 def test_table_of_commands_is_true(name: str) -> None:
-    """Each module has the command of its name; manual pages show the line of the help for it."""
+    """Each module has the command of its name; its line in the help is correct."""
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     assert (command.name, command.get_short_help_str(limit=100)) == (name, COMMANDS[name][1])
@@ -162,7 +162,7 @@ def command_that(raises: BaseException) -> click.Command:
 def test_errors_of_commands(
     mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, err: str
 ) -> None:
-    """Whatever a command raises ends in one line and an exit code."""
+    """Any exception of a command gives one line and an exit code."""
     module = types.SimpleNamespace(command=command_that(raised))
     monkeypatch.setitem(sys.modules, "moonpalace_cli.commands.list_", module)
     result = mpal("list")
@@ -170,7 +170,7 @@ def test_errors_of_commands(
 
 
 def test_a_full_disk(mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Output that a disk has no room for is no fault of ours, and is said as such."""
+    """Output to a full disk is not a bug of ours, and reported as such."""
     module = types.SimpleNamespace(command=command_that(OSError(errno.ENOSPC, "No space left on device")))
     monkeypatch.setitem(sys.modules, "moonpalace_cli.commands.list_", module)
     result = mpal("list")
@@ -180,7 +180,7 @@ def test_a_full_disk(mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPat
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize("arguments", [["--help"], ["help", "columns"]])
 def test_output_that_cannot_be_written(arguments: list[str]) -> None:
-    """Whenever the output cannot be written, that is one line."""
+    """Whenever the output cannot be written, there is one line."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "moonpalace_cli.main", *arguments]
@@ -197,7 +197,7 @@ def test_traceback_on_request(mpal: Callable[..., Outcome], monkeypatch: pytest.
 
 
 def test_endpoint_is_a_flag_of_all_commands(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """`--endpoint` is taken before and after the command, as the original did, and checked in both places."""
+    """`--endpoint` is accepted before and after the command, like in the original, and checked in both places."""
     store.add()
     assert mpal("--endpoint", "http://127.0.0.1:1", "list").code == 0
     assert mpal("list", "--endpoint", "http://127.0.0.1:1").code == 0
@@ -207,7 +207,7 @@ def test_endpoint_is_a_flag_of_all_commands(store: Store, mpal: Callable[..., Ou
 
 @pytest.mark.parametrize("calls", [1, 500])
 def test_closed_pipe(store: Store, calls: int) -> None:
-    """A reader that leaves early ends mpal without a word."""
+    """If the reader leaves early, mpal ends without a message."""
     for _ in range(calls):
         store.add()
     code = "import sys\nfrom moonpalace_cli.main import main\nsys.exit(main(['list', '-n', '5000', '--json']))"

@@ -1,4 +1,4 @@
-"""Whatever the options of `list` and `inspect`: an answer, or an error in one line."""
+"""Any options of `list` and `inspect` give a result, or a one-line error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 type Arguments = st.SearchStrategy[list[str]]
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
-"""What can stand on a command line."""
+"""Values on a command line."""
 NUMBERS = st.integers(-2, 2**70).map(str) | st.sampled_from(["1", "2", "3", "x", "", "1.5"])
 COLUMNS = st.lists(st.sampled_from(list(BY_NAME)) | TEXTS, min_size=1, max_size=4).map(",".join)
 ORDERS = (st.sampled_from(list(BY_NAME)) | TEXTS).flatmap(lambda name: st.sampled_from([name, f"-{name}"]))
@@ -68,7 +68,7 @@ QUICK = settings(max_examples=60, suppress_health_check=[HealthCheck.function_sc
 
 @pytest.fixture
 def calls(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Store calls of every kind; let a watch be interrupted in its first pause."""
+    """Store calls of every kind; interrupt a watch in its first pause."""
 
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
@@ -85,7 +85,7 @@ def calls(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 
 def check(outcome: Outcome) -> None:
-    """Check that it was an answer, or one line that says what is wrong (with a caret under it for predicates)."""
+    """Check for a result, or one line that says what is wrong (with a caret under it for predicates)."""
     assert outcome.code in (0, 1, 2, 130), outcome
     assert "Traceback" not in outcome.err
     assert "unexpected" not in outcome.err
@@ -99,14 +99,14 @@ def check(outcome: Outcome) -> None:
 @QUICK
 @given(LIST)
 def test_list(calls: None, mpal: Callable[..., Outcome], arguments: list[str]) -> None:
-    """Any options of list give an answer or an error in one line."""
+    """Any options of list give a result or a one-line error."""
     check(mpal("list", *arguments))
 
 
 @QUICK
 @given(INSPECT)
 def test_inspect(calls: None, mpal: Callable[..., Outcome], arguments: list[str]) -> None:
-    """Any options of inspect give an answer or an error in one line."""
+    """Any options of inspect give a result or a one-line error."""
     check(mpal("inspect", *arguments))
 
 

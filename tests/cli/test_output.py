@@ -20,7 +20,7 @@ class Terminal(io.TextIOWrapper):
 
 
 def replace_stdout(monkeypatch: pytest.MonkeyPatch, encoding: str, *, terminal: bool) -> io.BytesIO:
-    """Put a standard output of this encoding in place; give the bytes it gets."""
+    """Replace standard output by one with this encoding; return its bytes."""
     written = io.BytesIO()
     kind = Terminal if terminal else io.TextIOWrapper
     monkeypatch.setattr(sys, "stdout", kind(written, encoding=encoding, write_through=True, newline="\n"))
@@ -40,7 +40,7 @@ def replace_stdout(monkeypatch: pytest.MonkeyPatch, encoding: str, *, terminal: 
     ],
 )
 def test_json_stays_json(monkeypatch: pytest.MonkeyPatch, encoding: str, terminal: bool, expected: bytes) -> None:
-    """A terminal gets the characters it has; a file is UTF-8 in any locale; what is missing is escaped as JSON does."""
+    """A terminal gets the characters that it has; a file is UTF-8 in any locale; others are JSON escapes."""
     written = replace_stdout(monkeypatch, encoding, terminal=terminal)
     print_json('"中🚀"')
     assert written.getvalue() == expected
@@ -60,14 +60,14 @@ def test_json_stays_json(monkeypatch: pytest.MonkeyPatch, encoding: str, termina
 def test_text_is_exact_in_pipes_and_harmless_on_terminals(
     monkeypatch: pytest.MonkeyPatch, encoding: str, terminal: bool, expected: bytes
 ) -> None:
-    """A pipe gets the text as it is; a terminal gets none of the characters that it would obey."""
+    """A pipe gets the text unchanged; a terminal gets no control characters."""
     written = replace_stdout(monkeypatch, encoding, terminal=terminal)
     print_text("中\x1b[31m\r\n\tx\u202e")
     assert written.getvalue() == expected
 
 
 def test_tables_know_the_width_of_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a terminal cannot show is escaped before a table is laid out, so that frames stay straight."""
+    """Unprintable characters are escaped before a table is laid out, so that frames stay straight."""
     replace_stdout(monkeypatch, "gbk", terminal=True)
     assert visible("中🚀\x9b") == "中\\ud83d\\ude80\\u009b"
 
@@ -80,7 +80,7 @@ def test_our_signs(monkeypatch: pytest.MonkeyPatch, encoding: str, expected: str
 
 
 def test_streams_never_fail_on_a_character(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Printing what an encoding lacks escapes it."""
+    """Characters that an encoding lacks are escaped."""
     written = replace_stdout(monkeypatch, "ascii", terminal=False)
     print("中", end="")  # noqa: T201
     assert written.getvalue() == b"\\u4e2d"
@@ -100,7 +100,7 @@ def test_width_is_that_of_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> No
     [(False, "one two /a/long/path/to-it three\n"), (True, "one two\n/a/long/path/to-it\nthree\n")],
 )
 def test_notes_end_lines_between_words(monkeypatch: pytest.MonkeyPatch, terminal: bool, expected: str) -> None:
-    """On a terminal, where a word that is too long stays whole, to be copied; elsewhere a note is one line."""
+    """On a terminal a note is wrapped between words; elsewhere it is one line."""
     monkeypatch.setenv("COLUMNS", "10")
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stderr", (Terminal if terminal else io.TextIOWrapper)(written, "utf-8"))

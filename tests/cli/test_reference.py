@@ -40,12 +40,12 @@ ADDED |= {"cached_tokens", "reasoning_tokens", "warnings"}
 UNSHOWN = {"Connection"}
 CODES = {status.phrase: str(status.value) for status in HTTPStatus}
 FAILED = ("upstream_failed", "proxy_died", "repeat_interrupted")
-"""States of calls that are listed instead of the code. Which call has which is for the tests of the upgrade."""
+"""States that are listed instead of the code. The tests of the upgrade check which call has which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """What a run printed."""
+    """The output of a run."""
 
     code: int
     out: str
@@ -62,12 +62,12 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """Return what the run is an example of."""
+        """Return the kind of the run."""
         return self.name.partition(".")[2] or self.name
 
 
 def read(name: str) -> str:
-    """Return what the original printed, nothing if it printed nothing."""
+    """Return the original's output, empty if there was none."""
     file = REFERENCE / "cli" / name
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
@@ -106,7 +106,10 @@ def mpal_on_it(tmp_path: Path, upgraded: Path, mpal: Callable[..., Printed]) -> 
 
 
 def cells(table: str) -> list[dict[str, str]]:
-    """Return the rows of a printed table; a cell over several lines is one text. Of two columns the last one counts."""
+    """Return the rows of a printed table; a cell over several lines is one text.
+
+    Of two equal columns the last counts.
+    """
     blocks: list[list[list[str]]] = [[]]
     for line in table.splitlines():
         if line.startswith("+"):
@@ -124,12 +127,12 @@ def cells(table: str) -> list[dict[str, str]]:
 
 
 def unescaped(text: str) -> str:
-    """Return JSON text without the escapes that the original wrote for the sake of HTML."""
+    """Return JSON text without the original's HTML escapes."""
     return re.sub(r"\\u00(3c|3e|26)", lambda found: chr(int(found[1], 16)), text)
 
 
 def packed(text: str) -> str:
-    """Return a text that was broken into lines at any place, without white space."""
+    """Return a wrapped text without whitespace."""
     return unescaped(re.sub(r"\s", "", text))
 
 
@@ -139,7 +142,7 @@ def message(text: str) -> str:
 
 
 def check_metadata(theirs: dict[str, str], ours: dict[str, str]) -> None:
-    """Check that all they say is said, and nothing beside it but what is added on purpose."""
+    """Check that all the original's metadata are there, and nothing else except intended additions."""
     assert {name: ours.get(name) for name in theirs} == theirs
     assert set(ours) - set(theirs) <= ADDED
 
@@ -162,7 +165,7 @@ def check_message(theirs: Printed, ours: Printed) -> None:
 
 
 def as_completion(chunk: dict[str, Any]) -> dict[str, Any]:
-    """Return the original's merged chunk as the completion that it stands for."""
+    """Return the original's merged chunk as the equivalent completion."""
     if "object" in chunk and chunk["object"] == "chat.completion.chunk":
         chunk["object"] = "chat.completion"
         for choice in chunk["choices"]:
@@ -226,7 +229,7 @@ def check_list(theirs: Printed, ours: Printed) -> None:
 
 
 def check_refused(theirs: Printed, ours: Printed) -> None:
-    """Check that what failed fails in one line."""
+    """Check that a failure is one line."""
     assert theirs.code == 2
     assert ours.code in (1, 2)
     assert ours.out == ""
@@ -255,7 +258,7 @@ CHECKS: dict[str, Callable[[Printed, Printed], None]] = {
 
 @pytest.mark.parametrize("run", runs(), ids=lambda run: run.name)
 def test_what_the_original_printed(mpal_on_it: Callable[..., Printed], run: Run) -> None:
-    """Each run says what it said before, but for the differences that this module lists."""
+    """Each run has the original's output, except for the differences listed in this module."""
     ours = mpal_on_it(*run.arguments)
     if run.printed.code == 0:
         assert ours.code == 0, ours.err

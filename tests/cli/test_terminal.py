@@ -1,4 +1,4 @@
-"""Nothing but printable text reaches a terminal, from any command, whatever clients and servers wrote."""
+"""Only printable text is written to a terminal, by any command, whatever clients and servers sent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.carried import carry
 ROOT = Path(__file__).parents[2]
 FOREIGN = "a\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2066\u200fb\x7f\rc"
 HOSTILE = f"{FOREIGN}\x1b[8m"
-"""The same with a sequence such as ours, which hides what follows."""
+"""The same with a sequence like ours, which hides text."""
 COMMANDS = [
     ("list",),
     ("list", "-v"),
@@ -74,7 +74,7 @@ for each in json.loads(sys.argv[1]):
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """Give the home of a store with a call in which everything is hostile."""
+    """Return the home of a store with a hostile call."""
     engine = open_store(f"sqlite:///{tmp_path / 'moonpalace.sqlite'}", create=True)
     texts = dict.fromkeys(
         ("path", "query", "client_request_id", "chatcmpl_id", "model_requested", "model_answered", "finish_reason"),
@@ -109,7 +109,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def on_a_terminal(home: Path, commands: list[tuple[str, ...]]) -> str:
-    """Return all that a terminal gets of commands, on both outputs."""
+    """Return both outputs of commands on a terminal."""
     ours, theirs = pty.openpty()
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "MOONPALACE_HOME": str(home), "PAGER": "cat"}
     environment |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'addons'}", "LANG": "C.UTF-8", "TERM": "xterm"}
@@ -131,7 +131,7 @@ def on_a_terminal(home: Path, commands: list[tuple[str, ...]]) -> str:
 
 
 def test_nothing_but_printable_text_reaches_a_terminal(home: Path) -> None:
-    """What is stored, what is given as an argument, and what JSON holds, is escaped; only colours are sequences."""
+    """Stored text, arguments, and JSON are escaped; the only sequences are colours."""
     shown = on_a_terminal(home, COMMANDS)
     assert shown.count("mpal ") >= len(COMMANDS)
     assert "Traceback" not in shown
@@ -153,6 +153,6 @@ def test_what_is_ours_stays(text: str) -> None:
 
 @pytest.mark.parametrize("text", [FOREIGN, "\U000e0041", "\ud800", "\u200d", "\x85"])
 def test_escapes_are_those_of_json(text: str) -> None:
-    """A JSON string that is escaped means what it meant."""
+    """An escaped JSON string has the same value."""
     assert json.loads(f'"{escaped(text)}"') == text
     assert CONTROL.search(harmless(text.replace("\r", ""))) is None

@@ -1,4 +1,4 @@
-"""What lists and screens look like on terminals: nothing is too wide, no word is broken, nothing wraps needlessly."""
+"""Lists and screens on terminals: no line is too wide, no word is broken, nothing is wrapped needlessly."""
 
 import io
 import json
@@ -38,7 +38,7 @@ class Terminal(io.TextIOWrapper):
 
 
 def add_calls(store: Store) -> None:
-    """Store calls that went well, were cut off, were refused and were given up, in two languages."""
+    """Store calls that succeeded, were cut off, were refused and timed out, in two languages."""
     for text in (ENGLISH, CHINESE):
         request = json.dumps({"messages": [{"role": "user", "content": text}]}).encode()
         response = json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}).encode()
@@ -82,7 +82,7 @@ def test_terminals(
 
 
 def test_nothing_wraps_that_need_not(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a wide terminal each call is one line, ids are whole, and the user's words are there."""
+    """On a wide terminal each call is one line, ids are whole, and the user's words are shown."""
     monkeypatch.setenv("COLUMNS", "200")
     add_calls(store)
     assert len(shown(["list"], "utf-8", monkeypatch)) == 4 + 4  # four lines of the frame, four calls

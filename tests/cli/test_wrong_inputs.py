@@ -1,4 +1,4 @@
-"""Wrong inputs: each is answered by one line that names the mistake and the way out."""
+"""Invalid input: one line names the mistake and the remedy."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -104,7 +104,7 @@ WRONG = (
 def test_wrong_inputs(
     command: str, mistake: str, way_out: str, store: Store, tmp_path: Path, mpal: Callable[..., Outcome]
 ) -> None:
-    """One line on standard error says what is wrong and what to do; nothing is printed, and the exit code says so."""
+    """One line on standard error says what is wrong and what to do; nothing is printed, with a matching exit code."""
     for number in range(2):
         store.add(chatcmpl_id=f"chatcmpl-aa{number}")
     contents = {"text": "hello", "typo": "start:\n  prot: 1\n", "open": "start: [1\n"}

@@ -1,4 +1,4 @@
-"""Somebody who asks a proxy with `--auto-cache`, and sees what becomes of the calls and of the caches."""
+"""A user of a proxy with `--auto-cache`, and the resulting calls and caches."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ HTTP = httpx.Client(timeout=PATIENCE, trust_env=False, verify=NO_AUTHORITIES)
 
 
 def name_of(key: str) -> str:
-    """Return a name for who has a key; the key itself, or a part of it, would be masked in the rows."""
+    """Return a name for the user of a key; the key itself, or a part of it, would be masked in the rows."""
     return f"user-{zlib.crc32(key.encode()):08x}"
 
 
 @dataclass
 class User:
-    """Somebody with a key of its own who asks a proxy with the SDK, and sees what becomes of the calls."""
+    """A user with a separate key who calls a proxy with the SDK, and checks the calls and caches."""
 
     proxy: Proxy
     mock: MockServer
@@ -50,7 +50,7 @@ class User:
 
     @property
     def name(self) -> str:
-        """Return what the user's calls are marked with."""
+        """The mark of the user's calls."""
         return name_of(self.key)
 
     def ask(
@@ -76,11 +76,11 @@ class User:
         return text, chunks[-1].usage.prompt_tokens_details.cached_tokens
 
     def rows(self, count: int) -> list[Exchange]:
-        """Return the rows of the user's calls, oldest first, once there are so many and all are over."""
+        """Return the rows of the user's calls, oldest first, once there are this many and all are over."""
         return self.proxy.rows(count, of={"client_request_id": self.name})
 
     def outcomes(self, count: int) -> list[str | None]:
-        """Return what came of so many calls."""
+        """Return the cache outcomes of this many calls."""
         return [row.cache_outcome for row in self.rows(count)]
 
     def caches(self) -> list[ContextCache]:
@@ -119,7 +119,7 @@ class User:
 
 
 def history(turns: int, *, system: str = "You are a helpful assistant. ") -> Messages:
-    """Return a conversation: long instructions, and so many questions and answers before the last question."""
+    """Return a conversation: long instructions, and this many questions and answers before the last question."""
     messages: Messages = [{"role": "system", "content": system * 60}]
     for turn in range(turns):
         messages.append({"role": "user", "content": f"question {turn}"})
@@ -128,7 +128,7 @@ def history(turns: int, *, system: str = "You are a helpful assistant. ") -> Mes
 
 
 async def ask_at_once(urls: list[str], key: str, count: int) -> list[int]:
-    """Send so many identical calls at once, to these proxies in turn; return their status codes."""
+    """Send this many identical calls together, to these proxies in turn; return their status codes."""
     body = {"model": MODEL, "messages": history(1)}
     headers = {"Authorization": f"Bearer {key}", "X-Request-Id": name_of(key)}
     async with httpx.AsyncClient(headers=headers, timeout=PATIENCE, trust_env=False, verify=NO_AUTHORITIES) as client:

@@ -1,4 +1,4 @@
-"""A proxy before a mock, and what starts others."""
+"""A proxy in front of a mock, and fixtures that start others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUICK = Times(loop=0, slow=0, headers=0, split=0, reset=0.02)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what mitmproxy's own server cannot do if it is the one to be tested."""
+    """Skip tests of features that mitmproxy's own server lacks if it is the one to be tested."""
     if os.environ.get("MOONPALACE_ENGINE") == "mitmproxy":
         left_out = [item for item in items if item.get_closest_marker("engine")]
         config.hook.pytest_deselected(items=left_out)
@@ -47,13 +47,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def ports() -> Callable[[], int]:
-    """Provide free ports, for what cannot tell which one it has taken."""
+    """Provide free ports, for programs that cannot report a chosen one."""
     return free_port
 
 
 @pytest.fixture(scope="session")
 def launch(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Launcher]:
-    """Provide what starts processes, with an empty store and mitmproxy's certificates made once for all."""
+    """Provide a launcher of processes, with an empty store and mitmproxy's certificates created once for all."""
     used = tmp_path_factory.mktemp("used")
     home = environment_in(used, {})["MOONPALACE_HOME"]
     Path(home).mkdir(mode=0o700)
@@ -73,7 +73,7 @@ def mock() -> Iterator[MockServer]:
 
 @pytest.fixture(scope="module")
 def proxy(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
-    """Provide an `mpal start` before the mock, shared by the tests of a module."""
+    """Provide an `mpal start` in front of the mock, shared by the tests of a module."""
     with launch.start(endpoint=mock.url) as running:
         yield running
 

@@ -32,13 +32,13 @@ ORDINARY_REQUEST = b'{"model":"m","messages":[{"role":"user","content":"Hello"}]
 
 @dataclass(frozen=True)
 class Endless:
-    """What a peer sends: a beginning, and then the same block again and again."""
+    """The data that a peer sends: a beginning, and then the same block repeatedly."""
 
     start: bytes
     block: bytes
 
     def chunks(self, most: int) -> Iterator[bytes]:
-        """Iterate over what is sent, in large pieces, `most` bytes at least."""
+        """Yield the data in large pieces, at least `most` bytes."""
         yield self.start
         piece = self.block * max(1, BLOCK // len(self.block))
         for _ in range(0, most, len(piece)):
@@ -60,7 +60,7 @@ class Zipped(Endless):
 
 
 def zipped(data: bytes, times: int) -> bytes:
-    """Return a gzip member of data again and again, which are packed once: to pack all takes as long as a test."""
+    """Return a gzip member with repeated data, compressed once: compressing all takes as long as a test."""
     packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     packed = packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)  # and refers to nothing before it
     checksum = reduce(lambda found, _: zlib.crc32(data, found), range(times), 0)
@@ -190,7 +190,7 @@ def serve() -> None:
 
 
 def send(name: str, port: int, most: int, seconds: float) -> bytes:
-    """Be a client that sends without end; return the beginning of what it is answered."""
+    """Act as a client that sends without end; return the beginning of the answer."""
     got, ends = b"", time.monotonic() + seconds
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
         with contextlib.suppress(OSError):
@@ -207,7 +207,7 @@ def send(name: str, port: int, most: int, seconds: float) -> bytes:
 
 
 def receive(name: str, port: int, most: int, seconds: float) -> bytes:
-    """Be a client whose answer has no end: take it, and return its beginning."""
+    """Act as a client that receives without end; return the beginning of the answer."""
     got, ends = b"", time.monotonic() + seconds
     is_websocket = UPSTREAMS[name].start.startswith(SWITCH)
     request = WEBSOCKET if is_websocket else LENGTH.removesuffix(b"\r\n") % len(ORDINARY_REQUEST)

@@ -1,4 +1,4 @@
-"""Proxies as real processes, in a home of their own, and what tests ask of them."""
+"""Proxies as real processes, each with its own home, and helpers for tests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-e2e-client-0123456789"
 ANNOUNCED = r'MoonPalace Starts => change base_url to "(https?://\S+)/v1"'
 PATIENCE = 60.0
-"""Seconds that a test waits for what must happen: long, since only a failure ever waits so long."""
+"""Seconds that a test waits for an expected event: long, because only a failure ever waits that long."""
 
 IMPATIENT = {"PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("tests/impatient", "", "addons"))}
 """The environment of a proxy that gives up early on a store that does not answer."""
@@ -49,13 +49,13 @@ for each in json.loads(sys.argv[1]):
     print("mpal", *each, flush=True)
     assert not main(each)
 """
-"""What runs commands of `mpal` one after another."""
+"""A script that runs several commands of `mpal`."""
 
 type Process = subprocess.Popen[bytes] | Fork
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, below those that systems hand out by themselves."""
+    """Return a free port, below those that systems assign automatically."""
     while True:
         port = random.randrange(12_000, 30_000)
         with socket.socket() as tried, suppress(OSError):
@@ -64,7 +64,7 @@ def free_port() -> int:
 
 
 class Log:
-    """What a process says on both of its outputs, read by a thread of its own."""
+    """The output of a process on both streams, read by a separate thread."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -86,7 +86,7 @@ class Log:
 
     @property
     def text(self) -> str:
-        """Return all that has been said."""
+        """The text so far."""
         with self._changed:
             return self._joined()
 
@@ -95,7 +95,7 @@ class Log:
         return self._lines[0]
 
     def wait_for(self, pattern: str, timeout: float = PATIENCE) -> re.Match[str]:
-        """Return the first match of a regular expression, as soon as it has been said."""
+        """Return the first match of a regular expression, as soon as it is printed."""
         with self._changed:
             found = self._changed.wait_for(lambda: re.search(pattern, self._joined()) or self._ended, timeout)
             match = found if isinstance(found, re.Match) else re.search(pattern, self._joined())
@@ -103,13 +103,13 @@ class Log:
             return match
 
     def says_before_the_end(self, text: str) -> bool:
-        """Wait until something is said, or the end has come; tell which it was."""
+        """Wait until something is printed, or the process ends; return which it was."""
         with self._changed:
             self._changed.wait_for(lambda: text in self._joined() or self._ended, PATIENCE)
             return text in self._joined() and not self._ended
 
     def whole(self) -> str:
-        """Return all that was said by a process that has ended."""
+        """Return the whole output of an ended process."""
         self._thread.join(PATIENCE)
         if self._process.stdout is not None:
             self._process.stdout.close()
@@ -158,7 +158,7 @@ class Proxy:
         return exchanges.latest(self.engine, limit=10_000)
 
     def rows(self, count: int, *, of: Mapping[str, object] | None = None) -> list[Exchange]:
-        """Return the rows whose columns are as in `of`, oldest first, once there are `count` and all are over."""
+        """Return the rows that match `of`, oldest first, once there are `count` and all are over."""
         matching = [EXCHANGES.c[name] == value for name, value in (of or {}).items()]
 
         def is_over() -> bool:
@@ -178,7 +178,7 @@ class Proxy:
         return self.rows(1, of={"client_request_id": request_id})[0]
 
     def bodies(self, row: Exchange) -> Bodies:
-        """Return what a call carried."""
+        """Return the bodies of a call."""
         return contents.bodies(self.engine, row.id)
 
     def mpal(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -186,15 +186,15 @@ class Proxy:
         return self.forks.run(Command("mpal", arguments, self.environment), PATIENCE)
 
     def mpal_all(self, commands: list[tuple[str, ...]]) -> bytes:
-        """Run commands of `mpal` one after another in one process, and return all that they print."""
+        """Run commands of `mpal` one after another in one process, and return their whole output."""
         done = self.forks.run(Command("python", (ALL, json.dumps(commands)), self.environment), PATIENCE)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
     def stop(self, number: int = signal.SIGTERM, *, patiently: bool = False, storing: float = PATIENCE) -> None:
-        """Stop the process, at once or with patience for its calls; it must end well, and tell of no error of ours.
+        """Stop the process, immediately or gracefully; it must succeed without an error of ours.
 
-        `storing` is how many seconds it may take for what is still to be stored.
+        `storing` is how many seconds it may take to store the rest.
         """
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -207,12 +207,12 @@ class Proxy:
 
     @property
     def writer(self) -> int:
-        """Return the number of the process that writes to the store for it, once there is one."""
+        """Return the pid of its writer process, once there is one."""
         command = ["ps", "-o", "pid=", "--ppid", str(self.process.pid)]
         return int(until(lambda: subprocess.run(command, capture_output=True, check=False).stdout.strip()))
 
     def kill(self, *, writer: bool = False) -> None:
-        """Kill the process, first what writes for it if that is wanted, as a crash of the machine would."""
+        """Kill the process, and before that its writer if requested, as a crash of the machine would."""
         self.killed = True
         if writer:
             os.kill(self.writer, signal.SIGKILL)
@@ -243,9 +243,9 @@ def environment_in(folder: Path, extra: Mapping[str, str]) -> dict[str, str]:
 
 
 class Launcher:
-    """Start processes, each with a folder of its own unless it is given one.
+    """Start processes, each with a separate folder unless one is given.
 
-    Proxies are forks, unless what is imported or looked at has to be that of a `fresh` process.
+    Proxies are forks, unless imports or the command line matter, as in a `fresh` process.
     """
 
     def __init__(self, folders: pytest.TempPathFactory, used: Path) -> None:
@@ -256,7 +256,7 @@ class Launcher:
         self._impatient = Forks("mpal", environment | IMPATIENT)
 
     def close(self) -> None:
-        """End what processes are forked from."""
+        """End the process that others are forked from."""
         for forks in (*self._forks.values(), self._impatient):
             forks.close()
 
@@ -265,7 +265,7 @@ class Launcher:
         return self._folders.mktemp("home")
 
     def used_folder(self) -> Path:
-        """Return a new folder of somebody who has started a proxy before, which spares a fifth of the start."""
+        """Return a new folder as after an earlier start, which saves a fifth of the start."""
         return Path(shutil.copytree(self._used, self.folder(), dirs_exist_ok=True))
 
     def environment(self, folder: Path | None = None, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -307,7 +307,7 @@ class Launcher:
         extra: Mapping[str, str] | None = None,
         fresh: bool = False,
     ) -> AbstractContextManager[Proxy]:
-        """Run `mitmdump` or `mitmweb` with the bundle; `announced` is what it says once it listens."""
+        """Run `mitmdump` or `mitmweb` with the bundle; `announced` is its message once it listens."""
         command = self.mitmproxy_command(tool, *arguments, extra=extra)
         environment = dict(command.environment)
         if fresh or "PYTHONPATH" in (extra or {}):
@@ -329,7 +329,7 @@ class Launcher:
 
     @contextmanager
     def _running(self, process: Process, environment: dict[str, str], announced: str = ANNOUNCED) -> Iterator[Proxy]:
-        """Give the proxy of a process that has been started, once it listens."""
+        """Yield the proxy of a started process, once it listens."""
         log = Log(process)
         try:
             url = log.wait_for(announced)[1]

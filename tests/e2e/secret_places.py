@@ -23,7 +23,7 @@ OK = '{"id":"chatcmpl-1","object":"chat.completion","choices":[{"index":0,"messa
 class Place:
     """A call with a key in it: what the client sends and upstream answers, as text with `{key}` and `{word}`.
 
-    Where it is `packed`, both bodies are sent as gzip.
+    If it is `packed`, both bodies are sent as gzip.
     """
 
     name: str
@@ -73,7 +73,7 @@ def asked(name: str, body: str, *headers: str) -> Place:
 
 
 def answered(name: str, answer: str, status: str = "200 OK") -> Place:
-    """Return a place in the body of the answer, which may be what became of the call's own key."""
+    """Return a place in the body of the answer, which may be derived from the call's own key."""
     return Place(f"answer, {name}", headers=(OWN,), answer=answer, status=status)
 
 
@@ -84,7 +84,7 @@ def delta(**members: object) -> str:
 
 
 def in_fours(make: Callable[[str], str]) -> Callable[[str], list[str]]:
-    """Return what makes the events of a stream in which a key comes in pieces of four characters."""
+    """Return a function that makes a stream with a key in pieces of four characters."""
     return lambda secret: [*(make(secret[at : at + 4]) for at in range(0, len(secret), 4)), delta(content=" ."), DONE]
 
 
@@ -92,7 +92,7 @@ DONE = "data: [DONE]\n\n"
 
 
 def streamed(name: str, make: Callable[[str], str], *headers: str) -> Place:
-    """Return a place in a stream, over whose deltas the key is spread."""
+    """Return a place in a stream, with the key spread over its deltas."""
     return Place(f"stream, {name}", headers=headers, answer_headers=(EVENTS,), answer="{key}", pieces=in_fours(make))
 
 

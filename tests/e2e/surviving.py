@@ -1,4 +1,4 @@
-"""A store that is hurt while clients call, and the check that no call was lost."""
+"""A store that is damaged during calls, and the check that no call was lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAUSE = threading.Event()
 
 @contextmanager
 def opened(url: str) -> Iterator[Engine]:
-    """Open a store that somebody else has made."""
+    """Open a store created by another process."""
     engine = open_store(url)
     try:
         yield engine
@@ -52,7 +52,7 @@ def integrity(file: Path) -> list[str]:
 
 
 def survive(proxy: Proxy, url: str, hurt: object, *, pause: float = 0.05, trouble: bool = True) -> Load:
-    """Hurt a store under load; check that no call fails, and that afterwards all are there, and the log is brief."""
+    """Damage a store under load; check that no call fails, that afterwards all are there, and the log is brief."""
     assert callable(hurt)
     load = Load(proxy.url, clients=8, pause=pause)
     until(lambda: len(load.answers) > 20)

@@ -1,4 +1,4 @@
-"""A proxy that has a key: it sends the key upstream, and only for those who may spend it."""
+"""A proxy with a key: it sends the key upstream, but only for authorized clients."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ def guarded(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
 
 
 def ask(proxy: Proxy, request_id: str, headers: dict[str, str]) -> httpx.Response:
-    """Make a call that sends no key of its own."""
+    """Make a call without a key."""
     with proxy.client(headers={**headers, "X-Request-Id": request_id}) as client:
         return client.post(CHAT, json=BODY)
 
 
 def upstream_headers(mock: MockServer, request_id: str) -> list[dict[str, str]]:
-    """Return the headers with which calls reached upstream."""
+    """Return the headers of the calls that reached upstream."""
     return [dict(call.headers) for call in mock.log if call.headers.get("X-Request-Id") == request_id]
 
 
 def assert_refused(answer: httpx.Response, status: int, mock: MockServer, request_id: str) -> None:
-    """Check that a call was refused in the API's shape, and that upstream has not heard of it."""
+    """Check that a call was refused in the API's format, and did not reach upstream."""
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.json()["error"]["message"]
@@ -70,7 +70,7 @@ def assert_refused(answer: httpx.Response, status: int, mock: MockServer, reques
     ],
 )
 def test_upstream_gets_the_key_alone(mock: MockServer, keyed: Proxy, request_id: str, headers: dict[str, str]) -> None:
-    """Whatever the client sends as its key, upstream gets the configured one, and nothing of the client's."""
+    """Whatever the client sends as its key, upstream only gets the configured one."""
     assert ask(keyed, request_id, headers).status_code == 200
     (sent,) = upstream_headers(mock, request_id)
     names = {name.lower(): value for name, value in sent.items()}
@@ -83,7 +83,7 @@ def test_upstream_gets_the_key_alone(mock: MockServer, keyed: Proxy, request_id:
 
 
 def test_one_fingerprint_stands_for_the_key(keyed: Proxy, request_id: str) -> None:
-    """The row's fingerprint is of the key that is spent, not of what the client sent."""
+    """The row's fingerprint is that of the configured key, not of the client's."""
     ask(keyed, request_id + "a", {"Authorization": "Bearer sk-somebody"})
     ask(keyed, request_id + "b", {})
     prints = {keyed.row(request_id + letter).key_fingerprint for letter in "ab"}
@@ -92,7 +92,7 @@ def test_one_fingerprint_stands_for_the_key(keyed: Proxy, request_id: str) -> No
 
 
 def test_the_sdk_needs_no_key_of_its_own(keyed: Proxy) -> None:
-    """The SDK works with anything as its key."""
+    """The SDK works with any key."""
     with openai.OpenAI(base_url=f"{keyed.url}/v1", api_key="none", max_retries=0) as sdk:
         stream = sdk.chat.completions.create(
             model="mock-echo", messages=[{"role": "user", "content": "Hello"}], stream=True
@@ -102,7 +102,7 @@ def test_the_sdk_needs_no_key_of_its_own(keyed: Proxy) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="there is no /proc")
 def test_the_key_is_not_in_the_process_list(keyed: Proxy) -> None:
-    """A key given as a flag cannot be read by the other users of the machine."""
+    """Other users of the machine cannot see a key given as a flag."""
     command = Path(f"/proc/{keyed.process.pid}/cmdline").read_bytes()
     assert b"start" in command
     assert KEY.encode() not in command
@@ -125,7 +125,7 @@ def test_the_key_is_not_in_the_process_list(keyed: Proxy) -> None:
 def test_web_pages_may_not_spend_the_key(
     mock: MockServer, keyed: Proxy, request_id: str, headers: dict[str, str]
 ) -> None:
-    """Requests that a page of another site makes, or that came here by a name of another, get 403."""
+    """Requests of pages of another site, or under another host name, get 403."""
     assert_refused(ask(keyed, request_id, headers), 403, mock, request_id)
 
 
@@ -144,7 +144,7 @@ def test_web_pages_may_not_spend_the_key(
     ],
 )
 def test_others_may(mock: MockServer, keyed: Proxy, request_id: str, headers: dict[str, str]) -> None:
-    """An allowed origin, the names of this machine and what is no web page pass."""
+    """An allowed origin, the names of this machine and other programs pass."""
     assert ask(keyed, request_id, headers).status_code == 200
     assert len(upstream_headers(mock, request_id)) == 1
 
@@ -153,7 +153,7 @@ def test_others_may(mock: MockServer, keyed: Proxy, request_id: str, headers: di
 def test_pages_are_refused_without_a_key_too(
     mock: MockServer, proxy: Proxy, request_id: str, headers: dict[str, str]
 ) -> None:
-    """A page can neither fill the store nor read, under a name of its own, what a local model answers."""
+    """Pages can neither fill the store nor read a local model's answers under their own name."""
     refused = ask(proxy, request_id, {"Authorization": "Bearer sk-page", **headers})
     assert_refused(refused, 403, mock, request_id)
     assert "allow-origins" in refused.json()["error"]["message"]
@@ -175,7 +175,7 @@ def test_pages_are_refused_without_a_key_too(
     ],
 )
 def test_who_has_no_token_gets_401(mock: MockServer, guarded: Proxy, request_id: str, headers: dict[str, str]) -> None:
-    """Without the token nothing goes upstream, whoever calls."""
+    """Without the token nothing is forwarded."""
     encoded = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
     with guarded.client(headers={**encoded, b"X-Request-Id": request_id.encode()}) as client:
         answer = client.post(CHAT, json=BODY)
@@ -186,7 +186,7 @@ def test_who_has_no_token_gets_401(mock: MockServer, guarded: Proxy, request_id:
 def test_who_has_the_token_spends_the_key(
     mock: MockServer, guarded: Proxy, request_id: str, headers: dict[str, str]
 ) -> None:
-    """The token opens the proxy and stays here: upstream gets the key, the store neither."""
+    """The token grants access and is not forwarded: upstream gets the key, and the store neither."""
     assert ask(guarded, request_id, headers).status_code == 200
     (sent,) = upstream_headers(mock, request_id)
     assert sent["Authorization"] == f"Bearer {KEY}"
@@ -197,7 +197,7 @@ def test_who_has_the_token_spends_the_key(
 
 
 def test_the_token_is_wanted_of_allowed_pages_too(mock: MockServer, guarded: Proxy, request_id: str) -> None:
-    """An allowed origin does not stand in for the token, but its preflight, which cannot carry one, passes."""
+    """An allowed origin needs the token, too, except its preflight, which cannot carry one."""
     headers = {"Origin": "https://app.example", "X-Request-Id": request_id}
     assert_refused(ask(guarded, request_id, headers), 401, mock, request_id)
     with guarded.client(headers=headers) as client:

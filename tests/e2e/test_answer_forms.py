@@ -1,4 +1,4 @@
-"""Answers by what they are, not by what they are called: over real sockets."""
+"""Answers by their content, not by their label, over real sockets."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.engine
 
 
 def events(*data: str, parted: bool = False) -> bytes:
-    """Return a stream; `parted` has one line end between its events."""
+    """Return a stream; `parted` has single line ends between its events."""
     end = "\n" if parted else "\n\n"
     return (end.join(f"data: {text}" for text in data) + "\n\n").encode()
 
@@ -53,7 +53,7 @@ STREAM = events(ROLE, HEL, LO, COUNTED, "[DONE]")
 
 
 class Scripted(ParallelServer):
-    """An upstream that sends the parts of its next answer, and waits before each but the first until it is let go on.
+    """An upstream that sends the parts of its next answer, and waits before each except the first.
 
     The answer is chunked, and ends with its last part; "cut" as the last part breaks off instead.
     """
@@ -115,7 +115,7 @@ def forced(client: httpx.Client, request_id: str) -> httpx.Response:
 
 
 def broken(client: httpx.Client, request_id: str) -> bytes:
-    """Return what comes of the answer to such a call, whose transfer must break."""
+    """Return the client's result of such a call, whose transfer must break."""
     got: list[bytes] = []
     headers = {"X-Request-Id": request_id}
     with client.stream("POST", CHAT, json=body(stream=False), headers=headers) as answer:
@@ -133,7 +133,7 @@ def broken(client: httpx.Client, request_id: str) -> bytes:
 def test_events_pass_at_once(
     scripted: Scripted, proxy: Proxy, client: httpx.Client, request_id: str, label: str, first: bytes
 ) -> None:
-    """A stream that its client has asked for is there with its first byte, under any label; its tokens are stored."""
+    """A requested stream passes with its first byte, under any label; its tokens are stored."""
     scripted.answers(label, first, STREAM)
     headers = {"X-Request-Id": request_id}
     with client.stream("POST", CHAT, json=body(stream=True), headers=headers) as answer:
@@ -151,7 +151,7 @@ def test_events_pass_at_once(
 def test_blanks_before_json_pass_at_once(
     scripted: Scripted, proxy: Proxy, client: httpx.Client, request_id: str, encoding: str
 ) -> None:
-    """White space that keeps a connection alive does so through the proxy; the document follows and is stored."""
+    """Whitespace that keeps a connection alive passes; the document follows and is stored."""
     parts = [b"\n", b"\n", COMPLETION]
     if encoding:
         packer = gzip.compress(b"\n") + gzip.compress(b"\n"), gzip.compress(COMPLETION)
@@ -170,7 +170,7 @@ def test_blanks_before_json_pass_at_once(
 def test_a_slow_document_passes_as_it_comes(
     scripted: Scripted, proxy: Proxy, client: httpx.Client, request_id: str
 ) -> None:
-    """A document that is not whole soon after its first byte is not held back any longer, and still stored whole."""
+    """A document that is incomplete after a short time is no longer held back, and is stored completely."""
     scripted.answers("application/json", COMPLETION[:20], COMPLETION[20:])
     with client.stream("GET", "/v1/slow", headers={"X-Request-Id": request_id}) as answer:
         pieces = answer.iter_raw()
@@ -186,7 +186,7 @@ def test_a_slow_document_passes_as_it_comes(
 def test_a_cut_document(
     scripted: Scripted, proxy: Proxy, client: httpx.Client, request_id: str, before: bytes, status: int
 ) -> None:
-    """Half a document is an error with a status; behind white space, which has passed, it is a broken transfer."""
+    """Half a document is an error with a status; after whitespace, which has passed, it is a broken transfer."""
     parts = [before, COMPLETION[:20], b"cut"] if before else [COMPLETION[:20], b"cut"]
     scripted.answers("application/json", *parts)
     scripted.go_on()
@@ -212,7 +212,7 @@ def test_a_cut_document(
 def test_a_forced_stream_is_one_answer_under_any_label(
     scripted: Scripted, proxy: Proxy, client: httpx.Client, request_id: str, label: str, status: int
 ) -> None:
-    """The client gets the completion, whatever the API calls its stream."""
+    """The client gets the completion, whatever the label of the API's stream."""
     scripted.answers(label, STREAM, status=status)
     answer = forced(client, request_id)
     assert (answer.status_code, answer.json()) == (status, json.loads(COMPLETION))
@@ -226,7 +226,7 @@ def test_a_forced_stream_is_one_answer_under_any_label(
 def test_json_instead_of_a_stream(
     scripted: Scripted, proxy: Proxy, client: httpx.Client, request_id: str, label: str, status: int
 ) -> None:
-    """An API that answers with JSON all the same is passed on as it is, answer or error, and its tokens are stored."""
+    """JSON from the API is forwarded unchanged, answer or error, and its tokens are stored."""
     document = COMPLETION if status == 200 else ERROR.encode()
     scripted.answers(label, document, status=status)
     answer = forced(client, request_id)
@@ -238,7 +238,7 @@ def test_json_instead_of_a_stream(
 
 
 def test_a_heartbeat_before_anything_else(scripted: Scripted, client: httpx.Client, request_id: str) -> None:
-    """A client that waits gets its blanks before there is any content, and after that the answer, JSON or events."""
+    """A waiting client gets spaces before there is any content, and after that the answer, JSON or events."""
     for first, rest in ((b": hb\n\n", STREAM), (b"\n", COMPLETION)):
         scripted.answers("text/event-stream", first, rest)
         headers = {"X-Request-Id": request_id}
@@ -250,7 +250,7 @@ def test_a_heartbeat_before_anything_else(scripted: Scripted, client: httpx.Clie
 
 
 def test_events_parted_by_one_line_end(scripted: Scripted, proxy: Proxy, client: httpx.Client, request_id: str) -> None:
-    """No part of the text is lost where a server leaves out blank lines."""
+    """No text is lost if a server leaves out blank lines."""
     scripted.answers("text/event-stream", events(ROLE, HEL, LO, COUNTED, "[DONE]", parted=True))
     assert forced(client, request_id).json() == json.loads(COMPLETION)
     row = proxy.row(request_id)
@@ -261,7 +261,7 @@ def test_events_parted_by_one_line_end(scripted: Scripted, proxy: Proxy, client:
 def test_an_error_before_any_content(
     scripted: Scripted, proxy: Proxy, client: httpx.Client, request_id: str, before: bytes
 ) -> None:
-    """An error that comes first in the stream is the answer, with the status that such an error has."""
+    """An error at the beginning of the stream is the answer, with a suitable status."""
     scripted.answers("text/event-stream", before + events(ERROR), b"data: [DONE]\n\n")
     answer = forced(client, request_id)
     assert (answer.status_code, answer.json()) == (429, json.loads(ERROR))
@@ -277,7 +277,7 @@ def test_an_error_before_any_content(
 
 
 def test_an_error_after_content(scripted: Scripted, proxy: Proxy, client: httpx.Client, request_id: str) -> None:
-    """An error in mid-stream breaks the transfer, and the row says what it was."""
+    """An error in the middle breaks the transfer, and the row has the error."""
     scripted.answers("text/event-stream", events(ROLE, HEL) + events(ERROR) + b"data: [DONE]\n\n")
     assert broken(client, request_id).strip() == b""
     row = proxy.row(request_id)
@@ -289,7 +289,7 @@ def test_an_error_after_content(scripted: Scripted, proxy: Proxy, client: httpx.
 
 
 def test_an_event_that_cannot_be_read(scripted: Scripted, proxy: Proxy, client: httpx.Client, request_id: str) -> None:
-    """Before any content it is an error of ours, after it a broken transfer; never an answer without it."""
+    """Before any content it is an error of ours, after it a broken transfer; never an answer without the event."""
     garbled = b"data: {nope\n\n"
     scripted.answers("text/event-stream", garbled + STREAM)
     answer = forced(client, f"{request_id}-first")
@@ -307,7 +307,7 @@ def test_an_event_that_cannot_be_read(scripted: Scripted, proxy: Proxy, client: 
 def test_a_stream_of_nothing(
     scripted: Scripted, proxy: Proxy, client: httpx.Client, request_id: str, answered: bytes
 ) -> None:
-    """A stream that ends before there was anything in it is an error with a status."""
+    """A stream that ends before any content is an error with a status."""
     scripted.answers("text/event-stream", *([answered] if answered else []))
     answer = forced(client, request_id)
     assert (answer.status_code, answer.json()["error"]["type"]) == (502, "upstream_cut")

@@ -1,7 +1,7 @@
-"""Coding agents that are not ours use `mpal mcp`, as they are themselves captured, before the mock.
+"""Third-party coding agents use `mpal mcp` while they are captured, with the mock.
 
-They are looked for on PATH, or in the folder that MOONPALACE_TEST_AGENTS names, where this puts them:
-`npm install --prefix FOLDER @openai/codex opencode-ai`.
+They are looked for on PATH, or in the folder that MOONPALACE_TEST_AGENTS names, where this installs them: `npm install
+--prefix FOLDER @openai/codex opencode-ai`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FOLDER = os.environ.get("MOONPALACE_TEST_AGENTS", "")
 MODEL = "mock-named-tool"
 MARK = "lapis-otter-reed"
 PROMPT = f'my_session{{"mark":"{MARK}"}}'
-"""What the agent is asked: the model of the mock calls the tool, as a model would that understands it."""
+"""The prompt: the mock's model calls the tool, as a model would that understands it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def codex_arguments(url: str) -> tuple[str, ...]:
 
 
 def opencode_environment(url: str) -> Mapping[str, str]:
-    """Return the variables with which opencode knows the mock, and looks for nothing in the network."""
+    """Return the variables with which opencode uses the mock, and no network."""
     provider = {
         "npm": "@ai-sdk/openai-compatible",
         "options": {"baseURL": f"{url}/v1", "apiKey": KEY},
@@ -78,7 +78,7 @@ def found(program: str) -> str:
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_an_agent_reads_its_own_session(name: str, launch: Launcher, mock: MockServer, tmp_path: Path) -> None:
-    """It starts the server from the entry that we wrote, offers its tools, and is told the calls that it has made."""
+    """It starts the server from our entry, offers its tools, and gets the calls that it has made."""
     agent = AGENTS[name]
     program = found(agent.program)
     with launch.start(endpoint=mock.url) as proxy:
@@ -104,7 +104,7 @@ def test_an_agent_reads_its_own_session(name: str, launch: Launcher, mock: MockS
 
 
 def answers(proxy: Proxy) -> list[str]:
-    """Return what the mock has answered so far: it echoes what a tool has answered."""
+    """Return the mock's answers so far: it echoes the tool's answer."""
     bodies = (proxy.bodies(row).response for row in proxy.rows_so_far())
     return [text for body in bodies if body for text in texts(json.loads(body))]
 
@@ -119,7 +119,7 @@ def texts(value: object) -> Iterator[str]:
 
 
 def is_own_call(answer: str) -> bool:
-    """Tell whether a text is the answer of `my_session`, with the call that has asked for it."""
+    """Return whether a text is the answer of `my_session`, with the call that requested it."""
     lines = answer[max(0, answer.find(RULE)) :].split("\n")
     found = (
         re.match(r"Your (?:session, found by call|call) (\d+)", lines[1]) if lines[0] == RULE and lines[1:] else None

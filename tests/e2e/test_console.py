@@ -41,7 +41,7 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]}
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Engine]:
-    """Give a store with 500 calls, of which one was truncated and one is hostile."""
+    """Return a store with 500 calls, one of them truncated and one hostile."""
     with opened(empty_store, tmp_path_factory.mktemp("console")) as engine:
         store = Store(engine)
         asked = samples.request(samples.SYSTEM, samples.said("user", f"{samples.SCRIPT}，发给 {MAIL}"), max_tokens=4096)
@@ -57,7 +57,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Itera
 
 @contextmanager
 def opened(empty_store: Path, folder: Path) -> Iterator[Engine]:
-    """Open an empty store of its own."""
+    """Open a separate empty store."""
     engine = open_store(f"sqlite:///{shutil.copy(empty_store, folder / 'moonpalace.sqlite')}")
     with writing(engine) as connection:
         run = {"id": RUN, "host": "here", "pid": 1, "version": "0", "started_at": 0, "heartbeat_at": 0}
@@ -97,7 +97,7 @@ def context(browser: Browser, served: Served) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
-    """Give a page of its own."""
+    """Return a new page."""
     found = context.new_page()
     yield found
     found.close()
@@ -185,7 +185,7 @@ OTHERS = (
     ("scheme", "paths"), [("light", (*OTHERS, *COLOURED)), ("dark", COLOURED)], ids=["light", "dark"]
 )
 def test_accessibility(browser: Browser, served: Served, scheme: Any, paths: Sequence[str]) -> None:
-    """Axe finds nothing wrong with any page, nor with completions and menus that are open, nor with dark colours."""
+    """Axe finds no problem on any page, nor with open completions and menus, nor with dark colours."""
     from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 
     context = browser.new_context(color_scheme=scheme)
@@ -204,7 +204,7 @@ def test_accessibility(browser: Browser, served: Served, scheme: Any, paths: Seq
 
 
 def test_a_model_explains_a_call(page: Page, served: Served, engine: Engine) -> None:
-    """A key opens the text that would be sent, the button sends it, and the answer appears on the page by itself."""
+    """A key shows the text that would be sent, the button sends it, and the answer appears automatically."""
     page.goto(f"{served.address}/calls/1")
     page.keyboard.press("e")
     page.get_by_text("What is sent: word for word, to mock-helper").wait_for()
@@ -217,7 +217,7 @@ def test_a_model_explains_a_call(page: Page, served: Served, engine: Engine) -> 
 
 
 def test_a_model_explains_the_calls_of_a_filter(page: Page, served: Served, engine: Engine) -> None:
-    """In the overview the key leads to what these calls have in common, and the answer appears there by itself."""
+    """In the overview the key leads to what these calls have in common, and the answer appears automatically."""
     page.goto(f"{served.address}/overview?q=id+%3E+1+%26%26+id+%3C+4")
     page.keyboard.press("e")
     page.get_by_role("button", name="Send it to mock-helper").click()
@@ -271,7 +271,7 @@ def test_the_overview(page: Page, served: Served) -> None:
 
 
 def test_the_filter_is_completed(page: Page, served: Served) -> None:
-    """Fields, operators and values are chosen by the keyboard, and announced; Escape leaves what was typed."""
+    """Fields, operators and values are chosen by the keyboard, and announced; Escape keeps the typed text."""
     page.goto(served.address)
     line = page.locator("#q")
     line.press_sequentially("not mod")
@@ -293,7 +293,7 @@ def test_the_filter_is_completed(page: Page, served: Served) -> None:
 
 
 def test_two_calls_are_marked(page: Page, served: Served) -> None:
-    """Two marked rows lead to their comparison; a third takes the place of the first."""
+    """Two marked rows lead to their comparison; a third replaces the first."""
     page.goto(served.address)
     button = page.get_by_role("button", name="Compare")
     assert not button.is_visible()
@@ -308,7 +308,7 @@ def test_two_calls_are_marked(page: Page, served: Served) -> None:
 
 
 def test_new_calls_appear(page: Page, served: Served, engine: Engine) -> None:
-    """A new call comes into the list by itself, and a filter lets only its own in."""
+    """A new call appears in the list automatically, if it matches the filter."""
     page.goto(served.address + "/?q=status+%3D%3D+429")
     page.wait_for_selector("#live:not([hidden])")
     row_id = samples.refused(Store(engine).add)
@@ -317,7 +317,7 @@ def test_new_calls_appear(page: Page, served: Served, engine: Engine) -> None:
 
 
 def test_a_narrow_window(browser: Browser, served: Served) -> None:
-    """Nothing of the list or of a call is wider than a telephone."""
+    """Nothing in the list or in a call is wider than a phone."""
     context = browser.new_context(viewport={"width": 390, "height": 800})
     page = context.new_page()
     page.goto(served.url)
@@ -328,7 +328,7 @@ def test_a_narrow_window(browser: Browser, served: Served) -> None:
 
 
 def test_pictures(browser: Browser, empty_store: Path, tmp_path: Path) -> None:
-    """The pictures of the README are small; MOONPALACE_PICTURES=examples/pictures makes them anew."""
+    """The pictures of the README are small; MOONPALACE_PICTURES=examples/pictures recreates them."""
     folder = Path(os.environ.get("MOONPALACE_PICTURES") or tmp_path)
     folder.mkdir(exist_ok=True)
     with opened(empty_store, tmp_path) as engine, serving(engine) as served:

@@ -1,4 +1,4 @@
-"""`--auto-cache` over real sockets, with the openai SDK: what is cached, used, refused, and that no answer is lost."""
+"""`--auto-cache` over real sockets, with the openai SDK: creation, use, refusals, and that no answer is lost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODES = ("--no-force-stream", "--force-stream")
 
 
 class Clock:
-    """The mock's clock, which a test can put forward."""
+    """The mock's clock, which a test can advance."""
 
     def __init__(self) -> None:
         self.offset = 0.0
@@ -43,13 +43,13 @@ def clock() -> Clock:
 
 @pytest.fixture(scope="module")
 def mock(clock: Clock) -> Iterator[MockServer]:
-    """Provide a mock that all tests share: each has a key of its own, and with it caches of its own."""
+    """Provide a mock that all tests share: each has a separate key, and so separate caches."""
     with MockServer(times=QUICK, clock=clock) as server:
         yield server
 
 
 both_modes = pytest.mark.parametrize("mode", MODES, ids=["plain", "forced"], indirect=True, scope="module")
-"""For what depends on whether streams are forced; all else is tested with forced ones."""
+"""For tests that depend on whether streams are forced; all others use forced ones."""
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_tools_are_a_part_of_the_prefix(user: User) -> None:
 
 
 def test_what_misses(user: User) -> None:
-    """A changed first message misses, another model and another key miss; a short request is not looked at."""
+    """A changed first message, another model and another key miss; a short request is ignored."""
     user.ask(history(1))
     user.ready()
     user.ask(history(2, system="You are a helpful Assistant. "))
@@ -127,7 +127,7 @@ def test_what_misses(user: User) -> None:
 
 
 def test_less_than_half_is_no_hit(user: User) -> None:
-    """A cache that covers half of the content or less is not used: a larger one is made, and used from then on."""
+    """A cache that covers half of the content or less is not used: a larger one is created, and used from then on."""
     user.ask(history(1))
     user.ready()
     user.ask(history(40))
@@ -142,7 +142,7 @@ def test_less_than_half_is_no_hit(user: User) -> None:
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("model", ["mock-cache-lost", "mock-cache-refused"])
 def test_a_refused_cache(user: User, model: str, stream: bool) -> None:
-    """A call that is refused because of its cache is sent again without it; the id is dropped, the row says so."""
+    """A call refused because of its cache is sent again without it; the cache is dropped, the row says so."""
     user.ask(history(1), model=model)
     (cache,) = user.ready()
     assert user.ask(history(2), model=model, stream=stream) == ("question 2", 0)
@@ -162,7 +162,7 @@ def test_a_refused_cache(user: User, model: str, stream: bool) -> None:
 
 
 def test_a_cache_that_the_api_has_lost(user: User, clock: Clock) -> None:
-    """A cache that has expired for the API, and not for us, costs a second try; the next call makes a new one."""
+    """A cache that has expired at the API but not for us costs a second attempt; the next call creates a new one."""
     user.ask(history(1))
     user.ready()
     clock.offset = 3600
@@ -179,7 +179,7 @@ def test_a_cache_that_the_api_has_lost(user: User, clock: Clock) -> None:
 
 @both_modes
 def test_other_errors_pass_as_they_are(user: User) -> None:
-    """An error that is not about the cache reaches the client unchanged and is not tried again."""
+    """An error that does not concern the cache reaches the client unchanged, without a second attempt."""
     user.ask(history(1))
     user.ready()
     with pytest.raises(openai.BadRequestError, match="max_tokens must be"):
@@ -191,7 +191,7 @@ def test_other_errors_pass_as_they_are(user: User) -> None:
 
 @both_modes
 def test_a_second_try_that_fails(user: User) -> None:
-    """The answer to the second try is the client's, be it a failure of upstream; the row has that alone."""
+    """The client gets the answer to the second attempt, even if it is a failure; the row only has that one."""
     with pytest.raises(openai.APIError):
         user.ask(history(1), model="mock-cut")
     user.ready()
@@ -216,7 +216,7 @@ BROKEN = "creation failed, next attempt in 10 s at the earliest: "
     ],
 )
 def test_a_broken_caching_api(user: User, model: str, said: str) -> None:
-    """What is wrong with the caching API changes nothing for the client but the log, and is said and tried once."""
+    """Failures of the caching API only affect the log, and are logged and tried once."""
     assert user.ask(history(1), model=model) == ("question 1", 0)
     user.proxy.log.wait_for(said)
     until(lambda: not user.caches())
@@ -229,7 +229,7 @@ def test_a_broken_caching_api(user: User, model: str, said: str) -> None:
 
 
 def test_an_ignored_cache(user: User) -> None:
-    """An API that says nothing of the cache is not said to have used it."""
+    """If the API does not mention the cache, it is not recorded as used."""
     user.ask(history(1), model="mock-cache-ignored")
     user.ready()
     assert user.ask(history(2), model="mock-cache-ignored") == ("question 2", 0)
@@ -248,7 +248,7 @@ def test_a_hundred_calls_make_one_cache(user: User) -> None:
 
 
 def test_caches_that_were_cleared(user: User) -> None:
-    """A cache that `mpal cache clear` has forgotten is found out at its next use, and deleted at the API."""
+    """A cache removed by `mpal cache clear` is noticed at its next use, and deleted at the API."""
     user.ask(history(1))
     (cache,) = user.ready()
     done = user.proxy.mpal("cache", "clear")
@@ -261,7 +261,7 @@ def test_caches_that_were_cleared(user: User) -> None:
 
 
 def test_clients_that_choose_a_cache_themselves(user: User) -> None:
-    """A request that names a cache of its own, in a header or a first message, is left alone."""
+    """A request that names a cache itself, in a header or a first message, is unchanged."""
     with pytest.raises(openai.NotFoundError):
         user.ask(history(1), extra_headers={"X-Msh-Context-Cache": "cache-of-mine"})
     user.ask([{"role": "cache", "content": "cache_id=cache-of-mine;reset_ttl=60"}, *history(1)])
@@ -270,7 +270,7 @@ def test_clients_that_choose_a_cache_themselves(user: User) -> None:
 
 
 def test_why(user: User) -> None:
-    """`mpal cache why` shows where a conversation's prompt changed, and what that cost."""
+    """`mpal cache why` shows where a conversation's prompt changed, and the cost."""
     model = "kimi-k3"
     for messages in (history(1), history(2), history(3, system="You are a helpful Assistant. ")):
         user.ask(messages, model=model)

@@ -1,4 +1,4 @@
-"""`--auto-cache` with options of its own, and `--cache-key-hint`: each test has a proxy to itself."""
+"""`--auto-cache` with other options, and `--cache-key-hint`: each test has its own proxy."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def start(launch: Launcher, mock: MockServer, mode: str, key: str) -> Start:
 
 
 def test_an_expired_cache_is_made_again(start: Start) -> None:
-    """After its time to live a cache is not used, and one is made anew; the row is the same."""
+    """An expired cache is not used, and a new one is created in the same row."""
     with start("--cache-ttl", "2") as user:
         user.ask(history(1))
         (cache,) = user.ready()
@@ -73,7 +73,7 @@ def test_an_expired_cache_is_made_again(start: Start) -> None:
 
 
 def test_an_api_that_does_not_answer(start: Start) -> None:
-    """While the caching API is silent, calls go on without waiting for it; the proxy stops when it is told to."""
+    """While the caching API is silent, calls do not wait for it; the proxy stops normally."""
     with start() as user:
         for turn in (1, 2):
             assert user.ask(history(turn), model="mock-cache-stall") == (f"question {turn}", 0)
@@ -86,7 +86,7 @@ def test_an_api_that_does_not_answer(start: Start) -> None:
 
 @BOTH
 def test_waiting(start: Start) -> None:
-    """With --cache-wait the first call uses its own cache already, once that is ready."""
+    """With --cache-wait the first call uses its own cache, once that is ready."""
     with start("--cache-wait", "30") as user:
         for number, model in enumerate(("mock-cache", "mock-cache-pending", "mock-cache-slow"), 1):
             text, cached = user.ask(history(1), model=model)
@@ -96,7 +96,7 @@ def test_waiting(start: Start) -> None:
 
 
 def test_waiting_for_nothing(start: Start) -> None:
-    """If no cache can be made the wait is over at once, and the row does not say that one was created."""
+    """If no cache can be created the wait ends, and the row does not say that one was created."""
     with start("--cache-wait", "60") as user:
         assert user.ask(history(1), model="mock-cache-404") == ("question 1", 0)
         (row,) = user.rows(1)
@@ -105,7 +105,7 @@ def test_waiting_for_nothing(start: Start) -> None:
 
 
 def test_waiting_has_a_bound(start: Start) -> None:
-    """A cache that is not ready in time is not used; it is made all the same."""
+    """A cache that is not ready in time is not used, but still created."""
     with start("--cache-wait", "0.2") as user:
         assert user.ask(history(1), model="mock-cache-pending") == ("question 1", 0)
         user.ready()
@@ -114,7 +114,7 @@ def test_waiting_has_a_bound(start: Start) -> None:
 
 
 def test_two_proxies_on_one_store(start: Start, launch: Launcher) -> None:
-    """Two proxies on one store make one cache between them, and both use it; so does one that starts later."""
+    """Two proxies on one store create one cache together, and both use it; so does one that starts later."""
     folder = launch.folder()
     with start(folder=folder) as user, start(folder=folder) as other:
         assert asyncio.run(ask_at_once([user.proxy.url, other.proxy.url], user.key, 40)) == [200] * 40
@@ -127,7 +127,7 @@ def test_two_proxies_on_one_store(start: Start, launch: Launcher) -> None:
 
 
 def test_a_locked_store_delays_no_call(start: Start) -> None:
-    """While another process holds the store, calls are answered at once; a cache is made when it lets go."""
+    """While another process locks the store, calls are answered immediately; a cache is created afterwards."""
     with start() as user:
         with user.proxy.engine.connect().execution_options(immediate=True) as connection, connection.begin():
             began = time.monotonic()

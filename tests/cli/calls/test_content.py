@@ -1,4 +1,4 @@
-"""Tests of telling what a body is."""
+"""Tests of classifying bodies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EVENTS = 'data: {"id":"中"}\n\ndata: [DONE]\n\n'
     ],
 )
 def test_bodies_are_told_apart(data: bytes | None, content: Content, text: str) -> None:
-    """A body is JSON, other text or bytes, and each is shown in its way."""
+    """A body is JSON, other text or bytes, and each has its form."""
     assert read(data) == content
     assert readable(content) == text
 
@@ -59,7 +59,7 @@ def test_bytes_become_base64() -> None:
 def test_answer(
     exchange: Callable[..., Exchange], changes: dict[str, object], bodies: Bodies, expected: Answer
 ) -> None:
-    """A stream has its events beside the merged body; what has come of any other answer is its body."""
+    """A stream has its events and the merged body; the received part of any other answer is its body."""
     assert answer(exchange(**changes), bodies) == expected
 
 
@@ -74,5 +74,5 @@ def test_answer(
     ],
 )
 def test_events_are_shown_unless_merged(given: Answer, merged: bool, shown: str) -> None:
-    """A stream shows its events; its completion when asked for, where there is one."""
+    """A stream shows its events, or its completion on request if there is one."""
     assert given.shown(merged=merged) == shown

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def test_request(exchange: Callable[..., Exchange]) -> None:
-    """The first line has the whole address, the headers are the client's, JSON is indented."""
+    """The first line has the full URL, the headers are the client's, JSON is indented."""
     call = exchange(query="a=1")
     assert request_message(call, Bodies('{"content":"你好 it\'s \\"me\\" <b>"}'.encode(), None, None)) == (
         "POST https://api.moonshot.cn/v1/chat/completions?a=1 HTTP/1.1\n"
@@ -29,7 +29,7 @@ def test_request(exchange: Callable[..., Exchange]) -> None:
 
 
 def test_response_of_a_stream(exchange: Callable[..., Exchange]) -> None:
-    """A stream is printed with its raw events, or merged when asked for."""
+    """A stream is printed with its raw events, or merged on request."""
     call = exchange(is_stream=True, response_headers="Content-Type: text/event-stream\r\n")
     bodies = Bodies(b"", b'{"object":"chat.completion"}', b"data: 1\r\n\r\n: hb\n\n")
     head = "HTTP/1.1 200 OK\nContent-Type: text/event-stream\n\n"
@@ -43,7 +43,7 @@ def test_no_response(exchange: Callable[..., Exchange]) -> None:
 
 
 def test_bodies_that_are_no_text(exchange: Callable[..., Exchange]) -> None:
-    """Bytes stay bytes, and text gets a line end only if it has none."""
+    """Bytes are unchanged, and text gets a line end only if it has none."""
     call = exchange(response_headers="A: é\r\n")
     assert response_message(call, Bodies(None, b"\xff\x00", None), merged=False) == (
         "HTTP/1.1 200 OK\nA: é\n\n".encode() + b"\xff\x00"

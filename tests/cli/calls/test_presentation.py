@@ -1,4 +1,4 @@
-"""Tests of what users see of a call."""
+"""Tests of how calls are presented."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def test_status_is_the_code_or_the_state(
     exchange: Callable[..., Exchange], changes: dict[str, object], status: str
 ) -> None:
-    """A completed call shows its code, marked if it hides an error; any other its state, even where a code had come."""
+    """A completed call shows its code, marked if its answer has an error; any other its state."""
     assert presentation.status(exchange(**changes)) == status
 
 
@@ -43,7 +43,7 @@ def test_status_is_the_code_or_the_state(
     ],
 )
 def test_url(exchange: Callable[..., Exchange], endpoint: str, query: str, url: str) -> None:
-    """The address is the whole one, query included, as it went upstream."""
+    """The URL is the one sent upstream, including the query."""
     assert fields.url(exchange(endpoint=endpoint, path="/v1/files", query=query)) == url
 
 
@@ -59,7 +59,7 @@ def test_url(exchange: Callable[..., Exchange], endpoint: str, query: str, url: 
     ],
 )
 def test_error_text(exchange: Callable[..., Exchange], changes: dict[str, object], text: str) -> None:
-    """A failed call always says why, if only by its state."""
+    """A failed call always has a reason, at least its state."""
     assert fields.error_text(exchange(**changes)) == text
 
 
@@ -105,7 +105,7 @@ def test_metadata_of_a_stream(exchange: Callable[..., Exchange]) -> None:
 
 
 def test_metadata_of_a_refused_call(exchange: Callable[..., Exchange]) -> None:
-    """What is unknown is left out."""
+    """Unknown values are left out."""
     assert presentation.metadata(exchange(refused=True, latency=0)) == {
         "endpoint": "https://api.moonshot.cn",
         "latency": "0",

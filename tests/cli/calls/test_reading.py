@@ -17,7 +17,7 @@ EVENTS = b"data: 1\n\ndata: 2\n\ndata: 3"
 
 
 def test_calls_come_in_the_order_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each call comes with its bodies and sorted tags; one that is gone is left out."""
+    """Each call has its bodies and sorted tags; a deleted one is left out."""
     monkeypatch.setattr("moonpalace_cli.calls.reading.BATCH_SIZE", 2)
     ids = [store.add(request=f"{number}".encode(), response=b"r") for number in range(5)]
     labels.change(store.engine, [ids[4]], labels.Change(tag=("b", "a")))
@@ -38,10 +38,10 @@ def test_calls_come_in_the_order_asked_for(store: Store, monkeypatch: pytest.Mon
     ],
 )
 def test_event_times(chunks: list[tuple[int, int]], times: tuple[int, ...]) -> None:
-    """An event came when the chunk with its last byte did; without a chunk for it, with the last one."""
+    """An event arrived with the chunk that has its last byte; without such a chunk, with the last one."""
     assert event_times(Bodies(b"", b"", EVENTS), chunks) == times
 
 
 def test_no_stream_no_times() -> None:
-    """A call that is no stream has no events."""
+    """A call without a stream has no events."""
     assert event_times(Bodies(b"", b"", None), [(1, 1)]) == ()

@@ -1,4 +1,4 @@
-"""`mpal cache`: the whole of what it prints."""
+"""`mpal cache`: its complete output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOUR = 3_600_000_000
 
 @pytest.fixture
 def database(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Provide an empty store in a home of the test's own."""
+    """Provide an empty store in a temporary home."""
     for name in ("MOONPALACE_DATABASE", "MOONPALACE_CONFIG", "MOONPALACE_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MOONPALACE_HOME", str(tmp_path))
@@ -38,7 +38,7 @@ def database(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Provide what runs `mpal cache` and returns its exit code, output and errors."""
+    """Return a function that runs `mpal cache` and returns its exit code, output and errors."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = main(["cache", *arguments])
@@ -53,7 +53,7 @@ type Said = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def caches(database: str) -> None:
-    """Put a cache that is ready, one that is being made and one that is over into the store."""
+    """Store a cache that is ready, one that is being created and one that has expired."""
     engine = open_store(database)
     states = ((1, "cache-1", HOUR), (2, None, HOUR), (3, "cache-3", -HOUR))
     for number, cache_id, rest in states:
@@ -66,13 +66,13 @@ def caches(database: str) -> None:
 
 
 def test_alone_it_shows_its_help(said: Said) -> None:
-    """Without a command, the help says which there are."""
+    """Without a command, the help lists the commands."""
     assert said() == (0, said("--help")[1], "")
 
 
 @pytest.mark.usefixtures("caches")
 def test_list(said: Said) -> None:
-    """All caches are listed with what they hold, the most recently used first."""
+    """All caches are listed with their contents, most recently used first."""
     code, out, err = said("list", "--json")
     rows = [json.loads(line) for line in out.splitlines()]
     assert (code, err) == (0, "")
@@ -110,7 +110,7 @@ def test_list(said: Said) -> None:
 @pytest.mark.usefixtures("caches")
 @pytest.mark.parametrize("width", [80, 200])
 def test_the_list_in_a_terminal(said: Said, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    """Where the table is too wide for the terminal, each cache is a block: no line is broken by the terminal."""
+    """If the table is too wide for the terminal, each cache is a block: the terminal breaks no line."""
     monkeypatch.setattr("moonpalace_cli.commands.cache.terminal_width", lambda: width)
     _, out, _ = said("list")
     assert max(map(len, out.splitlines())) <= width
@@ -121,7 +121,7 @@ def test_the_list_in_a_terminal(said: Said, monkeypatch: pytest.MonkeyPatch, wid
 @pytest.mark.usefixtures("caches")
 @pytest.mark.parametrize("name", ["1", "cache-1"])
 def test_show(said: Said, name: str) -> None:
-    """A cache is shown in full, by its number or the API's id; the key is only a fingerprint."""
+    """A cache is shown in full, by its number or the API's id; only a fingerprint of the key is shown."""
     code, out, _ = said("show", name, "--json")
     shown = json.loads(out)
     assert code == 0
@@ -142,7 +142,7 @@ def test_show(said: Said, name: str) -> None:
     ],
 )
 def test_clear(said: Said, database: str, arguments: list[str], printed: str, left: int) -> None:
-    """All caches are forgotten, or those that are over; it says how many."""
+    """All caches, or only expired ones, are removed; their number is printed."""
     assert said(*arguments) == (0, printed, "")
     engine = open_store(database)
     assert len(context_caches.all_caches(engine)) == left
@@ -151,7 +151,7 @@ def test_clear(said: Said, database: str, arguments: list[str], printed: str, le
 
 @pytest.mark.usefixtures("database")
 def test_empty(said: Said) -> None:
-    """Without caches there is an empty table, nothing as JSON, and an error for one that is asked for."""
+    """Without caches there is an empty table, nothing as JSON, and an error for a requested one."""
     assert said("list", "--json") == (0, "", "")
     assert said("list")[1].count("\n") == 4
     assert said("show", "cache-1")[::2] == (
@@ -170,7 +170,7 @@ LAST = {"role": "user", "content": "another"}
 
 @pytest.fixture
 def stored(database: str) -> Callable[..., None]:
-    """Provide what stores calls, each given as messages, prompt tokens and cached tokens."""
+    """Return a function that stores calls, each given as messages, prompt tokens and cached tokens."""
 
     def store(
         *calls: tuple[list[dict[str, str]], int | None, int | None], model: str = "kimi-k3", **more: object
@@ -194,7 +194,7 @@ def stored(database: str) -> Callable[..., None]:
 
 
 def test_a_changed_message(said: Said, stored: Callable[..., None]) -> None:
-    """The message that changed is shown, with what changed, and what that cost."""
+    """The changed message is shown, with the change and its cost."""
     stored(([SYSTEM, TURNS[0]], 600, 0), ([CHANGED, *TURNS, LAST], 900, 0))
     assert said("why", "--id", "2") == (
         0,
@@ -213,7 +213,7 @@ def test_a_changed_message(said: Said, stored: Callable[..., None]) -> None:
 
 
 def test_why_in_a_terminal(said: Said, stored: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines are broken at spaces, and nothing of them is lost."""
+    """Lines are broken at spaces, and nothing is lost."""
     stored(([SYSTEM, TURNS[0]], 600, 0), ([CHANGED, *TURNS, LAST], 900, 0))
     _, whole, _ = said("why", "--id", "2")
     monkeypatch.setattr("moonpalace_cli.commands.cache.terminal_width", lambda: 60)
@@ -223,7 +223,7 @@ def test_why_in_a_terminal(said: Said, stored: Callable[..., None], monkeypatch:
 
 
 def test_nothing_diverged(said: Said, stored: Callable[..., None]) -> None:
-    """A prompt that goes on as it was cost nothing where all of it was cached; if not, it says why that can be."""
+    """An unchanged prefix that was cached cost nothing; if it was not cached, the possible reasons are given."""
     stored(([SYSTEM, TURNS[0]], 600, 0), ([SYSTEM, *TURNS, LAST], 900, 512), ([SYSTEM, *TURNS, LAST], 900, 0))
     _, out, _ = said("why", "--id", "2")
     assert "diverged: nowhere" in out
@@ -246,7 +246,7 @@ def test_why_as_json(said: Said, stored: Callable[..., None]) -> None:
 
 
 def test_nothing_to_compare_with(said: Said, stored: Callable[..., None]) -> None:
-    """The first call of a conversation says so; one that is none is an error; usage that is missing is unknown."""
+    """The first call of a conversation says so; an unknown call is an error; missing usage is unknown."""
     stored(([SYSTEM], 600, 0), ([LAST], 10, 0), ([SYSTEM, LAST], None, None))
     assert said("why", "--id", "1") == (
         0,
@@ -261,7 +261,7 @@ def test_nothing_to_compare_with(said: Said, stored: Callable[..., None]) -> Non
 
 
 def test_cached_by_others(said: Said, stored: Callable[..., None]) -> None:
-    """What the API had cached is never denied: another call, which is not stored, may have begun in the same way."""
+    """Cached tokens are never denied: another call, which is not stored, may have the same prefix."""
     stored(([SYSTEM], 600, 512))
     assert said("why", "--id", "1")[1] == (
         "call 1 continues none of the (at most 50) calls before it, yet 512 of its 600 prompt tokens were cached: "
@@ -271,7 +271,7 @@ def test_cached_by_others(said: Said, stored: Callable[..., None]) -> None:
 
 
 def test_other_paths(said: Said, stored: Callable[..., None]) -> None:
-    """Of calls whose prompts cannot be compared nothing is claimed."""
+    """No claims are made about calls whose prompts cannot be compared."""
     stored(([SYSTEM], 600, 512), ([SYSTEM, LAST], 600, None), path="/v1/embeddings")
     code, out, err = said("why", "--id", "1")
     assert (code, out) == (1, "")
@@ -281,14 +281,14 @@ def test_other_paths(said: Said, stored: Callable[..., None]) -> None:
 
 
 def test_another_key(said: Said, stored: Callable[..., None]) -> None:
-    """Calls with another key are not looked at: nothing is shared with them."""
+    """Calls with another key are ignored: caches are not shared with them."""
     stored(([SYSTEM, LAST], 600, 0))
     stored(([SYSTEM, LAST], 600, 0), key_fingerprint="g")
     assert said("why", "--id", "2")[1].startswith("call 2 continues none")
 
 
 def test_another_model(said: Said, stored: Callable[..., None]) -> None:
-    """A prompt that was tried with another model in between does not hide the call that shares a cache."""
+    """A call to another model in between does not hide the call that shares a cache."""
     stored(([SYSTEM, TURNS[0]], 600, 0))
     stored(([SYSTEM, TURNS[0]], 600, 0), model="kimi-k2.6")
     stored(([SYSTEM, *TURNS, LAST], 900, 512))
@@ -299,6 +299,6 @@ def test_another_model(said: Said, stored: Callable[..., None]) -> None:
 
 
 def test_no_chat(said: Said, stored: Callable[..., None]) -> None:
-    """A call whose prompt cannot be read is an error of one line."""
+    """A call whose prompt cannot be read is a one-line error."""
     stored(([], 1, 0))
     assert said("why", "--id", "1") == (1, "", "Error: the prompt of call 1 cannot be read\n")

@@ -26,7 +26,7 @@ def turn(text: str, role: str = "user", *, marked: bool = False) -> dict[str, An
 
 @pytest.fixture
 def claude(store: Store) -> Callable[..., int]:
-    """Give a function that stores a call to /v1/messages, so many seconds after the start."""
+    """Return a function that stores a call to /v1/messages, this many seconds after the start."""
 
     def add(
         seconds: float,
@@ -61,7 +61,7 @@ def conversation(claude: Callable[..., int]) -> None:
 
 
 def test_messages(conversation: None, mpal: Callable[..., Outcome]) -> None:
-    """The system's text is a part of the prompt, and what the API says stands beside what was found."""
+    """The system text is part of the prompt, and the API's reason is added to ours."""
     lines = mpal("cache", "why", "3").out.splitlines()
     assert lines[0] == "call 3 continues call 2, 10.0 s earlier"
     assert lines[2].startswith("diverged: message 1 (system) changed after ")
@@ -74,7 +74,7 @@ def test_messages(conversation: None, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_expired(conversation: None, mpal: Callable[..., Outcome]) -> None:
-    """A cache that was to live for five minutes had expired after more than six."""
+    """A cache with a lifetime of five minutes had expired after more than six."""
     assert mpal("cache", "why", "4").out.splitlines()[-1] == (
         "cause: expired: 380 s had passed, and the cache was to live for 300 s"
     )
@@ -84,14 +84,14 @@ def test_expired(conversation: None, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_cached(conversation: None, mpal: Callable[..., Outcome]) -> None:
-    """A prompt that was cached has no cause, though its marker wandered."""
+    """A cached prompt has no cause, though its marker moved."""
     lines = mpal("cache", "why", "2").out.splitlines()
     assert "diverged: nowhere, one is the beginning of the other" in lines
     assert lines[-1] == "cost: nothing"
 
 
 def test_many(conversation: None, mpal: Callable[..., Outcome]) -> None:
-    """Of many calls the misses are ranked by what they cost, and added up by cause."""
+    """The misses of many calls are ranked by cost, and summed by cause."""
     result = mpal("cache", "why", "--since", "2026-11-22")
     assert (result.code, result.err) == (0, "")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in result.out.splitlines() if "|" in line]
@@ -110,7 +110,7 @@ def test_many(conversation: None, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_a_clock_at_the_beginning(claude: Callable[..., int], mpal: Callable[..., Outcome]) -> None:
-    """Prompts that share no message, since a clock begins each, are misses, explained by the most alike one."""
+    """Prompts that share no message, since each begins with a clock, are misses, explained by the most similar one."""
     for number in range(3):
         claude(number, f"Time: {number}7. {SYSTEM}", f"question {number}", prompt_tokens=2000)
     claude(9, "Another " + " ".join(map(str, range(900))), "something else", prompt_tokens=2000)
@@ -131,7 +131,7 @@ def test_a_clock_at_the_beginning(claude: Callable[..., int], mpal: Callable[...
 
 
 def test_a_burst(claude: Callable[..., int], mpal: Callable[..., Outcome]) -> None:
-    """Of calls that begin together none is said to have been cached for the next, and models share nothing."""
+    """Calls that begin together are not expected to be cached for each other, and models share nothing."""
     claude(0, SYSTEM, "a", latency=5_000_000_000, prompt_tokens=2000)
     claude(0.001, SYSTEM, "b", latency=5_000_000_000, prompt_tokens=2000)
     claude(0.002, SYSTEM, "c", model="other", prompt_tokens=2000)
@@ -158,7 +158,7 @@ def test_no_misses(claude: Callable[..., int], mpal: Callable[..., Outcome]) -> 
 
 
 def test_responses(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """Instructions, tools and items of Responses are compared; calls to other faces are not looked at."""
+    """Instructions, tools and items of Responses are compared; calls to other faces are ignored."""
     for seconds, items in enumerate((["a"], ["a", "b"], ["a", "x", "c"])):
         given = [{"role": "user", "content": text} for text in items]
         body = {"model": "gpt", "instructions": SYSTEM, "input": given}
@@ -175,7 +175,7 @@ def test_responses(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_in_the_sum(conversation: None, mpal: Callable[..., Outcome]) -> None:
-    """`mpal cost --misses` adds what the misses cost, by cause."""
+    """`mpal cost --misses` adds the cost of misses, by cause."""
     assert mpal("cost", "--misses").out.splitlines()[-3:] == [
         "all misses: 2 calls, 2,050 tokens, 0.0333 USD",
         "changed: 1 call, 1,020 tokens, 0.002754 USD",

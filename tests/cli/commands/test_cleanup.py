@@ -40,7 +40,7 @@ def remaining(mpal: Callable[..., Outcome]) -> list[int]:
 def test_calls_before_a_moment_go(
     store: Store, mpal: Callable[..., Outcome], before: str, shown: str, deleted: int
 ) -> None:
-    """Times are local unless they bring an offset, and the moment itself stays."""
+    """Times are local unless they have an offset, and the time itself is kept."""
     starts = [datetime(2024, 7, 28, 15, 59, 59), datetime(2024, 7, 29, 13, 30, 42), datetime(2024, 7, 29, 13, 30, 43)]
     for moment in starts:
         store.add(started_at=moment.replace(tzinfo=UTC))
@@ -52,7 +52,7 @@ def test_calls_before_a_moment_go(
 
 @pytest.mark.parametrize(("before", "left"), [("-30d", [3, 2]), ("-36h", [3]), ("yesterday", [3]), ("-1h", [])])
 def test_calls_older_than_a_while_go(store: Store, mpal: Callable[..., Outcome], before: str, left: list[int]) -> None:
-    """The time may be said as `mpal list --since` takes it: how long ago, or a day by name."""
+    """A time has the same forms as in `mpal list --since`: a duration or the name of a day."""
     now = datetime.now(UTC)
     for hours in (31 * 24, 3 * 24, 2):
         store.add(started_at=now - timedelta(hours=hours))
@@ -62,7 +62,7 @@ def test_calls_older_than_a_while_go(store: Store, mpal: Callable[..., Outcome],
 
 
 def test_default_is_a_week(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """Without --before, what began before the date of seven days ago goes."""
+    """Without --before, calls that began more than seven days ago are deleted."""
     now = datetime.now(UTC)
     store.add(started_at=now - timedelta(days=8, minutes=1))
     store.add(started_at=now - timedelta(days=6, hours=23))
@@ -71,7 +71,7 @@ def test_default_is_a_week(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_calls_under_way_stay(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """A call in flight is not deleted, however old; its bodies neither."""
+    """A call in flight is not deleted, however old; neither are its bodies."""
     store.add(state=State.IN_FLIGHT)
     store.add()
     assert mpal("cleanup", "--before", "2999-01-01").out == "deleted 1 call made before 2999-01-01 00:00:00\n"
@@ -94,7 +94,7 @@ def test_json(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_labelled_calls_stay(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """Calls with a category or a note stay, and are told of, unless --include-labelled is given."""
+    """Calls with a category or a note are kept and reported, unless --include-labelled is given."""
     store.add()
     store.add(category="goodcase")
     store.add(note="n")
@@ -110,7 +110,7 @@ def test_labelled_calls_stay(store: Store, mpal: Callable[..., Outcome]) -> None
 
 
 def test_the_last_calls_stay(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """With --keep-last all calls but the last so many go, however old these are."""
+    """With --keep-last all calls except the newest N are deleted, however old they are."""
     for second in range(4):
         store.add(started_at=datetime(2020, 1, 1, 0, 0, second, tzinfo=UTC))
     result = mpal("cleanup", "--keep-last", "2")
@@ -128,7 +128,7 @@ def test_conditions_work_together(store: Store, mpal: Callable[..., Outcome]) ->
 
 
 def test_a_size_is_kept(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """With --max-size the oldest calls go until the database is that small, and one that cannot be is told of."""
+    """With --max-size the oldest calls are deleted until the database fits; an unreachable size is reported."""
     for second in range(10):
         data = bytes(f"{second}" * 200_000, "ascii")
         store.add(started_at=datetime(2020, 1, 1, 0, 0, second, tzinfo=UTC), request=varied(data))
@@ -148,7 +148,7 @@ def test_a_size_is_kept(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 @pytest.mark.parametrize("size", ["0", "1KB", "999999", "0.9MB"])
 def test_a_size_that_no_database_can_keep_is_refused(store: Store, mpal: Callable[..., Outcome], size: str) -> None:
-    """A size that an empty database nearly takes would delete every call: it is refused, with the least that is not."""
+    """A size close to that of an empty database would delete every call: it is refused, with the minimum."""
     store.add()
     result = mpal("cleanup", "--max-size", size)
     assert (result.code, result.out) == (2, "")
@@ -160,12 +160,12 @@ def test_a_size_that_no_database_can_keep_is_refused(store: Store, mpal: Callabl
 
 
 def varied(data: bytes) -> bytes:
-    """Return data of the same length of which no part comes twice."""
+    """Return data of this length without repetitions."""
     return b"".join(b"%s%07d" % (data[:1], place) for place in range(len(data) // 8))
 
 
 def test_a_dry_run_deletes_nothing(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """With --dry-run it says what would go."""
+    """With --dry-run it says what would be deleted."""
     store.add()
     result = mpal("cleanup", "--before", "2999-01-01", "--dry-run")
     assert result.out == "would delete 1 call made before 2999-01-01 00:00:00\n"
@@ -174,7 +174,7 @@ def test_a_dry_run_deletes_nothing(store: Store, mpal: Callable[..., Outcome]) -
 
 
 def test_vacuum_makes_the_file_as_small_as_can_be(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """With --vacuum the file is written anew, and the calls that stay are there."""
+    """With --vacuum the file is rewritten, and the remaining calls are there."""
     for second in range(3):
         store.add(started_at=datetime(2020, 1, 1, 0, 0, second, tzinfo=UTC), request=varied(b"%d" % second * 400_000))
     result = json.loads(mpal("cleanup", "--keep-last", "1", "--vacuum", "--json").out)
@@ -184,7 +184,7 @@ def test_vacuum_makes_the_file_as_small_as_can_be(store: Store, mpal: Callable[.
 
 @pytest.mark.parametrize("size", ["", "big", "-1", "2XB", "1e9", "2 G B"])
 def test_bad_sizes_delete_nothing(store: Store, mpal: Callable[..., Outcome], size: str) -> None:
-    """What is no size is refused with the forms that are."""
+    """An invalid size is refused with the valid forms."""
     store.add()
     result = mpal("cleanup", "--max-size", size)
     assert (result.code, result.out) == (2, "")
@@ -194,7 +194,7 @@ def test_bad_sizes_delete_nothing(store: Store, mpal: Callable[..., Outcome], si
 
 @pytest.mark.parametrize("before", ["tomorrow", "", "-2x", "2024-13-01", "0001-01-01", "2024-07-29 25:00"])
 def test_bad_times_delete_nothing(store: Store, mpal: Callable[..., Outcome], before: str) -> None:
-    """What is no time is refused with the forms that are."""
+    """An invalid time is refused with the valid forms."""
     store.add()
     result = mpal("cleanup", "--before", before)
     assert (result.code, result.out) == (2, "")
@@ -226,7 +226,7 @@ def test_a_terminal_is_asked(
     mpal: Callable[..., Outcome],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """More than 100 calls are deleted on a terminal only after a yes, with a bar while they are."""
+    """On a terminal more than 100 calls are deleted only after confirmation, with a progress bar."""
     for _ in range(calls):
         store.add(started_at=datetime(2024, 7, 28, tzinfo=UTC))
     terminal = Terminal()
@@ -242,7 +242,7 @@ def test_a_terminal_is_asked(
 def test_an_interruption_says_what_is_done(
     store: Store, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is deleted before Ctrl-C stays deleted, and is counted."""
+    """Calls deleted before Ctrl-C stay deleted, and are counted."""
     for _ in range(60):
         store.add(started_at=datetime(2024, 7, 28, tzinfo=UTC))
     monkeypatch.setattr(steps.Pace, "amount", lambda _, shared: 50)

@@ -26,7 +26,7 @@ def test_scripts(mpal: Callable[..., Outcome], shell: str, mark: str) -> None:
 
 
 def test_help_has_a_line_for_each_shell(mpal: Callable[..., Outcome]) -> None:
-    """The help names for each shell the file that its script goes to, on a line of its own."""
+    """For each shell the help has a line with the file for its script."""
     lines = [line.strip() for line in mpal("completion", "--help").out.splitlines()]
     assert "bash:  mpal completion bash > ~/.local/share/bash-completion/completions/mpal" in lines
     assert "fish:  mpal completion fish > ~/.config/fish/completions/mpal.fish" in lines
@@ -34,7 +34,7 @@ def test_help_has_a_line_for_each_shell(mpal: Callable[..., Outcome]) -> None:
 
 @pytest.mark.parametrize("shell", ["powershell", "tcsh"])
 def test_other_shells(mpal: Callable[..., Outcome], shell: str) -> None:
-    """A shell that is not supported is answered with those that are."""
+    """An unsupported shell gives a list of the supported ones."""
     result = mpal("completion", shell)
     message = f"Error: no completion for {shell}: only for bash, zsh, fish (see mpal completion --help)\n"
     assert (result.code, result.out, result.err) == (2, "", message)

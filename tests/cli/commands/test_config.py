@@ -21,7 +21,7 @@ KEY = "sk-must-not-be-shown-0123456789"
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Return the place of config.yaml, in a folder that exists."""
+    """Return the path of config.yaml, in an existing folder."""
     place = tmp_path / "home" / "config.yaml"
     place.parent.mkdir()
     return place
@@ -36,7 +36,7 @@ def shown(mpal: Callable[..., Outcome]) -> dict[str, tuple[str, str]]:
 def test_every_setting_and_its_origin(
     file: Path, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each setting is shown with its value and its origin; no secret and no password is."""
+    """Each setting is shown with its value and its origin, but no secret or password."""
     file.write_text(f"start:\n    port: 8080\n    key: {KEY}\n    detect-repeat: true\n", encoding="utf-8")
     monkeypatch.setenv("MOONPALACE_UPSTREAM_PROXY", "http://me:hidden@proxy:3128")
     found = shown(mpal)
@@ -53,7 +53,7 @@ def test_every_setting_and_its_origin(
 
 
 def test_endpoints_and_prices(file: Path, mpal: Callable[..., Outcome]) -> None:
-    """The endpoints and prices of config.yaml are shown too, without keys and values of headers."""
+    """The endpoints and prices of config.yaml are shown, too, without keys and values of headers."""
     file.write_text(
         "prices: {kimi-*: {input: 2, cached: 0.5, output: 8, currency: CNY, endpoint: kimi}}\n"
         f"endpoints: {{kimi: {{url: https://k.example, key: {KEY}, headers: {{X-Team: {KEY}}}}}, b: 'http://b'}}\n",
@@ -72,14 +72,14 @@ def test_endpoints_and_prices(file: Path, mpal: Callable[..., Outcome]) -> None:
     "place", ["u:hidden@host", "u:hid/hidden@host", "u:x@hidden@host", "host/db?password=hidden&a=b"]
 )
 def test_passwords_of_databases(mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    """The password of a database is not shown, wherever in its URL it is."""
+    """A database's password is not shown, wherever in its URL it is."""
     monkeypatch.setenv("MOONPALACE_DATABASE", f"postgresql://{place}")
     assert "hidden" not in mpal("config").out
     assert "host" in shown(mpal)["database"][0]
 
 
 def test_a_key_that_others_can_read(file: Path, mpal: Callable[..., Outcome]) -> None:
-    """A file with a key that other users can read gets a warning with the way out."""
+    """A file with a key that other users can read gets a warning with the remedy."""
     file.write_text(f"start:\n    key: {KEY}\n", encoding="utf-8")
     file.chmod(0o644)
     assert f"chmod 600 {file}" in mpal("config").err
@@ -88,7 +88,7 @@ def test_a_key_that_others_can_read(file: Path, mpal: Callable[..., Outcome]) ->
 
 
 def test_init(tmp_path: Path, mpal: Callable[..., Outcome]) -> None:
-    """`config init` writes a private file that changes nothing, and never replaces one unasked."""
+    """`config init` writes a private file that changes nothing, and does not replace one unless told to."""
     before = shown(mpal)
     result = mpal("config", "init")
     file = Path(result.out.strip())
@@ -100,7 +100,7 @@ def test_init(tmp_path: Path, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_the_lines_of_the_file_are_valid(tmp_path: Path, mpal: Callable[..., Outcome]) -> None:
-    """With the # removed the lines have the names and defaults that MoonPalace reads; all settings are there."""
+    """Without the # the lines have the valid names and defaults; all settings are there."""
     mpal("config", "init")
     file = tmp_path / "home" / "config.yaml"
     lines = [line.removeprefix("# ") for line in file.read_text(encoding="utf-8").splitlines()[3:]]

@@ -33,7 +33,7 @@ MILLION: dict[str, Any] = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "
 
 
 def told(result: Outcome, *names: str) -> list[tuple[object, ...]]:
-    """Return these members of each object that was printed."""
+    """Return these members of each printed object."""
     assert (result.code, result.err) == (0, "")
     return [tuple(json.loads(line)[name] for name in names) for line in result.out.splitlines()]
 
@@ -49,7 +49,7 @@ def calls(store: Store) -> Store:
 
 
 def test_table(calls: Store, mpal: Callable[..., Outcome]) -> None:
-    """Groups have a line for each currency, the dearest first; what has no cost comes last, and is explained."""
+    """Groups have a line for each currency, most expensive first; those without a cost are last, and explained."""
     result = mpal("cost")
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in result.out.splitlines() if "|" in line]
     titles = ["prompt", "cached", "completion", "for input", "for cached", "for output", "cost", "saved", "in"]
@@ -63,7 +63,7 @@ def test_table(calls: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_more_tokens_than_there_are(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """Numbers that no server should report neither overflow nor save more than the whole prompt costs."""
+    """Implausible numbers of a server neither overflow nor save more than the whole prompt costs."""
     huge = {"prompt_tokens": 2**63 - 1, "cached_tokens": 0, "completion_tokens": 2**63 - 1}
     store.add(**PRICED | huge, model_answered="huge")
     store.add(**PRICED | huge, model_answered="huge")
@@ -72,7 +72,7 @@ def test_more_tokens_than_there_are(store: Store, mpal: Callable[..., Outcome]) 
 
 
 def test_only_calls_with_tokens_lack_a_cost(calls: Store, mpal: Callable[..., Outcome]) -> None:
-    """A call that failed has no price, and needs none, whatever other calls of its model have."""
+    """A failed call has no price, and needs none, whatever other calls of its model have."""
     calls.add(model_answered="other", prompt_tokens=None, completion_tokens=None)
     assert mpal("cost").err.startswith("no cost for 1 call with tokens: ")
 
@@ -107,7 +107,7 @@ def test_json(calls: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_groups(calls: Store, mpal: Callable[..., Outcome]) -> None:
-    """Calls are added up by local day, session, endpoint or tag; a call with two tags counts under both."""
+    """Calls are summed by local day, session, endpoint or tag; a call with two tags counts under both."""
     named = ("currency", "calls")
     assert told(mpal("cost", "--by", "day", "--json"), "day", *named) == [
         ("2026-11-22", "USD", 1),
@@ -131,7 +131,7 @@ def test_filters(calls: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_reprice(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
-    """After a change of prices the costs of the chosen calls are worked out again."""
+    """After a change of prices the costs of the selected calls are calculated again."""
     config = tmp_path / "home" / "config.yaml"
     config.write_text("prices: {kimi-*: {input: 2, output: 8, currency: CNY}}", encoding="utf-8")
     store.add(**MILLION)
@@ -146,7 +146,7 @@ def test_reprice(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> 
 
 
 def test_bad_prices_stop_only_this_command(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
-    """A mistake in config.yaml is one line here, and does not keep others from their work."""
+    """A mistake in config.yaml is one line here, and does not affect other commands."""
     (tmp_path / "home" / "config.yaml").write_text("prices: {kimi-k3: {input: free}}", encoding="utf-8")
     result = mpal("cost")
     assert result.code == 2
@@ -156,7 +156,7 @@ def test_bad_prices_stop_only_this_command(store: Store, mpal: Callable[..., Out
 
 @pytest.mark.parametrize("order", ["cost", "-cost", "-calls", "name", "-completion_tokens"])
 def test_sorted(calls: Store, mpal: Callable[..., Outcome], order: str) -> None:
-    """Groups come in the order asked for, those without an amount last."""
+    """Groups are in the requested order, those without an amount last."""
     column = order.removeprefix("-").replace("name", "model")
     values: list[Any] = [value for (value,) in told(mpal("cost", "--json", "--sort", order), column)]
     known = [value for value in values if value is not None]
@@ -165,7 +165,7 @@ def test_sorted(calls: Store, mpal: Callable[..., Outcome], order: str) -> None:
 
 
 def test_a_day_has_one_row_for_each_currency(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """Calls without a cost are counted with the others of their day, and days are followed by their sum."""
+    """Calls without a cost are counted with the others of their day, and days are followed by their total."""
     for hour in (1, 30):
         store.add(**PRICED, started_at=datetime(2026, 11, 21, tzinfo=UTC) + timedelta(hours=hour))
         store.add(model_answered="other", started_at=datetime(2026, 11, 21, tzinfo=UTC) + timedelta(hours=hour))
@@ -191,6 +191,6 @@ def test_a_table_at_80_columns(calls: Store) -> None:
 
 
 def test_nothing_has_a_price() -> None:
-    """Columns of amounts that would be empty are left out."""
+    """Empty columns of amounts are left out."""
     lines = table("model", [Spent("m", None, 1, 1, 5, 0, 7)], 80).splitlines()
     assert lines[1] == "| model | calls | prompt | cached | completion |"

@@ -1,4 +1,4 @@
-"""`mpal demo`: what it runs and leaves, without its proxy, which the documents' tests start."""
+"""`mpal demo`: its commands and remaining files, without its proxy, which the documents' tests start."""
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping
@@ -50,7 +50,7 @@ def test_nothing_is_left(mpal: Mpal, ran: list[tuple[str, ...]], tmp_path: Path)
 
 
 def test_a_store_to_play_with(mpal: Mpal, tmp_path: Path) -> None:
-    """With --keep the store stays, and the commands to try exist."""
+    """With --keep the store remains, and the suggested commands exist."""
     lines = mpal("demo", "--keep").out.splitlines()
     (folder,) = tmp_path.glob("moonpalace-demo-*")
     assert (folder / "moonpalace.sqlite").exists()

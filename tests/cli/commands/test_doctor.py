@@ -27,7 +27,7 @@ type Mpal = Callable[..., Any]
 
 @pytest.fixture
 def file(store: Any, tmp_path: Path) -> Path:
-    """Give the file of a store with a call, as private as a proxy makes it."""
+    """Return the file of a store with a call, as private as a proxy creates it."""
     store.add(request=b'{"model": "kimi-k3"}', response=b'{"id": "chatcmpl-1"}')
     path = tmp_path / "home" / "moonpalace.sqlite"
     path.parent.chmod(0o700)
@@ -37,14 +37,14 @@ def file(store: Any, tmp_path: Path) -> Path:
 
 
 def change(file: Path, *statements: str) -> None:
-    """Change a store as no proxy would."""
+    """Change a store in a way that no proxy does."""
     with closing(sqlite3.connect(file)) as connection, connection:
         for statement in statements:
             connection.execute(statement)
 
 
 def test_sound_store(mpal: Mpal, file: Path) -> None:
-    """A store without fault gives its numbers and exit code 0."""
+    """A sound store gives its numbers and exit code 0."""
     printed = mpal("doctor")
     assert (printed.code, printed.err) == (0, "")
     lines = dict(line.split(maxsplit=1) for line in printed.out.splitlines() if line[:1].strip() and " " in line)
@@ -100,7 +100,7 @@ DEAD = (
     ],
 )
 def test_what_is_wrong_inside(mpal: Mpal, file: Path, statements: tuple[str, ...], what: str) -> None:
-    """Each fault is told with what to do about it, and the exit code is 1."""
+    """Each fault is reported with advice, and the exit code is 1."""
     change(file, *statements)
     printed = mpal("doctor")
     assert printed.code == 1
@@ -112,7 +112,7 @@ def test_what_is_wrong_inside(mpal: Mpal, file: Path, statements: tuple[str, ...
 
 
 def test_damaged_file(mpal: Mpal, store: Any, file: Path) -> None:
-    """A file whose pages do not fit together is told to be damaged, and nothing else is asked of it."""
+    """A file with inconsistent pages is reported as damaged, and not queried further."""
     for _ in range(200):
         store.add(request=b"x" * 500)
     store.engine.dispose()
@@ -129,7 +129,7 @@ def test_damaged_file(mpal: Mpal, store: Any, file: Path) -> None:
 
 
 def test_other_journal_mode(mpal: Mpal, store: Any, file: Path) -> None:
-    """A file that another program took out of WAL mode is told."""
+    """A file that another program took out of WAL mode is reported."""
     store.engine.dispose()
     change(file, "PRAGMA journal_mode = DELETE")
     printed = mpal("doctor")
@@ -139,7 +139,7 @@ def test_other_journal_mode(mpal: Mpal, store: Any, file: Path) -> None:
 
 @pytest.mark.parametrize("name", ["moonpalace.sqlite", "moonpalace.original-20260101-000000.sqlite", "."])
 def test_open_permissions(mpal: Mpal, file: Path, name: str) -> None:
-    """The file, its backups and the folder must be their owner's alone; chmod as told puts it right."""
+    """The file, its backups and the folder must be private; the suggested chmod corrects it."""
     path = file.parent if name == "." else file.with_name(name)
     if not path.exists():
         path.touch()
@@ -156,7 +156,7 @@ def test_open_permissions(mpal: Mpal, file: Path, name: str) -> None:
 
 
 def test_left_of_a_killed_upgrade(mpal: Mpal, file: Path) -> None:
-    """The folder in which an upgrade was killed is told."""
+    """The folder of a killed upgrade is reported."""
     (file.parent / ".moonpalace.sqlite.upgrade").mkdir()
     printed = mpal("doctor")
     assert printed.code == 1
@@ -164,7 +164,7 @@ def test_left_of_a_killed_upgrade(mpal: Mpal, file: Path) -> None:
 
 
 def test_full_disk(mpal: Mpal, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk with little room is told before it is full."""
+    """A disk with little space is reported before it is full."""
     assert file.exists()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50_000_000))
     printed = mpal("doctor")
@@ -173,7 +173,7 @@ def test_full_disk(mpal: Mpal, file: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_calls_beside_the_store(mpal: Mpal, file: Path) -> None:
-    """A journal that a dead proxy left is told, and who takes it in."""
+    """The journal of a dead proxy is reported, and who will store it."""
     journal = file.with_name("moonpalace.sqlite.some-run.journal")
     journal.write_bytes(MAGIC + b"x" * 1_500_000)
     journal.chmod(0o600)
@@ -184,7 +184,7 @@ def test_calls_beside_the_store(mpal: Mpal, file: Path) -> None:
 
 
 def test_what_only_looks_like_calls(mpal: Mpal, file: Path) -> None:
-    """What has the name of a journal and is none is said to be so, and nothing waits for it to answer."""
+    """A file with the name of a journal that is not one is reported, without blocking on it."""
     other, pipe = (file.with_name(f"moonpalace.sqlite.{name}.journal") for name in ("a", "b"))
     other.write_text("something else")
     os.mkfifo(pipe)
@@ -196,7 +196,7 @@ def test_what_only_looks_like_calls(mpal: Mpal, file: Path) -> None:
 
 
 def test_calls_that_could_not_be_stored(mpal: Mpal, file: Path) -> None:
-    """A journal that was kept is told, and so is one of another store in the same folder."""
+    """A kept journal is reported, and so is one of another store in the same folder."""
     kept = file.with_name("moonpalace.sqlite.some-run.journal.kept")
     kept.write_bytes(MAGIC)
     kept.chmod(0o600)
@@ -210,7 +210,7 @@ def test_calls_that_could_not_be_stored(mpal: Mpal, file: Path) -> None:
 
 
 def test_secrets_of_calls_beside_the_store(mpal: Mpal, file: Path) -> None:
-    """With --secrets calls that wait in a journal are searched too; a journal that cannot be is named."""
+    """With --secrets calls in a journal are searched, too; a journal that cannot be is named."""
     journal = Journal.create(file.with_name("moonpalace.sqlite.run-1.journal"), {"id": "run-1"})
     journal.add([pack(Unit("u", {"path": f"/{KEY}"}))])
     other = file.with_name("moonpalace.sqlite.run-2.journal")
@@ -225,14 +225,14 @@ def test_secrets_of_calls_beside_the_store(mpal: Mpal, file: Path) -> None:
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_no_database(mpal: Mpal, flags: list[str]) -> None:
-    """Without a database the exit code is 1, and the reason is told."""
+    """Without a database the exit code is 1, with the reason."""
     printed = mpal("doctor", *flags)
     assert printed.code == 1
     assert "there is no database at" in printed.out + printed.err
 
 
 def test_file_of_the_original_is_upgraded(mpal: Mpal, tmp_path: Path) -> None:
-    """Any command upgrades a file of the original, this one too; where the old file is stays known."""
+    """Any command upgrades a file of the original, including this one; the backup is named later, too."""
     file = tmp_path / "home" / "moonpalace.sqlite"
     file.parent.mkdir(mode=0o700)
     shutil.copyfile(REFERENCE, file)
@@ -243,7 +243,7 @@ def test_file_of_the_original_is_upgraded(mpal: Mpal, tmp_path: Path) -> None:
 
 
 def test_no_secret(mpal: Mpal, file: Path) -> None:
-    """A store without secrets gives exit code 0, and how much was searched in which time."""
+    """A store without secrets gives exit code 0, with the amount searched and the time."""
     assert file.exists()
     printed = mpal("doctor", "--secrets")
     assert printed.code == 0

@@ -87,7 +87,7 @@ NO_TOKENS: dict[str, Any] = {
 
 
 def test_documented_document(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """The document has the documented members, and the bodies as they were: key order, digits, characters."""
+    """The document has the documented members, and the original bodies: key order, digits, characters."""
     store.add(request=REQUEST, response=RESPONSE, query="a=1", **NO_TOKENS)
     result = mpal("export", "--id", "1", "--good", "--tag", "a", "--tag", "b,c")
     assert (result.code, result.out, result.err) == (0, DOCUMENT, "")
@@ -101,7 +101,7 @@ def test_unlabelled_document(store: Store, mpal: Callable[..., Outcome]) -> None
 
 
 def test_labels_are_stored(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """What --good, --bad and --tag say stays: later exports have it, those given now stand first among the tags."""
+    """Labels from --good, --bad and --tag are stored: later exports have them; new ones are first among the tags."""
     store.add(note="odd")
     mpal("export", "--id", "1", "--good", "--tag", "python", "--tag", "code")
     document = json.loads(mpal("export", "--id", "1", "--bad", "--tag", "z").out)
@@ -110,7 +110,7 @@ def test_labels_are_stored(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_escaped_html(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """With --escape-html the document means the same without <, > and &."""
+    """With --escape-html the document is equivalent without <, > and &."""
     store.add(request=REQUEST, response=RESPONSE)
     escaped = mpal("export", "--id", "1", "--bad", "--escape-html").out
     assert json.loads(escaped) == json.loads(mpal("export", "--id", "1", "--bad").out)
@@ -127,7 +127,7 @@ def test_stream(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_stream_that_could_not_be_merged(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """Without a merged completion the body is null and the events are all there is."""
+    """Without a merged completion the body is null and only the events are there."""
     store.add(response=None, events=b": hb\n\n", is_stream=True)
     response = json.loads(mpal("export", "--id", "1").out)["response"]
     assert (response["body"], response["event_stream"]) == (None, ": hb\n\n")
@@ -142,7 +142,7 @@ def test_failed_call(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_bodies_that_are_not_json(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """Text stays text, bytes are in base64 under a key of their own."""
+    """Text is unchanged, bytes are in base64 under a separate key."""
     store.add(request=b"\xff\x00", response=b"<html>\n")
     document = json.loads(mpal("export", "--id", "1").out)
     assert document["request"]["body_base64"] == "/wA="
@@ -163,7 +163,7 @@ def test_bodies_that_are_not_json(store: Store, mpal: Callable[..., Outcome]) ->
 def test_file_names(
     store: Store, mpal: Callable[..., Outcome], tmp_path: Path, changes: dict[str, Any], name: str
 ) -> None:
-    """A file is named after the completion, else the request, else the row, and never leaves its folder."""
+    """A file is named after the completion, else the request, else the row, and is never outside its folder."""
     store.add(request=REQUEST, **changes)
     result = mpal("export", "--id", "1", "--directory", str(tmp_path / "made" / "here"))
     path = tmp_path / "made" / "here" / name
@@ -173,7 +173,7 @@ def test_file_names(
 
 
 def test_files_are_never_overwritten(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
-    """Another export of the same call goes to the next free name; the same one stays where it is."""
+    """Another export of the same call gets the next free name; an identical one is not written again."""
     store.add()
     paths = [
         mpal("export", "--id", "1", "--directory", str(tmp_path), *flags).out.strip()
@@ -185,7 +185,7 @@ def test_files_are_never_overwritten(store: Store, mpal: Callable[..., Outcome],
 
 
 def test_output_file(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
-    """With --output the document goes into that file, and nothing is printed."""
+    """With --output the document is written to that file, and nothing is printed."""
     store.add(response=b'"\\ud800"')
     result = mpal("export", "--id", "1", "--output", str(tmp_path / "out.json"))
     assert (result.code, result.out, result.err) == (0, "", "")
@@ -195,7 +195,7 @@ def test_output_file(store: Store, mpal: Callable[..., Outcome], tmp_path: Path)
 
 
 def test_curl(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """With --curl the command is printed, body and all."""
+    """With --curl the command is printed, including the body."""
     store.add(request=REQUEST, request_headers="Content-Type: application/json\r\n")
     assert mpal("export", "--id", "1", "--curl").out == (
         "curl -X 'POST' 'https://api.moonshot.cn/v1/chat/completions' \\\n"
@@ -208,7 +208,7 @@ def test_curl(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_identifiers_must_all_hold(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """The document's example gives all three identifiers: they must belong to one call."""
+    """The document's example gives all three identifiers, which must belong to one call."""
     store.add(started_at=datetime(2024, 7, 29, tzinfo=UTC))
     store.add(chatcmpl_id="other")
     both = ("--chatcmpl", "chatcmpl-00000001", "--requestid", "req-00000001-aaaa-bbbb")
@@ -261,7 +261,7 @@ def test_identifiers_must_all_hold(store: Store, mpal: Callable[..., Outcome]) -
 def test_errors(
     store: Store, mpal: Callable[..., Outcome], arguments: list[str], code: int, message: str | None
 ) -> None:
-    """Wrong usage and places that cannot be written are one line each."""
+    """Wrong usage and places that cannot be written to are one line each."""
     store.add()
     result = mpal("export", *arguments)
     assert (result.code, result.out, result.err.count("\n")) == (code, "", 1)

@@ -1,4 +1,4 @@
-"""Any mixture of options of `mpal export` and `mpal label` gives an answer or one line."""
+"""Any combination of options of `mpal export` and `mpal label` gives a result or one line."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LABEL_ONLY = st.sampled_from([("--clear",), ("--json",)]) | st.tuples(st.sampled
 
 
 def arguments(*options: st.SearchStrategy[tuple[str, ...]]) -> st.SearchStrategy[list[str]]:
-    """Return mixtures of options, at least one of the first kind among them."""
+    """Return combinations of options, at least one of the first kind among them."""
     some = st.tuples(st.lists(options[0], min_size=1, max_size=2), st.lists(st.one_of(*options), max_size=4))
     return some.map(lambda pair: [word for option in (*pair[0], *pair[1]) for word in option])
 
@@ -50,7 +50,7 @@ COMMANDS = st.tuples(st.just("export"), arguments(SELECTING, LABELLING, EXPORTIN
 @given(COMMANDS)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_options(store: Store, mpal: Callable[..., Outcome], command: tuple[str, list[str]]) -> None:
-    """There is an answer, or one line that begins with `Error: ` and is no bug of ours."""
+    """There is a result, or one line that begins with `Error: ` and is not a bug of ours."""
     from moonpalace_addons.store.records import exchanges
 
     if not exchanges.find(store.engine, id=1):

@@ -48,13 +48,13 @@ def ids_of(lines: str) -> list[str]:
     ],
 )
 def test_chosen_calls(three: Store, mpal: Callable[..., Outcome], arguments: list[str], ids: list[str]) -> None:
-    """Several calls come as one JSON object a line, oldest first, or in the order in which they were named."""
+    """Several calls are one JSON object per line, oldest first, or in the order of their names."""
     result = mpal("export", *arguments)
     assert (result.code, result.err, ids_of(result.out)) == (0, "", ids)
 
 
 def test_predicates(three: Store, mpal: Callable[..., Outcome]) -> None:
-    """The calls for which all predicates hold are exported, with --last the newest of them, and can be labelled."""
+    """Calls that match all predicates are exported, with --last the newest of them, and can be labelled."""
     chats = ("-p", "request_body.messages.0.role == 'user'", "--predicate", "status == 200")
     assert ids_of(mpal("export", *chats).out) == ["1", "2"]
     assert ids_of(mpal("export", *chats, "--last", "1").out) == ["2"]
@@ -80,7 +80,7 @@ def test_json_array(three: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_folder(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
-    """A folder gets a file for each call, also where two want one name; again, nothing is written twice or over."""
+    """A folder gets a file for each call, even if two have one name; again, nothing is written twice or overwritten."""
     folder = tmp_path / "out"
     names = ["chatcmpl-00000001.json", "chatcmpl-00000001-2.json", "req-00000001-aaaa-bbbb.json"]
     for _ in range(2):
@@ -94,7 +94,7 @@ def test_folder(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> N
 
 
 def test_files_of_others_are_kept_unless_forced(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
-    """A file that was there stays and the call gets a name of its own; --force writes over it, each file once."""
+    """An existing file is kept and the call gets another name; --force overwrites it, each file once."""
     (tmp_path / "chatcmpl-00000001.json").write_text("mine")
     arguments = ("export", "--id", "1", "--id", "2", "--directory", str(tmp_path))
     kept = mpal(*arguments).out.splitlines()
@@ -106,7 +106,7 @@ def test_files_of_others_are_kept_unless_forced(three: Store, mpal: Callable[...
 
 
 def test_bundle(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
-    """A zip has a file for each call and an index that names them; it is its owner's alone."""
+    """A zip has a file for each call and an index of them; it is private."""
     path = tmp_path / "calls.zip"
     result = mpal("export", "--all", "--tag", "t", "-o", str(path))
     assert (result.code, result.out, result.err) == (0, "", "")
@@ -125,7 +125,7 @@ def test_bundle(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> N
 
 
 def test_file(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
-    """One file takes all calls, and the place of what was there only once it is whole."""
+    """One file has all calls, and replaces an existing one only when it is complete."""
     path = tmp_path / "calls.jsonl"
     path.write_text("old")
     assert mpal("export", "--all", "-o", str(path)).code == 0
@@ -137,7 +137,7 @@ def test_file(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> Non
 
 
 def test_calls_that_do_not_fit(three: Store, mpal: Callable[..., Outcome]) -> None:
-    """Calls without a place in the format are left out, and that is said; where none is left, it is an error."""
+    """Calls that do not fit the format are left out, with a message; if none is left, it is an error."""
     result = mpal("export", "--all", "--format", "dataset")
     assert (result.code, len(result.out.splitlines())) == (0, 2)
     assert result.err == "left out as dataset: is not a chat completion (1)\n"
@@ -149,7 +149,7 @@ def test_calls_that_do_not_fit(three: Store, mpal: Callable[..., Outcome]) -> No
 
 @pytest.mark.parametrize("form", [name for name in FORMATS if name != REPORT])
 def test_every_format(three: Store, mpal: Callable[..., Outcome], tmp_path: Path, form: str) -> None:
-    """Every format goes to standard output, a file, a folder and a bundle, and says the same in all of them."""
+    """Every format can be written to standard output, a file, a folder and a bundle, with the same content."""
     for _ in range(2):
         three.add(request=REQUEST, response=RESPONSE, events=b"data: {}\n\n", is_stream=True)
     result = mpal("export", "--id", "4", "--id", "5", "--format", form)
@@ -166,7 +166,7 @@ def test_every_format(three: Store, mpal: Callable[..., Outcome], tmp_path: Path
 
 
 def test_escaped_html(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """--escape-html escapes in every format of JSON."""
+    """--escape-html escapes in every JSON format."""
     store.add(request=b'{"messages": ["<b>"]}')
     for form in ("json", "jsonl", "har", "openai-batch"):
         text = mpal("export", "--id", "1", "--format", form, "--escape-html").out
@@ -191,7 +191,7 @@ def test_secret_is_refused(three: Store, mpal: Callable[..., Outcome], tmp_path:
 
 
 def test_redacted_everywhere(three: Store, mpal: Callable[..., Outcome]) -> None:
-    """Account ids have one pseudonym in all calls, formats and runs, and the settings' pattern counts."""
+    """Account ids have one pseudonym in all calls, formats and runs, and the settings' pattern applies."""
     texts = [mpal("export", "--all", "--redact", "--format", form).out for form in ("jsonl", "har", "jsonl")]
     assert texts[0] == texts[2]
     assert "u-test" not in "".join(texts)
@@ -216,7 +216,7 @@ def test_redacted_everywhere(three: Store, mpal: Callable[..., Outcome]) -> None
     ],
 )
 def test_contradictions(three: Store, mpal: Callable[..., Outcome], arguments: list[str], message: str | None) -> None:
-    """Flags that contradict each other are wrong usage, in one line."""
+    """Contradictory flags are wrong usage, in one line."""
     result = mpal("export", *arguments)
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
     assert message is None or result.err == f"Error: {message} (see mpal export --help)\n"
@@ -233,7 +233,7 @@ def test_nothing_is_stored(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_pipe(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
-    """A named pipe is written to, and not replaced by a file."""
+    """A named pipe is written to, not replaced by a file."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)

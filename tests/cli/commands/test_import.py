@@ -17,12 +17,12 @@ type Mpal = Callable[..., Any]
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """Give a copy of the original's file."""
+    """Return a copy of the original's file."""
     return Path(shutil.copyfile(REFERENCE, tmp_path / "old.sqlite"))
 
 
 def test_file_is_imported_once(mpal: Mpal, old: Path) -> None:
-    """The first run takes the calls over, into a store that it makes; the second says that they are there."""
+    """The first run imports the calls into a new store; the second says that they exist."""
     first, second = mpal("import", str(old)), mpal("import", str(old))
     assert (first.code, first.out, first.err) == (0, "imported 49 calls\n", "")
     assert (second.code, second.out, second.err) == (0, "imported 0 calls, 49 were here already\n", "")
@@ -31,7 +31,7 @@ def test_file_is_imported_once(mpal: Mpal, old: Path) -> None:
 
 
 def test_counts_as_json(mpal: Mpal, old: Path, tmp_path: Path) -> None:
-    """--json prints the counts; a dry run takes nothing."""
+    """--json prints the counts; a dry run imports nothing."""
     mpal("import", str(old), "--database", str(tmp_path / "home" / "moonpalace.sqlite"))
     with closing(sqlite3.connect(tmp_path / "home" / "moonpalace.sqlite")) as connection, connection:
         connection.execute("PRAGMA foreign_keys = ON")
@@ -43,7 +43,7 @@ def test_counts_as_json(mpal: Mpal, old: Path, tmp_path: Path) -> None:
 
 
 def test_bar_is_drawn_on_a_terminal(mpal: Mpal, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal a bar goes to standard error, and the sentence stays alone on standard output."""
+    """On a terminal a bar is written to standard error, and only the sentence to standard output."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     printed = mpal("import", str(old))
     assert printed.out == "imported 49 calls\n"
@@ -59,7 +59,7 @@ def test_bar_is_drawn_on_a_terminal(mpal: Mpal, old: Path, monkeypatch: pytest.M
     ],
 )
 def test_what_cannot_be_imported(mpal: Mpal, arguments: list[str], code: int, words: str) -> None:
-    """What is no store is refused in one line, which repeats no password."""
+    """An invalid source is refused in one line, which repeats no password."""
     printed = mpal("import", *arguments)
     assert printed.code in (code, 1)
     assert words in printed.err or "mysql" in printed.err
@@ -69,13 +69,13 @@ def test_what_cannot_be_imported(mpal: Mpal, arguments: list[str], code: int, wo
 
 
 def test_store_is_not_imported_into_itself(mpal: Mpal, old: Path) -> None:
-    """The store itself is no source."""
+    """The store itself is not a valid source."""
     printed = mpal("import", str(old), "--database", str(old))
     assert (printed.code, printed.err) == (1, "Error: a store cannot be imported into itself: give another one\n")
     assert old.read_bytes() == REFERENCE.read_bytes()
 
 
 def test_times_are_read_in_the_zone_of_this_machine(mpal: Mpal, old: Path) -> None:
-    """A time without a zone comes out as it went in, on the machine where it was written."""
+    """On the machine where it was written, a time without a zone is unchanged."""
     mpal("import", str(old))
     assert "2026-11-23 01:27:05" in mpal("list", "-n", "1").out

@@ -1,4 +1,4 @@
-"""`mpal import` of what `mpal export` wrote, and of files that only look so."""
+"""`mpal import` of exports, and of files that only look like exports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ type Mpal = Callable[..., Any]
 
 
 def documents(text: str) -> list[dict[str, Any]]:
-    """Return exported calls without what differs between stores."""
+    """Return exported calls without values that differ between stores."""
     found = [json.loads(line) for line in text.splitlines()]
     for each in found:
         each["metadata"].pop("moonpalace_id")
@@ -39,13 +39,13 @@ def documents(text: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a copy of the original's file."""
+    """Return a copy of the original's file."""
     return Path(shutil.copyfile(REFERENCE, tmp_path_factory.mktemp("old") / "old.sqlite"))
 
 
 @pytest.mark.parametrize("ending", ["json", "jsonl", "zip"])
 def test_a_case_travels(mpal: Mpal, old: Path, tmp_path: Path, ending: str) -> None:
-    """What one store exports another takes in once, tagged, and exports again as it was."""
+    """An export of one store is imported once by another, tagged, and exported again unchanged."""
     there = str(tmp_path / "there.sqlite")
     mpal("import", str(old))
     mpal("label", "--id", "3", "--bad", "--tag", "late", "--note", "why?")
@@ -70,7 +70,7 @@ EVENTS = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n' * 3 + b"
 
 @pytest.mark.parametrize("form", ["json", "jsonl"])
 def test_a_case_travels_with_its_times(mpal: Mpal, store: Store, tmp_path: Path, form: str) -> None:
-    """Who imports a call elsewhere gets its method, its moments to the last digit and the times of its events."""
+    """An imported call has its method, its times to the last digit and the times of its events."""
     size = len(EVENTS.split(b"\n\n")[0]) + 2
     chunks = [(size, 1_000_001), (3 * size, 2_000_002), (len(EVENTS), 5_000_005)]
     asked = b'{"model":"kimi-k3","stream":true}'
@@ -113,7 +113,7 @@ def test_what_follows_from_a_request_is_there(tmp_path: Path) -> None:
 
 
 def test_exports_of_earlier_versions(mpal: Mpal, tmp_path: Path) -> None:
-    """An export without these fields is taken in as before: its time is local, its events have none."""
+    """An export without these fields is imported as before: its time is local, its events have none."""
     file = tmp_path / "case.json"
     stream = {"status": "200 OK", "header": "", "body": None, "event_stream": EVENTS.decode()}
     file.write_text(json.dumps(GOOD | {"response": stream}), encoding="utf-8")
@@ -137,7 +137,7 @@ def changed(**metadata: str) -> str:
 
 
 def beside(**fields: object) -> str:
-    """Return an export with fields beside the metadata."""
+    """Return an export with fields next to the metadata."""
     return json.dumps(GOOD | {"exchange": fields})
 
 
@@ -201,7 +201,7 @@ def test_hostile_files(mpal: Mpal, tmp_path: Path, text: str, said: str) -> None
 
 @pytest.mark.usefixtures("store")
 def test_nul_and_secrets(mpal: Mpal, tmp_path: Path) -> None:
-    """A NUL is kept as far as a store can, and a key in a file is masked like one in a call."""
+    """A NUL is kept as far as possible, and a key in a file is masked like one in a call."""
     key = "sk-Wq7Zx3Rt9pLm2Vb8Nc4Kd6Hf"
     body = {"model": "m\0", "messages": [{"role": "user", "content": f"a\0b {key}"}]}
     file = tmp_path / "case.json"
@@ -216,7 +216,7 @@ def test_nul_and_secrets(mpal: Mpal, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("store")
 def test_half_an_emoji(mpal: Mpal, tmp_path: Path) -> None:
-    """What no text can hold, which clients and models cut all the same, becomes U+FFFD; a backslash is none."""
+    """Invalid characters, which clients and models produce, become U+FFFD; a backslash is not one."""
     content = r"a\ud83d \ud83d\ude00 \\ud83d \\\ude00"
     file = tmp_path / "case.json"
     request = {"url": "http://a/v1/x", "body": {"content": "HERE"}}
@@ -229,7 +229,7 @@ def test_half_an_emoji(mpal: Mpal, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["bomb", "broken", "encrypted", "name", "lzma"])
 @pytest.mark.usefixtures("store")
 def test_hostile_bundles(mpal: Mpal, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A zip that unpacks to too much, or not at all, is refused."""
+    """A zip that expands too much, or cannot be read, is refused."""
     monkeypatch.setattr("moonpalace_addons.store.incoming.document_files.MAX_BYTES", 1_000_000)
     file = tmp_path / "cases.zip"
     with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA if kind == "lzma" else zipfile.ZIP_DEFLATED) as bundle:

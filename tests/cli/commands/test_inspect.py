@@ -110,14 +110,14 @@ def test_metadata_by_any_identifier(store: Store, mpal: Callable[..., Outcome], 
 
 
 def test_failed_calls_show_their_error(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """A failed call shows why without being asked, but not where other parts are asked for."""
+    """A failed call shows its error by default, but not if other parts are requested."""
     store.add(refused=True, response=None)
     assert mpal("inspect", "--id", "1").out == REFUSED
     assert "error" not in mpal("inspect", "--id", "1", "--print", "metadata").out
 
 
 def test_an_answer_that_holds_an_error(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """A status of 200 does not hide the error in the answer: the list marks it, inspect shows it, predicates find it."""
+    """A status of 200 does not hide an error in the answer: list marks it, inspect shows it, predicates find it."""
     store.add()
     store.add(error_kind="server_error", error_message="the engine broke down")
     store.add(status_code=429, error_kind="busy", error_message="later")
@@ -130,13 +130,13 @@ def test_an_answer_that_holds_an_error(store: Store, mpal: Callable[..., Outcome
 
 
 def test_parts(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """Bodies are indented, escapes are characters, numbers and key order are what was sent, lines wrap at 48."""
+    """Bodies are indented, escapes are characters, numbers and key order are unchanged, lines wrap at 48."""
     store.add(request=REQUEST, response=RESPONSE)
     assert mpal("inspect", "--id", "1", "--print", "request_body,response_body").out == BODIES
 
 
 def test_parts_of_a_call_without_an_answer(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """What is not there is empty; parts come in the order asked for, however they are given."""
+    """Missing parts are empty; parts are in the requested order, however they are given."""
     headers = "Accept: application/json\r\nContent-Type: application/json\r\nUser-Agent: OpenAI/Python 1.50\r\n"
     store.add(refused=True, request=b"{}", response=None, request_headers=headers)
     parts = ["--print", "request_header, request_body", "--print", "response_header,response_body,error,error"]
@@ -153,7 +153,7 @@ ERROR_FOR_BODY = """\
 
 
 def test_the_error_stands_for_a_body_that_never_came(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """The body of the answer is asked for to see what came: where nothing did, that is the error."""
+    """If there is no body of the answer, the error is shown in its place."""
     store.add(request=b"{}", response=None, refused=True)
     store.add(request=b"{}", response=b"part of it", refused=True, status_code=200)
     store.add(request=b"{}", response=None, status_code=204)
@@ -183,7 +183,7 @@ def test_http_format(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_bytes_are_printed_as_they_are(store: Store, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
-    """A body that is no text goes into a pipe unchanged."""
+    """A body that is not text is written to a pipe unchanged."""
     store.add(response=b"\xff\x00\r\n", response_headers="A: b\r\n")
     assert main(["inspect", "--id", "1", "--print-response"]) == 0
     assert capsysbinary.readouterr().out == b"HTTP/1.1 200 OK\nA: b\n\n\xff\x00\r\n"
@@ -268,7 +268,7 @@ def test_errors(store: Store, mpal: Callable[..., Outcome], arguments: list[str]
 
 
 def test_the_last_call(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """--last shows the newest call; in an empty store there is none."""
+    """--last shows the newest call; an empty store has none."""
     result = mpal("inspect", "--last")
     assert (result.code, result.err) == (1, "Error: no call is stored yet: run mpal start and make a call through it\n")
     store.add()
@@ -277,7 +277,7 @@ def test_the_last_call(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_labels(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """Labels stand among the metadata of a call that has any, and as lists in JSON."""
+    """Labels are among the metadata of a call that has any, and lists in JSON."""
     row_id = store.add(request=REQUEST, response=RESPONSE)
     labels.change(store.engine, [row_id], labels.Change(category="badcase", tag=("b", "a"), note="错了"))
     metadata = mpal("inspect", "--last").out
@@ -291,7 +291,7 @@ def test_labels(store: Store, mpal: Callable[..., Outcome]) -> None:
 @pytest.mark.parametrize("levels", [900, 1_100, 100_000])
 @pytest.mark.parametrize("place", ["content", "request", "answer"])
 def test_deep_nesting_is_shown_or_named(store: Store, mpal: Callable[..., Outcome], levels: int, place: str) -> None:
-    """However deeply a body is nested, every view shows what it can, or says in one line that there is nothing."""
+    """However deeply a body is nested, every view shows what it can, or one line."""
     deep = b"[" * levels + b"]" * levels
     content, asked, answered = (deep if place == name else b'"x"' for name in ("content", "request", "answer"))
     request = b'{"model": "m", "x": %s, "messages": [{"role": "user", "content": %s}]}' % (asked, content)
@@ -304,7 +304,7 @@ def test_deep_nesting_is_shown_or_named(store: Store, mpal: Callable[..., Outcom
 
 
 def test_chat(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """--chat shows the conversation, with what the stream of the answer was merged to."""
+    """--chat shows the conversation, with the merged answer of a stream."""
     answer = {"choices": [{"message": {"content": "再见"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 3}}
     store.add(request=REQUEST, response=json.dumps(answer).encode(), events=b"data: 1\n\n", is_stream=True)
     assert mpal("inspect", "--last", "--chat").out.split("\n") == [
@@ -320,7 +320,7 @@ def test_chat(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_timeline(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """--timeline shows when each event came; with --json each is a line."""
+    """--timeline shows when each event arrived; with --json each is a line."""
     store.add(events=EVENTS.encode(), chunks=[(20, 5_000_000), (len(EVENTS.encode()), 9_000_000)], is_stream=True)
     lines = mpal("inspect", "--last", "--timeline", "--all-events").out.splitlines()
     assert lines[0] == "call 1: 2 events in 1.7ms"
@@ -334,7 +334,7 @@ def test_timeline(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Put a terminal of 80 columns and 24 lines in place; give what goes through the pager."""
+    """Simulate a terminal of 80 columns and 24 lines; return the pager's input."""
     texts: list[str] = []
     for module in ("output", "views.inspecting.paging", "text.colours", "commands.inspect"):
         monkeypatch.setattr(f"moonpalace_cli.{module}.is_terminal", lambda: True)
@@ -360,7 +360,7 @@ def test_colours(
     monkeypatch: pytest.MonkeyPatch,
     view: list[str],
 ) -> None:
-    """JSON is coloured on a terminal, without moving anything; NO_COLOR is respected."""
+    """JSON is coloured on a terminal, without changing anything else; NO_COLOR is respected."""
     store.add(request=REQUEST, response=RESPONSE)
     coloured = mpal("inspect", "--last", "--no-pager", *view).out
     monkeypatch.setenv("NO_COLOR", "1")
@@ -372,7 +372,7 @@ def test_colours(
 
 
 def test_pager(store: Store, mpal: Callable[..., Outcome], terminal: list[str]) -> None:
-    """What does not fit on the terminal goes through the pager, unless --no-pager is given."""
+    """Output that does not fit on the terminal goes through the pager, unless --no-pager is given."""
     content = "line\\n" * 30
     store.add(request=f'{{"messages": [{{"role": "user", "content": "{content}"}}]}}'.encode())
     assert mpal("inspect", "--last", "--chat").out == ""
@@ -382,7 +382,7 @@ def test_pager(store: Store, mpal: Callable[..., Outcome], terminal: list[str]) 
 
 
 def test_bytes_do_not_go_to_a_terminal(store: Store, mpal: Callable[..., Outcome], terminal: list[str]) -> None:
-    """A terminal is told how long a body is that is no text."""
+    """On a terminal only the length of a binary body is shown."""
     store.add(response=b"\xff\x00", response_headers="A: b\r\n")
     out = mpal("inspect", "--last", "--print-response").out
     assert out.endswith("(2 bytes that are not UTF-8 text; pipe the output to get them)\n")
@@ -391,7 +391,7 @@ def test_bytes_do_not_go_to_a_terminal(store: Store, mpal: Callable[..., Outcome
 def test_what_a_terminal_would_obey_is_harmless(
     store: Store, mpal: Callable[..., Outcome], terminal: list[str]
 ) -> None:
-    """No view lets an API or a user command the terminal: the only escapes are our colours."""
+    """No view passes an API's or a user's control sequences to the terminal: the only escapes are our colours."""
     nasty = json.dumps({"messages": [{"role": "user\x1b[2J", "content": "\x9b1m\x07\u202e"}]}, ensure_ascii=False)
     events = f"data: {json.dumps({'choices': [{'delta': {'content': chr(27) + 'c'}}]})}\n\nnot \x1b[2J\n\n"
     store.add(request=nasty.encode(), response=b"\x1b[2J", events=events.encode(), is_stream=True, note="\x1b[2J")

@@ -27,7 +27,7 @@ def three(store: Store) -> Store:
 
 
 def test_labels(three: Store, mpal: Callable[..., Outcome]) -> None:
-    """A category, tags and a note are stored, changed and taken away."""
+    """A category, tags and a note are stored, changed and removed."""
     result = mpal(
         "label", "--id", "2", "--good", "--tag", "code", "--tag", " python ", "--note", "一 note\nof two lines"
     )
@@ -52,14 +52,14 @@ def test_labels(three: Store, mpal: Callable[..., Outcome]) -> None:
     ],
 )
 def test_chosen_calls(three: Store, mpal: Callable[..., Outcome], arguments: list[str], ids: list[int]) -> None:
-    """The calls are chosen by any of their identifiers, as the last ones, or all; the others are not touched."""
+    """The calls are selected by any of their identifiers, as the last ones, or all; others are not changed."""
     result = mpal("label", *arguments, "--tag", "x")
     assert result.out == f"labelled {len(ids)} call{'' if len(ids) == 1 else 's'}\n"
     assert [row for row in labels(mpal, "--all") if row[2]] == [[row_id, None, ["x"], None] for row_id in ids]  # type: ignore[index]
 
 
 def test_labels_are_shown(three: Store, mpal: Callable[..., Outcome]) -> None:
-    """Without anything to change the labels are shown; what a terminal would obey is escaped."""
+    """Without changes the labels are shown; control characters are escaped."""
     three.add(category="badcase", note="a\x1b[31m")
     mpal("label", "--id", "4", "--tag", "b", "--tag", "a")
     assert mpal("label", "--last", "2").out == (
@@ -111,7 +111,7 @@ def test_labels_are_shown(three: Store, mpal: Callable[..., Outcome]) -> None:
 def test_errors(
     three: Store, mpal: Callable[..., Outcome], arguments: list[str], code: int, message: str | None
 ) -> None:
-    """What makes no sense, and calls that are not there, are one line each, and nothing is stored."""
+    """Invalid input, and missing calls, are one line each, and nothing is stored."""
     result = mpal("label", *arguments)
     assert (result.code, result.out, result.err.count("\n")) == (code, "", 1)
     assert message is None or result.err == f"Error: {message}\n"

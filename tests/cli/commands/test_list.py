@@ -50,7 +50,7 @@ INVALID, SEE = "Invalid value for", "(see mpal list --help)"
 
 
 def fill(store: Store) -> None:
-    """Store a documented call, a refused one and one under way."""
+    """Store a documented call, a refused one and one in flight."""
     store.add(
         started_at=datetime(2024, 7, 29, 13, 30, 43, tzinfo=UTC),
         chatcmpl_id="chatcmpl-2e1aa823e2c94ebdad66450a0e6df088",
@@ -62,14 +62,14 @@ def fill(store: Store) -> None:
 
 
 def test_documented_table(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """The newest call comes first; one without a whole answer shows its state."""
+    """The newest call comes first; one without a complete answer shows its state."""
     fill(store)
     result = mpal("list")
     assert (result.code, result.out, result.err) == (0, TABLE, "")
 
 
 def test_empty_store(store: Store, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty store gives a pipe the documented empty table, and no line of JSON; a terminal reads what to do."""
+    """An empty store gives a pipe the documented empty table, and no JSON; a terminal gets advice."""
     assert mpal("list").out == EMPTY
     assert mpal("list", "--json").out == ""
     monkeypatch.setattr("moonpalace_cli.views.listing.actions.is_terminal", lambda: True)
@@ -90,7 +90,7 @@ def test_empty_store(store: Store, mpal: Callable[..., Outcome], monkeypatch: py
     ],
 )
 def test_forms(store: Store, mpal: Callable[..., Outcome], form: str, expected: str) -> None:
-    """Programs get the same records in the form that they read; --json is jsonl."""
+    """Programs get the same records in their format; --json is jsonl."""
     store.add()
     store.add(model_answered="月之暗面")
     mpal("label", "1", "--tag", "b", "--tag", "a")
@@ -103,7 +103,7 @@ def test_forms(store: Store, mpal: Callable[..., Outcome], form: str, expected: 
 
 
 def test_forms_that_do_not_fit(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """A list that never ends is no array, and --json is one form only."""
+    """A list without end cannot be an array, and --json is only one form."""
     assert "--watch never ends: use -o jsonl, not json" in mpal("list", "--watch", "-o", "json").err
     assert "--follow never ends: use -o jsonl, not csv" in mpal("log", "-f", "-o", "csv").err
     assert "--json means -o jsonl" in mpal("list", "--json", "-o", "csv").err
@@ -126,7 +126,7 @@ def test_verbose_table(store: Store, mpal: Callable[..., Outcome]) -> None:
     ],
 )
 def test_which_calls(store: Store, mpal: Callable[..., Outcome], arguments: list[str], ids: list[int]) -> None:
-    """Ten calls by default, as many as asked for with -n, chat completions alone with --chatonly."""
+    """Ten calls by default, another number with -n, only chat completions with --chatonly."""
     for number in range(1, 13):
         store.add(path="/v1/chat/completions" if number % 2 else "/v1/models")
     lines = mpal("list", "--json", *arguments).out.splitlines()
@@ -134,7 +134,7 @@ def test_which_calls(store: Store, mpal: Callable[..., Outcome], arguments: list
 
 
 def test_json_lines(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """With --json every line is an object with typed values and the characters themselves."""
+    """With --json every line is an object with typed values and unescaped characters."""
     store.add(model_answered="月之暗面", cached_tokens=3)
     out = mpal("list", "--json").out
     assert out == (
@@ -178,7 +178,7 @@ def test_json_lines(store: Store, mpal: Callable[..., Outcome]) -> None:
 def test_errors_are_one_line(
     store: Store, mpal: Callable[..., Outcome], arguments: list[str], code: int, message: str | None
 ) -> None:
-    """Whatever is wrong is said in one line on standard error."""
+    """Every error is one line on standard error."""
     result = mpal("list", *arguments)
     assert (result.code, result.out) == (code, "")
     assert result.err.startswith("Error: ")
@@ -187,7 +187,7 @@ def test_errors_are_one_line(
 
 
 def test_ids_cannot_command_the_terminal(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """Control characters in what an API sent are shown, not obeyed."""
+    """Control characters from an API are shown escaped."""
     store.add(chatcmpl_id="\x1b[2Jcmpl\n\x9b1m\u202e")
     row = mpal("list").out.splitlines()[3]
     assert "| \\u001b[2Jcmpl " in row
@@ -203,7 +203,7 @@ def test_no_store_yet(mpal: Callable[..., Outcome]) -> None:
 
 
 def add_many(store: Store) -> None:
-    """Store calls of several models, lengths, ends and moments; two of them with labels."""
+    """Store calls of several models, lengths, ends and times; two of them with labels."""
     for number in range(1, 6):
         store.add(
             latency=number % 3 * 10**9 + number,
@@ -226,21 +226,21 @@ COLUMNS = """\
 
 
 def test_columns(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """Any columns can be shown, in any order, labels among them; Chinese tags keep the frame straight."""
+    """Any columns can be shown, in any order, including labels; Chinese tags keep the frame straight."""
     add_many(store)
     result = mpal("list", "--chatonly", "--columns", "id,category,tags", "--columns", "latency,model,id")
     assert (result.code, result.out, result.err) == (0, COLUMNS, "")
 
 
 def test_columns_in_json(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """JSON has the columns that were chosen, with their own types; bodies are JSON themselves."""
+    """JSON has the selected columns with their types; bodies are JSON themselves."""
     store.add(request=b'{"b": 1.10,\n "a": 2}', response=b"<html>\n")
     result = mpal("list", "--json", "--columns", "id,tags,request_body,response_body")
     assert result.out == '{"id": 1, "tags": [], "request_body": {"b": 1.10,  "a": 2}, "response_body": "<html>\\n"}\n'
 
 
 def test_verbose_shows_labels(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """With -v labels have columns where one of the calls has any, else the table is the documented one."""
+    """With -v labels have columns if any of the calls has some, else the table is the documented one."""
     add_many(store)
     with_labels = mpal("list", "-v").out.splitlines()
     assert with_labels[1].endswith("| requested_at        | category | tags       |")
@@ -274,7 +274,7 @@ def test_order_and_choice(
     ids: list[int],
     note: str,
 ) -> None:
-    """All calls are sorted and then limited; why that took long is said, and only then; conditions add up."""
+    """All calls are sorted and then limited; if that takes long, the reason is printed; conditions are combined."""
     add_many(store)
     assert mpal("list", "--json", *arguments).err == ""
     monkeypatch.setattr("moonpalace_cli.views.listing.actions.LONG", 0.0)
@@ -292,13 +292,13 @@ def test_order_and_choice(
     ],
 )
 def test_count(store: Store, mpal: Callable[..., Outcome], arguments: list[str], out: str) -> None:
-    """--count counts all calls for which everything given holds."""
+    """--count counts all calls that meet all conditions."""
     add_many(store)
     assert mpal("list", "--count", *arguments).out == out
 
 
 def test_stats(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """--stats adds up all calls for which everything given holds, or the newest of them."""
+    """--stats sums all calls that meet all conditions, or the newest of them."""
     add_many(store)
     document = json.loads(mpal("list", "--stats", "--json", "--chatonly").out)
     assert [(model["model"], model["calls"]) for model in document["models"]] == [("kimi-k2", 2), ("kimi-k3", 1)]
@@ -308,7 +308,7 @@ def test_stats(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_export(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
-    """--export also writes each of the calls into a folder; without calls there is nothing to write."""
+    """--export also writes each of the calls into a folder; without calls nothing is written."""
     store.add(request=b'{"text": "<b>"}')
     store.add(chatcmpl_id=None)
     result = mpal("list", "--export", str(tmp_path / "out"), "--escape-html", "--columns", "id")
@@ -321,7 +321,7 @@ def test_export(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> N
 
 
 def test_all_calls(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
-    """`-n 0` lists all, and `--export` exports all for which everything given holds, unless `-n` says how many."""
+    """`-n 0` lists all, and `--export` exports all matching calls, unless `-n` says how many."""
     for number in range(25):
         store.add(chatcmpl_id=f"chatcmpl-{number}", latency=number)
     assert len(mpal("list", "--json").out.splitlines()) == 10
@@ -335,7 +335,7 @@ def test_all_calls(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -
 
 
 def test_a_predicate_with_a_mistake(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """A mistake in a predicate is answered before anything is printed."""
+    """A mistake in a predicate is reported before anything is printed."""
     result = mpal("list", "-p", "modle == 3")
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("Error: predicate: ")
@@ -355,7 +355,7 @@ HEAVY = {
 
 
 def test_what_is_not_needed_is_not_imported(store: Store) -> None:
-    """A list brings in neither the proxy, the parser, the compression, the migrations nor the widths of characters."""
+    """A list imports neither the proxy, the parser, the compression, the migrations nor the widths of characters."""
     store.add()
     paths = os.pathsep.join(path for path in sys.path if path)
     ran = subprocess.run(

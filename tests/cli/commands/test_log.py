@@ -27,7 +27,7 @@ def calls(store: Store) -> Store:
 
 
 def test_log(calls: Store, mpal: Callable[..., Outcome]) -> None:
-    """The newest call by the time of its request is last, and a line says what it was; its day too if it is past."""
+    """The newest call by the time of its request is last, described in a line; with its date if it is past."""
     assert mpal("log").out.splitlines() == [
         "11-23 01:27:01 #3 kimi-k3 connect 2ms",
         '11-23 01:27:02 #1 kimi-k3 stop 11→7 2ms "月亮上有什么？"',
@@ -38,13 +38,13 @@ def test_log(calls: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_nothing(calls: Store, mpal: Callable[..., Outcome]) -> None:
-    """That no call matches is said, and not in the output."""
+    """If no call matches, a message says so, outside of the output."""
     result = mpal("log", "--status", "500")
     assert (result.code, result.out, result.err) == (0, "", "no calls match\n")
 
 
 def test_empty_store(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """That there is no call at all is said by every command in the same words."""
+    """Every command describes an empty store in the same words."""
     said = "no call is stored yet: run mpal start and make a call through it\n"
     assert (mpal("log").err, mpal("log", "-o", "json").out) == (said, "[]\n")
     for command in ("show", "show 13", "why", "inspect --last", "cache why", "export --all", "label --last"):
@@ -52,7 +52,7 @@ def test_empty_store(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_following(calls: Store, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
-    """-f prints what ends from now on, until it is interrupted; filters hold for that too."""
+    """-f prints calls as they end, until it is interrupted; filters apply."""
     reasons = iter(["length", "stop"])
 
     def sleep(_: float) -> None:

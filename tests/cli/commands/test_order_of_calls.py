@@ -1,4 +1,4 @@
-"""Tests that "newest" and "last" mean the time of the request in every command, whatever number a row has."""
+"""Tests that "newest" and "last" refer to the time of the request in every command, whatever the row number."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from tests.cli.conftest import Outcome, Store
 from tests.exchanges import STARTED
 
 MINUTES = (5, 5, 9, 1, 3)
-"""When the calls with the numbers from 1 on began: the last two have been imported, the first two began together."""
+"""When the calls with the numbers from 1 on began: the last two were imported, the first two began together."""
 NEWEST_FIRST = [3, 2, 1, 5, 4]
 
 type Run = Callable[..., Outcome]
@@ -59,24 +59,24 @@ def numbers(outcome: Outcome, name: str = "id") -> list[int]:
     ],
 )
 def test_list(calls: Store, mpal: Run, arguments: Sequence[str], expected: Sequence[int]) -> None:
-    """The newest calls are those whose requests began last; of equals, too, the newest comes first."""
+    """The newest calls are those whose requests began last; of equal ones, the newest row comes first."""
     assert numbers(mpal("list", "--json", *arguments)) == expected
 
 
 def test_stats_of_the_newest(calls: Store, mpal: Run) -> None:
-    """`--stats -n` adds up the calls that began last."""
+    """`--stats -n` sums the calls that began last."""
     times = json.loads(mpal("list", "--stats", "-n", "1", "--json").out)["latency_ms"]
     assert times["p50"] == round(NEWEST_FIRST[0] / 1e6, 3)
 
 
 def test_following(calls: Store) -> None:
-    """What `--watch` begins with are the newest calls, the newest of them last."""
+    """`--watch` begins with the newest calls, in order of time."""
     with Follower(calls.engine) as follower:
         assert [call.id for call in follower.earlier(2)] == NEWEST_FIRST[1::-1]
 
 
 def test_inspect(calls: Store, mpal: Run) -> None:
-    """The last call, and the newest of several with one identifier, are the one that began last."""
+    """The last call, and the newest of several with one identifier, is the one that began last."""
     assert json.loads(mpal("inspect", "--last", "--json").out)["exchange"]["id"] == NEWEST_FIRST[0]
     found = mpal("inspect", "--chatcmpl", "chatcmpl-the-same", "--json")
     assert json.loads(found.out)["exchange"]["id"] == NEWEST_FIRST[0]
@@ -85,7 +85,7 @@ def test_inspect(calls: Store, mpal: Run) -> None:
 
 @pytest.mark.parametrize("last", [1, 2, 4])
 def test_export_and_label(calls: Store, mpal: Run, last: int) -> None:
-    """`--last N` takes those that began last; what is exported comes oldest first."""
+    """`--last N` selects those that began last; exports are oldest first."""
     exported = mpal("export", "--last", str(last), "--format", "jsonl")
     found = [int(json.loads(line)["metadata"]["moonpalace_id"]) for line in exported.out.splitlines()]
     assert found == NEWEST_FIRST[:last][::-1]
@@ -100,7 +100,7 @@ def test_cleanup(calls: Store, mpal: Run) -> None:
 
 
 def test_cache_why(calls: Store, mpal: Run, exchange: Callable[..., Exchange]) -> None:
-    """A call continues one that began before it: of those that began together one with a smaller number."""
+    """A call continues one that began before it: of those that began together, one with a smaller number."""
     why = json.loads(mpal("cache", "why", "--id", "1", "--json").out)
     assert why["earlier_id"] == 5
     asked = exchange(id=2, started_at=STARTED + timedelta(minutes=5))
@@ -109,13 +109,13 @@ def test_cache_why(calls: Store, mpal: Run, exchange: Callable[..., Exchange]) -
 
 @pytest.mark.filterwarnings("error")
 def test_a_path_without_a_face(calls: Store, exchange: Callable[..., Exchange]) -> None:
-    """A call to an endpoint whose prompts are unknown continues none."""
+    """A call to an endpoint with unknown prompts continues none."""
     asked = exchange(id=9, path="/v1/models", started_at=STARTED + timedelta(minutes=9))
     assert earlier_calls(calls.engine, asked, limit=50) == []
 
 
 def test_imported_calls(calls: Store, mpal: Run, tmp_path: Path) -> None:
-    """Calls that are taken over from another store stand where they belong in time, under new numbers."""
+    """Calls imported from another store have new numbers and their place in time."""
     other = str(tmp_path / "other.sqlite")
     calls.add(started_at=STARTED - timedelta(days=900), request=b"{}")
     assert mpal("import", str(tmp_path / "home" / "moonpalace.sqlite"), "--database", other).code == 0

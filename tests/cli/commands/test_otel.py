@@ -1,4 +1,4 @@
-"""`mpal otel`, and what `mpal doctor` says of the export."""
+"""`mpal otel`, and the doctor's report on the export."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[OtlpReceiver]:
 
 @pytest.fixture
 def calls(store: Store) -> Store:
-    """Store two calls of a model, one that asked none, and one that has not ended."""
+    """Store two calls of a model, another one, and one that has not ended."""
     store.add(request=json.dumps(REQUEST).encode(), response=json.dumps(ANSWER).encode())
     store.add(request=b"not JSON", response=b"", refused=True, error_message="connection refused")
     store.add(path="/v1/models", method="GET", completion_tokens=None)
@@ -62,7 +62,7 @@ def calls(store: Store) -> Store:
 
 
 def test_stored_calls_are_sent(calls: Store, mpal: Mpal, receiver: OtlpReceiver) -> None:
-    """Those that asked a model are, with what their requests asked for and without messages."""
+    """Calls of a model are sent, with their requests' parameters and without messages."""
     done = mpal("otel", "--all")
     assert (done.code, done.err) == (0, "")
     assert done.out == f"2 calls sent to {receiver.url}/v1/traces; 2 left out, which asked no model or have not ended\n"
@@ -75,7 +75,7 @@ def test_stored_calls_are_sent(calls: Store, mpal: Mpal, receiver: OtlpReceiver)
 
 
 def test_messages_are_sent_if_that_is_wanted(calls: Store, mpal: Mpal, receiver: OtlpReceiver) -> None:
-    """They have the form of the conventions; images are named and not sent."""
+    """They have the form of the conventions; images are named but not sent."""
     assert mpal("otel", "--otel-content", "1", "2").code == 0
     first, second = (attributes(list(span.attributes)) for span in receiver.spans(2))
     assert json.loads(str(first["gen_ai.input.messages"])) == [
@@ -107,7 +107,7 @@ def test_spans_can_be_printed(calls: Store, mpal: Mpal) -> None:
 
 @pytest.mark.parametrize(("answer", "words"), [(401, "answers 401 Unauthorized"), (404, "answers 404 Not Found")])
 def test_a_receiver_that_refuses(calls: Store, mpal: Mpal, receiver: OtlpReceiver, answer: int, words: str) -> None:
-    """One line says what it answers, and how many calls it had taken."""
+    """One line has its answer, and how many calls it had accepted."""
     receiver.answer = answer
     done = mpal("otel", "--all")
     assert (done.code, done.out) == (1, "")
@@ -132,7 +132,7 @@ def test_nothing_is_selected(calls: Store, mpal: Mpal) -> None:
 def test_the_doctor_tries_the_receiver(
     calls: Store, mpal: Mpal, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says where calls are exported to, and what is wrong there."""
+    """It says where calls are exported to, and any problem there."""
     assert f"\nexport        {receiver.url}/v1/traces takes spans\n" in mpal("doctor").out
     receiver.answer = 403
     said = mpal("doctor")
@@ -145,7 +145,7 @@ def test_the_doctor_tries_the_receiver(
 
 
 def test_the_doctor_says_how_the_export_of_a_proxy_stands(calls: Store, mpal: Mpal) -> None:
-    """It knows from the row of the run, without the proxy's variables; a problem is a finding until it is over."""
+    """It reads the row of the run, without the proxy's variables; a problem is a finding until it is over."""
     place = "http://127.0.0.1:4318/v1/traces"
     state = ExportState(place, sent=5, left_out=2, left_out_since=0, problem="answers 503", problem_at=0, is_over=False)
     run = dict(new_run()) | {"pid": os.getppid()}
@@ -165,7 +165,7 @@ def test_the_doctor_says_how_the_export_of_a_proxy_stands(calls: Store, mpal: Mp
 def test_a_variable_that_cannot_be_read(
     calls: Store, mpal: Mpal, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command sends, and says what it could not read; so does the doctor."""
+    """The command sends, and reports the invalid value; so does the doctor."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key: sk-1")
     done = mpal("otel", "1")
     assert done.code == 0
@@ -177,7 +177,7 @@ def test_a_variable_that_cannot_be_read(
 def test_the_doctor_without_the_extra(
     calls: Store, mpal: Mpal, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says what to install, whoever asks for the export."""
+    """It says what to install, however the export was requested."""
     monkeypatch.setattr(telemetry, "NEEDED", ("opentelemetry.missing.package",))
     missing = f"calls are not exported to {receiver.url}/v1/traces: the packages of OpenTelemetry are missing"
     assert f"  {missing}\n    → pip install 'moonpalace[otel]'\n" in mpal("doctor").out

@@ -1,4 +1,4 @@
-"""`mpal report`: what it shows, asks, sends and lists."""
+"""`mpal report`: its output, questions, sending and list."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ type Mpal = Callable[..., Outcome]
 
 
 def test_it_is_shown_before_it_goes(mpal: Mpal, call: int, tracker: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The text is printed, redacted, and sent if the user says yes; nobody to ask is an error."""
+    """The redacted text is printed, and sent if the user says yes; without a terminal it is an error."""
     shown = mpal("report", str(call), "--to", "tracker", "--dry-run")
     assert shown.code == 0
     assert shown.out.startswith("# Call: kimi-k3: 429 Too Many Requests, too many\n\n## Call\n")
@@ -41,13 +41,13 @@ def test_it_is_shown_before_it_goes(mpal: Mpal, call: int, tracker: Site, monkey
 
 
 def test_nothing_is_recorded_that_is_not_sent(mpal: Mpal, call: int) -> None:
-    """A report that was only looked at does not wait for anything."""
+    """A report that was only shown is not recorded."""
     mpal("report", str(call), "--to", "tracker", "--dry-run")
     assert mpal("report", "--list").out == "no report was sent yet\n"
 
 
 def test_it_is_sent_once(mpal: Mpal, call: int, tracker: Site) -> None:
-    """Asked again it says where the report is; --again sends another."""
+    """The second time it says where the report is; --again sends another."""
     first = mpal("report", str(call), "--to", "tracker", "--yes")
     second = mpal("report", str(call), "--to", "tracker", "--yes")
     assert (first.code, second.code, len(tracker.arrived)) == (0, 0, 1)
@@ -62,7 +62,7 @@ def test_it_is_sent_once(mpal: Mpal, call: int, tracker: Site) -> None:
 
 
 def test_the_list(mpal: Mpal, call: int, tracker: Site, hook: Site) -> None:
-    """It has every report with its state and where it is, or why not."""
+    """It has every report with its state and its address, or the reason."""
     mpal("report", str(call), "--to", "tracker", "--yes")
     hook.replies.append(Reply(422, {"message": f"no {TOKEN}"}))
     refused = mpal("report", str(call), "--to", "hook", "--yes")
@@ -81,7 +81,7 @@ def test_the_list(mpal: Mpal, call: int, tracker: Site, hook: Site) -> None:
 
 
 def test_many(mpal: Mpal, store: Store, call: int, tracker: Site) -> None:
-    """Each call is a report of its own; one that fails does not keep the others."""
+    """Each call has its own report; a failing one does not stop the others."""
     store.add(status_code=500)
     tracker.replies.append(Reply(429, {}, {"Retry-After": "60"}))
     done = mpal("report", "--failed", "--to", "tracker", "--yes")
@@ -92,7 +92,7 @@ def test_many(mpal: Mpal, store: Store, call: int, tracker: Site) -> None:
 
 
 def test_secrets_stay(mpal: Mpal, call: int, tracker: Site) -> None:
-    """Without redaction a call with a key is not sent, unless that is asked for as well."""
+    """Without redaction a call with a key is not sent, unless that is allowed, too."""
     refused = mpal("report", str(call), "--to", "tracker", "--yes", "--no-redact")
     assert (refused.code, tracker.asked) == (1, [])
     assert "seems to contain a secret" in refused.err
@@ -101,7 +101,7 @@ def test_secrets_stay(mpal: Mpal, call: int, tracker: Site) -> None:
 
 
 def test_a_folder(mpal: Mpal, call: int, tmp_path: Path) -> None:
-    """The report and the call's JSON are files that only their owner can read."""
+    """The report and the call's JSON are private files."""
     done = mpal("report", str(call), "--to", "disk", "--yes")
     file = Path(done.out.split(": ", 1)[1].strip())
     assert file.parent == tmp_path / "reports"
@@ -111,7 +111,7 @@ def test_a_folder(mpal: Mpal, call: int, tmp_path: Path) -> None:
 
 
 def test_rules(mpal: Mpal, store: Store, call: int, tracker: Site) -> None:
-    """What rules would have sent is shown without sending; run once, they send what has come since."""
+    """The reports that rules would have sent are shown; run once, they send those due."""
     planned = mpal("report", "--rules", "--dry-run", "--since", "-36500d", "--json")
     (one,) = (json.loads(line) for line in planned.out.splitlines())
     assert (one["rule"], one["to"], one["calls"], one["kinds"], one["call"]) == ("errors", "tracker", 1, 1, call)
@@ -134,7 +134,7 @@ def test_config_shows_no_secret(mpal: Mpal, config: Path) -> None:
 
 
 def test_doctor_says_what_waits(mpal: Mpal, call: int, hook: Site) -> None:
-    """Reports that wait are counted; those in doubt, and refused ones, are problems with advice."""
+    """Waiting reports are counted; doubtful and refused ones are problems with advice."""
     hook.replies.append(Reply(broken=True))
     mpal("report", str(call), "--to", "hook", "--yes")
     printed = mpal("doctor")

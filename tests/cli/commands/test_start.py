@@ -57,7 +57,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Proxy:
 
 
 def test_defaults(mpal: Mpal, started: Proxy) -> None:
-    """Without flags it is the documented port on this machine only, without a key, without mitmweb."""
+    """Without flags it listens on the documented port on this machine only, without a key, without mitmweb."""
     assert mpal("start").code == 0
     ((settings, web_port),) = started.started
     assert (settings.port, settings.host, settings.endpoint) == (9988, "127.0.0.1", "https://api.moonshot.cn")
@@ -87,7 +87,7 @@ def test_defaults(mpal: Mpal, started: Proxy) -> None:
     ],
 )
 def test_flag(mpal: Mpal, started: Proxy, arguments: tuple[str, ...], field: str, value: object) -> None:
-    """Each flag reaches the proxy as a checked value."""
+    """Each flag is passed to the proxy as a checked value."""
     assert mpal("start", *arguments).code == 0
     assert getattr(started.started[0][0], field) == value
 
@@ -113,7 +113,7 @@ BAD = [
 
 @pytest.mark.parametrize(("arguments", "message"), BAD)
 def test_bad_usage(mpal: Mpal, started: Proxy, arguments: tuple[str, ...], message: str) -> None:
-    """Wrong flags are one line and exit code 2, no secret in it, and nothing starts."""
+    """Wrong flags give one line without secrets and exit code 2, and nothing starts."""
     outcome = mpal("start", *arguments)
     assert outcome.code == 2
     assert outcome.err.replace("option: ", "option '").startswith(message.replace("option: ", "option '"))
@@ -124,7 +124,7 @@ def test_bad_usage(mpal: Mpal, started: Proxy, arguments: tuple[str, ...], messa
 
 
 def test_failure_to_start(mpal: Mpal, started: Proxy) -> None:
-    """A proxy that cannot start is one line and exit code 1; what the log holds is printed first."""
+    """A proxy that cannot start gives one line and exit code 1; the waiting log is printed first."""
     started.error = MoonPalaceError("port 9988 of 127.0.0.1 is in use")
     outcome = mpal("start")
     assert (outcome.code, outcome.err) == (1, "Error: port 9988 of 127.0.0.1 is in use\n")

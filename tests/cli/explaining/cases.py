@@ -1,7 +1,7 @@
 """Recorded calls, and what a good explanation of each must name.
 
-They are the kinds of errors that the API's documents list, those of other servers' dialects, and mistakes of clients.
-`names` are the words of the cause and of the remedy, in lower case.
+They are the kinds of errors in the API's documents, those of other servers, and mistakes of clients. `names` are the
+words of the cause and of the remedy, in lower case.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FAILED = {"state": State.UPSTREAM_FAILED}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A call as it is recorded, and what must be named; `ended` and the rest are those of `recording.call`."""
+    """A recorded call, and what must be named; `ended` and the rest are parameters of `recording.call`."""
 
     name: str
     names: Sequence[str]
@@ -210,7 +210,7 @@ DOCUMENTED = (
         chat(max_completion_tokens=48),
     ),
 )
-"""What the API's documents list."""
+"""Errors in the API's documents."""
 
 DIALECTS = (
     Case("code and msg", ["balance"], 200, {"code": 1113, "msg": "insufficient balance", "success": False}),
@@ -252,7 +252,7 @@ DIALECTS = (
         answer_headers=["Location: https://api.moonshot.cn/v1/chat/completions"],
     ),
 )
-"""What other servers do."""
+"""Errors of other servers."""
 
 MISTAKES = (
     Case(
@@ -322,6 +322,6 @@ MISTAKES = (
         chat(response_format={"type": "json_schema"}),
     ),
 )
-"""What clients do wrong."""
+"""Mistakes of clients."""
 
 CASES = (*DOCUMENTED, *DIALECTS, *MISTAKES)

@@ -26,7 +26,7 @@ def mock() -> Iterator[MockServer]:
 
 @pytest.fixture(autouse=True)
 def english(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use an English terminal without a key and without a proxy."""
+    """Use an English locale without a key and without a proxy."""
     for name in ("LC_ALL", "LC_MESSAGES", "LANG", "MOONSHOT_API_KEY", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 

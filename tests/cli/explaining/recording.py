@@ -46,7 +46,7 @@ def response(
 
 
 def record(engine: Engine, tasks: Sequence[Task]) -> int:
-    """Store a call that is over; return its id."""
+    """Store a finished call; return its id."""
     with engine.connect() as connection:
         unit = own_calls.to_unit(connection, tasks, "", Pricing())
     unit.columns["purpose"] = None

@@ -1,4 +1,4 @@
-"""Tests of the request over real sockets: TLS, outgoing proxies, servers that do as they like."""
+"""Tests of the request over real sockets: TLS, outgoing proxies, misbehaving servers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ KEY = "sk-asking-0123456789"
 
 
 def ask(url: str, *, proxy: str | None = None, ca: Path | None = None) -> Asking:
-    """Ask, and return what was noted of it."""
+    """Ask, and return the recorded tasks."""
     found = Asking(Target(Endpoint(url, key=KEY, headers=(("X-Team", "a"),), proxy=proxy), "m"), BODY, 10, ca)
     assert "".join(text for channel, text in found.run() if channel == "content") == "moon"
     return found
 
 
 def test_the_exchange_is_noted(mock: MockServer) -> None:
-    """The tasks say what was sent and what came, with times, for the store."""
+    """The tasks have the request and the answer, with times, for the store."""
     read, started, ended = ask(mock.url).tasks
     assert isinstance(read, RequestRead)
     assert (read.endpoint, read.path, read.body) == (mock.url, "/v1/chat/completions", BODY)
@@ -47,7 +47,7 @@ def test_the_exchange_is_noted(mock: MockServer) -> None:
 
 
 def test_certificates_are_verified() -> None:
-    """A private CA has to be named; without it nothing is sent."""
+    """A private CA must be configured; otherwise nothing is sent."""
     with MockServer(tls=True) as server:
         url = f"https://localhost:{server.port}"
         assert ask(url, ca=Path(server.ca_file)).tasks
@@ -57,7 +57,7 @@ def test_certificates_are_verified() -> None:
 
 
 class Outgoing(SocketServer):
-    """A proxy: it notes the heads of requests, and forwards all to one port."""
+    """A proxy that records the heads of requests, and forwards all to one port."""
 
     def __init__(self, port: int) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Outgoing(SocketServer):
 
 
 def test_a_proxy_for_http(mock: MockServer) -> None:
-    """It gets the whole address, and its user and password, which the row does not keep."""
+    """It gets the full URL, and its user and password, which the row does not have."""
     with Outgoing(mock.port) as proxy:
         found = ask("http://llm.example.org/base", proxy=f"http://me:pass%40word@{proxy.address}")
     (head,) = proxy.heads
@@ -101,7 +101,7 @@ def test_a_proxy_for_https() -> None:
 
 
 def test_a_proxy_with_tls_is_refused() -> None:
-    """A proxy whose own address is https:// is said to be unknown to this command."""
+    """A proxy with an https:// address is reported as unsupported."""
     with pytest.raises(AskingError, match="cannot use the proxy: its own address is https://"):
         ask("https://localhost:1", proxy="https://proxy:3128")
 
@@ -141,7 +141,7 @@ class Answering(SocketServer):
 
 @pytest.mark.parametrize(("data", "words"), BROKEN.values(), ids=list(BROKEN))
 def test_broken_answers(monkeypatch: pytest.MonkeyPatch, data: bytes, words: str) -> None:
-    """Each is an error of one line, and the tasks have no end that could be stored."""
+    """Each is a one-line error, and the tasks have no end that could be stored."""
     monkeypatch.setattr(http, "MAX_ANSWER_SIZE", 100)
     with Answering(BODY[-20:], data) as server:
         found = Asking(Target(Endpoint(server.url), "m"), BODY, 10)
@@ -153,13 +153,13 @@ def test_broken_answers(monkeypatch: pytest.MonkeyPatch, data: bytes, words: str
 
 
 def test_a_server_that_closes_at_the_end() -> None:
-    """Without a length the end of the connection ends the answer; whether it is whole is told by its events."""
+    """Without a length the end of the connection ends the answer; its events tell whether it is complete."""
     with Answering(BODY[-20:], STREAM + b"\r\n" + EVENT % b"moon") as server:
         assert isinstance(ask(server.url).tasks[-1], ExchangeEnded)
 
 
 def test_a_server_that_compresses(store: object, mpal: Callable[..., object], failed: int) -> None:
-    """An answer that is compressed nevertheless is read once it is whole."""
+    """A compressed answer is read once it is complete."""
     done = gzip.compress(
         EVENT % b"so" + EVENT.replace(b"}]}", b',"finish_reason":"stop"}]}') % b"" + b"data: [DONE]\n\n"
     )

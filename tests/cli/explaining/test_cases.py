@@ -1,4 +1,4 @@
-"""Tests of what is named of recorded calls: by the rules alone, and in the record that a model gets."""
+"""Tests of what is named for recorded calls: by the rules alone, and in the record for a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Store
 
 UNNAMED = {"empty message of the assistant", "no finish reason"}
-"""Cases whose cause the rules do not name: a model has to."""
+"""Cases whose cause the rules do not name: only a model can."""
 
 
 def stored(store: Store, case: Case) -> int:
@@ -40,7 +40,7 @@ def stored(store: Store, case: Case) -> int:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_rules_name_it(store: Store, case: Case) -> None:
-    """The rules name the cause and the remedy, or it is known that they do not; the record has what they say."""
+    """The rules name the cause and the remedy, or are known not to; the record has their findings."""
     row = stored(store, case)
     found = list(reasons(read_facts(store.engine, exchanges.find(store.engine, id=row)[0])))
     text = " ".join(f"{reason.evidence} {reason.advice}" for reason in found).lower()

@@ -1,4 +1,4 @@
-"""Tests of what the digest of calls says, and that it keeps to its size whatever the calls hold."""
+"""Tests of the digest's content and its size for any calls."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def said(content: object, finish: str = "stop") -> dict[str, object]:
 
 
 def test_a_call(store: Store) -> None:
-    """The row, the findings, the parameters, the messages and the answer are there, each in a line."""
+    """The row, the findings, the parameters, the messages and the answer each have a line."""
     row = call(store.engine, chat(max_tokens=16), 200, said("a b", "length"), at=3 * SECOND)
     assert digest(store, row).splitlines() == [
         'call 1: POST "https://api.moonshot.cn/v1/chat/completions", 2026-11-30 00:00:00 UTC',
@@ -69,7 +69,7 @@ def test_the_messages_around_the_problem(store: Store) -> None:
 
 
 def test_a_tool_that_the_error_names(store: Store) -> None:
-    """Its definition is there, others are not."""
+    """Only its definition is included."""
     tools = [{"type": "function", "function": {"name": f"tool_{n}", "parameters": {"n": n}}} for n in range(9)]
     error = refusal("invalid_request_error", "function name tool_7 is invalid")
     text = digest(store, call(store.engine, chat(tools=tools), 400, error))
@@ -96,7 +96,7 @@ HUGE = {
 
 @pytest.mark.parametrize("body", HUGE.values(), ids=list(HUGE))
 def test_the_size_is_kept(store: Store, body: object) -> None:
-    """Whatever a request and its answer hold, the digest has at most its tokens, and no pieces of files."""
+    """Whatever a request and its answer contain, the digest keeps to its tokens, and has no parts of files."""
     answer = body if isinstance(body, bytes) else said(json.dumps(body))
     row = call(store.engine, body, 400, answer)
     for limit in (1_000, 8_000):
@@ -108,7 +108,7 @@ def test_the_size_is_kept(store: Store, body: object) -> None:
 
 
 def test_a_group_keeps_its_size(store: Store) -> None:
-    """Many calls with long errors fit too; what has no room is said to be left out."""
+    """Many calls with long errors fit, too; the digest says what was left out."""
     ids = [
         call(store.engine, chat({"role": "user", "content": "word " * 5_000}), 400 + n % 7, refusal("k", f"{n} " * 900))
         for n in range(40)
@@ -122,7 +122,7 @@ def test_a_group_keeps_its_size(store: Store) -> None:
 
 
 def test_calls_without_an_answer(store: Store) -> None:
-    """A call that reached nothing says so."""
+    """A call that was not sent says so."""
     failed: dict[str, object] = {
         "state": State.UPSTREAM_FAILED,
         "error_kind": "upstream_refused",
@@ -144,7 +144,7 @@ def test_what_the_user_wants_redacted(store: Store) -> None:
 
 @pytest.mark.parametrize(("text", "tokens"), [("", 0), ("abcd", 1), ("abcde", 2), ("月亮", 2), ("ab月", 2)])
 def test_tokens(text: str, tokens: int) -> None:
-    """Four ASCII characters are a token, each other character is one."""
+    """Four ASCII characters count as a token, any other character as one."""
     assert tokens_in(text) == tokens
 
 

@@ -1,4 +1,4 @@
-"""Tests of `mpal explain` against the mock: what it prints, sends, keeps, and says of errors."""
+"""Tests of `mpal explain` with the mock: output, requests, storage and errors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def rows(store: Store) -> tuple[int, ...]:
 def test_an_explanation_is_printed_and_kept(
     store: Store, explain: Callable[..., Outcome], mpal: Callable[..., Outcome]
 ) -> None:
-    """It is asked for once; then it comes from the store, without any request, and `show` and `inspect` name it."""
+    """It is requested once; later it comes from the store, without a request, and `show` and `inspect` name it."""
     first = explain("--yes")
     assert (first.code, first.out) == (0, TEXT)
     assert "the request is call 2" in first.err
@@ -84,7 +84,7 @@ def test_the_request_is_a_row_of_ours(
 def test_the_exact_text_is_shown_before_it_is_sent(
     store: Store, mock: MockServer, explain: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a terminal shows and asks about is what the body of the request says; "no" sends nothing."""
+    """The text that is shown and confirmed is the body of the request; "no" sends nothing."""
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     shown: list[str] = []
     monkeypatch.setattr("click.confirm", lambda *_, **__: bool(shown))
@@ -101,7 +101,7 @@ def test_the_exact_text_is_shown_before_it_is_sent(
 
 
 def test_nothing_is_sent_unasked(explain: Callable[..., Outcome], store: Store, failed: int) -> None:
-    """Where no terminal can be asked, the first time needs --yes; --dry-run prints the text and sends nothing."""
+    """Without a terminal, the first time needs --yes; --dry-run prints the text and sends nothing."""
     refused = explain()
     assert (refused.code, rows(store)) == (1, (1, 0))
     assert refused.err.startswith("To mock-helper at http://127.0.0.1:")
@@ -116,7 +116,7 @@ def test_nothing_is_sent_unasked(explain: Callable[..., Outcome], store: Store, 
 def test_another_question_and_language_are_asked_anew(
     store: Store, explain: Callable[..., Outcome], mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A question, another language and --again make a new explanation; each is kept."""
+    """A question, another language and --again create a new explanation; each is stored."""
     assert explain("-y").code == 0
     assert explain("--question", "Which values are allowed? sk-0123456789abcdefghij0123").code == 0
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
@@ -146,7 +146,7 @@ def test_another_question_and_language_are_asked_anew(
 def test_a_group_is_explained_at_once(
     store: Store, explain: Callable[..., Outcome], mpal: Callable[..., Outcome]
 ) -> None:
-    """With filters, all calls that match go into one request, ours do not; the explanation is kept with each."""
+    """With filters, all matching calls except ours are in one request; the explanation is stored for each."""
     for number in range(7):
         call(store.engine, chat(), 429 if number % 3 else 500, refusal("rate_limit_reached_error", "max RPM: 20"))
     call(store.engine, chat(), 200, {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]})
@@ -182,7 +182,7 @@ ERRORS = (
 def test_errors_are_one_line_and_nothing_is_kept(
     store: Store, explain: Callable[..., Outcome], model: str, words: str
 ) -> None:
-    """An error of the model, or an answer that breaks off, leaves neither a row nor an explanation."""
+    """After an error of the model, or a broken answer, neither a row nor an explanation is stored."""
     result = explain("-y", model=model)
     asked, *error = result.err.splitlines()
     assert (result.code, len(error), rows(store)) == (1, 1, (1, 0))
@@ -194,7 +194,7 @@ def test_errors_are_one_line_and_nothing_is_kept(
 
 @pytest.mark.usefixtures("failed")
 def test_silence_is_given_up(store: Store, explain: Callable[..., Outcome]) -> None:
-    """A model that stops in the middle is given up after --idle-timeout."""
+    """A model that stops in the middle times out after --idle-timeout."""
     result = explain("-y", "--idle-timeout", "0.2", model="mock-stall")
     assert (result.code, rows(store)) == (1, (1, 0))
     assert "nothing came for 0.2 s; nothing was kept" in result.err
@@ -215,7 +215,7 @@ def test_a_host_that_is_not_there(store: Store, mpal: Callable[..., Outcome]) ->
 
 @pytest.mark.usefixtures("failed")
 def test_the_kimi_api_needs_a_key(mpal: Callable[..., Outcome]) -> None:
-    """Without one nothing is sent, and the line says where a key may stand."""
+    """Without one nothing is sent, and the line says where to put a key."""
     result = mpal("explain", "-y")
     assert result.code == 1
     assert result.err == (
@@ -228,7 +228,7 @@ def test_the_kimi_api_needs_a_key(mpal: Callable[..., Outcome]) -> None:
 def test_an_interruption_leaves_nothing(
     store: Store, explain: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C in the middle of an answer ends it with one line and exit code 130."""
+    """Ctrl-C during an answer ends the command with one line and exit code 130."""
     real = asking.Asking.run
 
     def interrupted(self: asking.Asking) -> Iterator[tuple[str, str]]:
@@ -258,7 +258,7 @@ def test_a_refused_write_keeps_nothing(
 
 
 def test_a_call_under_way_is_not_explained(store: Store, explain: Callable[..., Outcome]) -> None:
-    """It has no end yet that could be explained."""
+    """A call in flight has no end to explain."""
     row = store.add(state=State.IN_FLIGHT, response=None)
     result = explain(str(row), "-y")
     assert (result.code, result.err) == (1, "Error: call 1 is still under way: explain it when it has ended\n")

@@ -1,4 +1,4 @@
-"""Tests of what is taken from a model's answer."""
+"""Tests of checking a model's answer."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ANSWER = json.dumps(
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_an_explanation(status: int) -> None:
-    """Under each status of success the text of the answer is the explanation."""
+    """With any successful status the text of the answer is the explanation."""
     call = an_exchange(status_code=status, path="/v1/chat/completions", finish_reason="stop")
     assert explanation_in(ASKING, call, ANSWER) == "It was cut."
 
 
 @pytest.mark.parametrize("status", [302, 429, None])
 def test_no_explanation(status: int | None) -> None:
-    """A redirection and an error are none, whatever their body says."""
+    """A redirection and an error are not explanations, whatever their body says."""
     call = an_exchange(status_code=status, path="/v1/chat/completions", finish_reason="stop")
     with pytest.raises(AskingError, match="gave no explanation"):
         explanation_in(ASKING, call, ANSWER)

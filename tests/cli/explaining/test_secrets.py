@@ -1,4 +1,4 @@
-"""Tests that no secret of a call reaches the wire, whatever place it has in the call."""
+"""Tests that no secret of a call is sent, in any part of the call."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ANSWER = b'{"choices": [{"message": {"role": "assistant", "content": "so"}, "fin
 
 
 class Listener(HTTPServer):
-    """Keeps all bytes that come, and answers each request with an explanation."""
+    """Records all received bytes, and answers each request with an explanation."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answering)
@@ -47,7 +47,7 @@ class Listener(HTTPServer):
 
 
 class Answering(BaseHTTPRequestHandler):
-    """Answers in one piece, as servers without streams do."""
+    """Answers in one piece, like servers without streams."""
 
     def do_POST(self) -> None:
         """Keep the request, and answer it."""
@@ -64,7 +64,7 @@ class Answering(BaseHTTPRequestHandler):
 
 
 def send(engine: Engine, rows: Sequence[int], target: Target) -> None:
-    """Send what explains these calls, as the command does."""
+    """Send the request that explains these calls, as the command does."""
     subject = Subject(rows, len(rows), None, "English")
     record = make_record(engine, subject, limit=8_000, pattern=None)
     prompt = make_prompt(record, question=None, language="English", calls=len(rows))
@@ -72,7 +72,7 @@ def send(engine: Engine, rows: Sequence[int], target: Target) -> None:
 
 
 def press(explainer: Explainer, row: int) -> None:
-    """Send what explains a call, as the console does."""
+    """Send the request that explains a call, as the console does."""
     request = explainer.start(row, explainer.propose(Topic(row, [row], 1), "", "English").name)
     until(lambda: request.is_over)
     assert request.error == ""
@@ -86,7 +86,7 @@ def report(message: Message, url: str) -> None:
 
 @pytest.fixture
 def server() -> Iterator[Listener]:
-    """Give a server that keeps what comes."""
+    """Return a server that records what it gets."""
     with Listener() as found:
         thread = threading.Thread(target=found.serve_forever, args=(0.01,))
         thread.start()
@@ -97,7 +97,7 @@ def server() -> Iterator[Listener]:
 
 @pytest.fixture
 def rows(store: Store) -> list[int]:
-    """Store a call for each place, as if there were no gate: it has a key and a word of its own there."""
+    """Store a call for each place, without the gate: it has a separate key and word there."""
     with writing(store.engine) as connection:
         idempotency.ensure_run(connection, {"id": "r", "host": "h", "pid": 1, "version": "0"})
     found = [put_by_hand(store.engine, number, place) for number, place in enumerate(PLACES)]
@@ -106,7 +106,7 @@ def rows(store: Store) -> list[int]:
 
 
 def told(server: Listener) -> list[str]:
-    """Return the places whose secrets were sent, in any spelling."""
+    """Return the places whose secrets were sent, in any encoding."""
     wire = b"\n".join(server.seen)
     return [
         f"{place.name}: {spelling.decode()}"

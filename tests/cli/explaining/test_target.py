@@ -1,4 +1,4 @@
-"""Tests of who is asked, with which key, and in which language."""
+"""Tests of which model is asked, with which key, and in which language."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ endpoints:
 def target(
     folder: Path, config: str = "", environ: Mapping[str, str] = NONE, flags: Mapping[str, str] = NONE
 ) -> Target:
-    """Return what is asked with a config.yaml, variables and flags."""
+    """Return the target for a config.yaml, variables and flags."""
     file = folder / "config.yaml"
     file.write_text(config or "start: {}", encoding="utf-8")
     variables = {"MOONPALACE_HOME": str(folder), "MOONSHOT_API_KEY": KEY, **environ}
@@ -59,7 +59,7 @@ CASES: tuple[tuple[str, dict[str, str], tuple[str, str, str | None]], ...] = (
 def test_who_is_asked(
     tmp_path: Path, config: str, flags: dict[str, str], expected: tuple[str, str, str | None]
 ) -> None:
-    """Flags win over config.yaml; a key goes only to the endpoint that it is for, that of the variable to Kimi."""
+    """Flags take precedence over config.yaml; a key is only sent to its endpoint, that of the variable to Kimi."""
     found = target(tmp_path, config, flags=flags)
     assert (found.endpoint.url, found.model, found.endpoint.key) == expected
     assert str(found) == f"{expected[1]} at {expected[0]}"
@@ -67,7 +67,7 @@ def test_who_is_asked(
 
 
 def test_the_outgoing_proxy(tmp_path: Path) -> None:
-    """It is that of --upstream-proxy, else of the environment, which spares loopback addresses; `none` is no proxy."""
+    """It comes from --upstream-proxy, else the environment, which excludes loopback addresses; `none` disables it."""
     environ = {"HTTPS_PROXY": "http://proxy:3128", "HTTP_PROXY": "http://proxy:3129"}
     assert target(tmp_path, environ=environ).endpoint.proxy == "http://proxy:3128"
     assert (

@@ -1,4 +1,4 @@
-"""Tests of reading chat completions out of calls."""
+"""Tests of reading chat completions from calls."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_request(call: Callable[..., Call], path: str) -> None:
     ],
 )
 def test_other_requests(call: Callable[..., Call], body: bytes, changes: dict[str, object], why: str) -> None:
-    """What is not a chat completion is told, with the reason."""
+    """A call other than a chat completion gives the reason."""
     with pytest.raises(UnfitError, match=why):
         request_members(call(body, **changes))
 
@@ -54,7 +54,7 @@ def test_other_requests(call: Callable[..., Call], body: bytes, changes: dict[st
     ],
 )
 def test_answer(call: Callable[..., Call], body: bytes | None, message: object) -> None:
-    """The answer is the message of the first choice, if there is one."""
+    """The answer is the message of the first choice, if any."""
     assert answered_message(call(response=body)) == message
 
 
@@ -67,12 +67,12 @@ def test_answer(call: Callable[..., Call], body: bytes | None, message: object) 
     ],
 )
 def test_text_of(content: object, text: str) -> None:
-    """Of a content in parts the text is joined, and what is no text is named."""
+    """The text parts of a content are joined, and others are named."""
     assert text_of(content) == text
 
 
 def test_tool_calls() -> None:
-    """Tool calls are written as calls; what is none is left out."""
+    """Tool calls are formatted as calls; invalid ones are left out."""
     calls = [{"function": {"name": "f", "arguments": "{}"}}, 1, {"function": None}, {"function": {"name": "g"}}]
     assert tool_calls({"tool_calls": calls}) == ["f({})", "g()"]
     assert tool_calls({"tool_calls": "x"}) == tool_calls({}) == []

@@ -1,4 +1,4 @@
-"""Tests of the curl command, run by a real shell and a real curl against a server that notes what comes."""
+"""Tests of the curl command, run by a real shell and curl with a recording server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def test_command_of_a_chat_completion(exchange: Callable[..., Exchange]) -> None:
-    """The command has the documented lines, with the key from the environment and none of the connection's headers."""
+    """The command has the documented lines, with the key from the environment and without connection headers."""
     call = exchange(
         request_headers="Host: 127.0.0.1:9988\r\nAccept: application/json\r\nAccept-Encoding: gzip, deflate\r\n"
         "Connection: keep-alive\r\nContent-Length: 2450\r\nContent-Type: application/json\r\n"
@@ -66,7 +66,7 @@ def test_command_without_a_body_ends_in_its_last_option(exchange: Callable[..., 
 def test_only_harmless_text_is_an_argument(
     exchange: Callable[..., Exchange], body: bytes, encoding: str, as_argument: bool
 ) -> None:
-    """What a terminal could not show, what it would obey, and what is too long goes through base64."""
+    """Text that a terminal cannot show or would interpret, and text that is too long, is in base64."""
     text = command(exchange(), body, encoding=encoding)
     assert ("--data-raw" in text) is as_argument
     assert text.startswith("base64 -d <<'EOF' | curl ") is not as_argument
@@ -74,7 +74,7 @@ def test_only_harmless_text_is_an_argument(
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request as the server got it."""
+    """A request as received by the server."""
 
     method: str
     target: str
@@ -84,7 +84,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server on a port of its own, and what it has received."""
+    """A server on a free port, and the requests it received."""
 
     address: str
     received: list[Received]
@@ -155,7 +155,7 @@ CASES: dict[str, tuple[str, str, str, bytes]] = {
 def test_command_sends_the_captured_request(
     exchange: Callable[..., Exchange], server: Server, tmp_path: Path, case: str, shell: str
 ) -> None:
-    """What curl sends is the captured request: method, target, body, and all headers that are not the connection's."""
+    """The command sends the captured request: method, target, body, and all headers except those of the connection."""
     method, target, headers, body = CASES[case]
     path, _, query = target.partition("?")
     call = exchange(endpoint=server.address, method=method, path=path, query=query, request_headers=headers)

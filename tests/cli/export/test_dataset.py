@@ -27,7 +27,7 @@ def answered(message: object) -> bytes:
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_messages_and_answer(call: Callable[..., Call], status: int) -> None:
-    """The answer stands at the end of the messages; tools stand beside them, other parameters do not."""
+    """The answer is the last message; tools are a separate member, other parameters are left out."""
     request = {"model": "k", "temperature": 1, "messages": [ASKED], "tools": TOOLS, "parallel_tool_calls": False}
     message = {"role": "assistant", "content": "", "tool_calls": CALLS, "refusal": None}
     text = line(call(json.dumps(request).encode(), answered(message), status_code=status))
@@ -40,7 +40,7 @@ def test_messages_and_answer(call: Callable[..., Call], status: int) -> None:
 
 
 def test_stream(call: Callable[..., Call]) -> None:
-    """Of a stream the merged completion answers, reasoning included."""
+    """The answer of a stream is its merged completion, including reasoning."""
     request = json.dumps({"messages": [ASKED], "stream": True}).encode()
     message = {"content": "sunny", "reasoning_content": "look outside"}
     read = json.loads(line(call(request, answered(message), b"data: {}\n\n")))
@@ -60,7 +60,7 @@ def test_stream(call: Callable[..., Call]) -> None:
     ],
 )
 def test_calls_left_out(call: Callable[..., Call], changes: dict[str, Any], why: str) -> None:
-    """A call without a whole, good answer has no place in the data."""
+    """A call without a complete successful answer does not fit."""
     given: dict[str, Any] = {"request": json.dumps({"messages": [ASKED]}).encode(), "response": answered({})} | changes
     with pytest.raises(UnfitError, match=why):
         line(call(**given))

@@ -1,4 +1,4 @@
-"""Tests of where exports go: what a terminal gets, and the names of files."""
+"""Tests of destinations of exports: terminals, and the names of files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Terminal(io.TextIOWrapper):
 def test_terminals(
     call: Callable[..., Call], monkeypatch: pytest.MonkeyPatch, name: str, coding: str, text: str, shown: str
 ) -> None:
-    """A terminal gets what it can show: JSON stays JSON and Python stays Python; a report cannot steer it."""
+    """A terminal gets what it can show: JSON and Python stay valid; a report cannot control it."""
     written = io.BytesIO()
     terminal = Terminal(written, encoding=coding, newline="\n")
     monkeypatch.setattr("sys.stdout", terminal)
@@ -62,12 +62,12 @@ def test_terminals(
     ],
 )
 def test_stems(exchange: Callable[..., Exchange], changes: dict[str, Any], stem: str) -> None:
-    """A file is named as the document says, and never leaves its folder."""
+    """A file has the documented name, and is never outside its folder."""
     assert file_stem(exchange(**changes)) == stem
 
 
 def test_index_is_no_name_of_a_call(call: Callable[..., Call], tmp_path: Path) -> None:
-    """A call whose id is `index` does not take the index's name, and two calls with one id have two files."""
+    """A call whose id is `index` does not replace the index, and two calls with one id have two files."""
     with to_bundle(FORMATS["json"], tmp_path / "x.zip") as put:
         for number in (1, 2):
             put(call(id=number, chatcmpl_id="index"), "{}")
@@ -77,7 +77,7 @@ def test_index_is_no_name_of_a_call(call: Callable[..., Call], tmp_path: Path) -
 
 
 def test_index_row(call: Callable[..., Call]) -> None:
-    """The index tells calls apart without opening their files."""
+    """The index identifies calls without opening their files."""
     row = index_row("a.json", call(tags=("t",), category="badcase"))
     assert (row["file"], row["id"], row["status"], row["state"]) == ("a.json", 1, 200, "completed")
     assert (row["model"], row["category"], row["tags"]) == ("kimi-k3", "badcase", ["t"])

@@ -1,4 +1,4 @@
-"""The single events of a stream as lines."""
+"""The events of a stream as lines."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def test_each_event_is_a_line(call: Callable[..., Call]) -> None:
 
 
 def test_times_that_are_not_known(call: Callable[..., Call]) -> None:
-    """An imported call may have none."""
+    """An imported call may have no times."""
     assert [json.loads(line)["at_ms"] for line in lines(call(events=STREAM)).split("\n")] == [None, None]
 
 
 def test_a_call_without_a_stream(call: Callable[..., Call]) -> None:
-    """It has no place in the format."""
+    """It does not fit the format."""
     with pytest.raises(UnfitError, match="has no events"):
         lines(call(response=b"{}"))

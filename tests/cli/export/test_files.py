@@ -10,7 +10,7 @@ from moonpalace_cli.export.files import safe_stem, write_new, write_over, writin
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    """The same content is not written twice; another gets the next free name, and all are private."""
+    """The same content is not written twice; other content gets the next free name, and all files are private."""
     folder = tmp_path / "new" / "folder"
     paths = [write_new(folder, "cmpl-1", ".json", content) for content in (b"a", b"b", b"a", b"c", b"b")]
     assert [path.name for path in paths] == [
@@ -29,7 +29,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 
 def test_links_and_folders_are_left_alone(tmp_path: Path) -> None:
-    """A name taken by a folder or by a dangling link is not written through."""
+    """A name of a folder or a dangling link is not written to."""
     (tmp_path / "a.json").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "a-2.json").mkdir()
     assert write_new(tmp_path, "a", ".json", b"x") == tmp_path / "a-3.json"
@@ -55,7 +55,7 @@ def test_ids_become_harmless_names(name: str, stem: str) -> None:
 
 
 def test_failures_say_where(tmp_path: Path) -> None:
-    """What cannot be written is one line with the place and the reason."""
+    """A failure to write is one line with the place and the reason."""
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(MoonPalaceError, match=r"^cannot write into .*/file: it is a file, give a folder$"):
         write_new(tmp_path / "file", "a", ".json", b"x")
@@ -64,7 +64,7 @@ def test_failures_say_where(tmp_path: Path) -> None:
 
 
 def test_write_over_replaces(tmp_path: Path) -> None:
-    """A file that the user names is replaced as a whole."""
+    """A file named by the user is replaced as a whole."""
     path = tmp_path / "out"
     write_over(path, b"long content")
     write_over(path, b"short")
@@ -73,7 +73,7 @@ def test_write_over_replaces(tmp_path: Path) -> None:
 
 
 def test_another_name_for_many(tmp_path: Path) -> None:
-    """Where many files want one name, the next ones go by the other name that they bring."""
+    """If many calls have one name, the next ones use their alternative name."""
     names = [
         write_new(tmp_path, "a", ".json", content, otherwise=other).name
         for content, other in ((b"1", "a-7"), (b"2", "a-8"), (b"3", "a-8"), (b"2", "a-8"), (b"1", "a-9"))
@@ -82,7 +82,7 @@ def test_another_name_for_many(tmp_path: Path) -> None:
 
 
 def test_file_takes_the_place_of_another_when_it_is_whole(tmp_path: Path) -> None:
-    """A file that cannot be written to its end leaves what was there, and nothing of itself."""
+    """A file that cannot be completed leaves the old one, and no partial one."""
     path = tmp_path / "out"
     path.write_text("old")
 
@@ -101,7 +101,7 @@ def test_file_takes_the_place_of_another_when_it_is_whole(tmp_path: Path) -> Non
 
 
 def test_link_stays_a_link(tmp_path: Path) -> None:
-    """What is written over through a link is the file that it leads to."""
+    """A file is overwritten through a link."""
     (tmp_path / "real").write_text("old")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     write_over(tmp_path / "link", b"new")

@@ -20,7 +20,7 @@ ANSWER = b'{"choices": [{"message": {"content": "x"}}]}'
 
 
 def test_the_flag_offers_all_of_them() -> None:
-    """`--format` takes every format; a report has a flag of its own, since it is redacted."""
+    """`--format` has every format; a report also has a flag, because it is redacted."""
     (option,) = [option for option in command.params if option.name == "form"]
     assert isinstance(option.type, click.Choice)
     assert {*option.type.choices, REPORT} == FORMATS.keys()
@@ -28,7 +28,7 @@ def test_the_flag_offers_all_of_them() -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_several_calls_make_one_text(call: Callable[..., Call], name: str) -> None:
-    """Between opening and closing, with the separators between them, calls make a text of the format."""
+    """Between opening and closing, with separators, several calls are valid in the format."""
     form = FORMATS[name]
     stream = b"data: {}\n\n" if name == "events" else None
     texts = [form.text(call(CHAT, ANSWER, stream, id=number), "utf-8") for number in (1, 2)]
@@ -44,6 +44,6 @@ def test_several_calls_make_one_text(call: Callable[..., Call], name: str) -> No
 
 
 def test_encoding() -> None:
-    """What UTF-8 cannot hold becomes an escape of JSON in JSON, of Python elsewhere."""
+    """Characters that UTF-8 cannot encode are escaped: for JSON in JSON, for Python elsewhere."""
     assert FORMATS["json"].encode("中\ud800") == "中\\ud800".encode()
     assert FORMATS["python"].encode("'\ud800'") == b"'\\ud800'"

@@ -1,4 +1,4 @@
-"""Tests of HAR, read back by two libraries that are not ours."""
+"""Tests of HAR, read back by two independent libraries."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def by_mitmproxy(*calls: Call) -> list[HTTPFlow]:
 
 
 def test_plain_call(call: Callable[..., Call]) -> None:
-    """Both libraries read method, address, headers, bodies, status and times as they were."""
+    """Both libraries read the original method, URL, headers, bodies, status and times."""
     given = call('{"a": "中"}'.encode(), b'{"id": "x"}', query="a=1&b=%20")
     (one,) = by_haralyzer(given)
     assert (one.request.method, one.request.url) == ("POST", "https://api.moonshot.cn/v1/chat/completions?a=1&b=%20")
@@ -61,7 +61,7 @@ def test_plain_call(call: Callable[..., Call]) -> None:
 
 
 def test_stream(call: Callable[..., Call]) -> None:
-    """A stream has its raw events as content, and beside it each event with its time and the merged completion."""
+    """A stream has its raw events as content, and additionally each event with its time and the merged completion."""
     given = call(response=b'{"merged": true}', events=EVENTS, event_times=(1_500_000_000, 2_000_000_000))
     (one,) = by_haralyzer(given)
     began = given.exchange.started_at.timestamp()
@@ -77,14 +77,14 @@ def test_stream(call: Callable[..., Call]) -> None:
 
 
 def test_stream_without_times(call: Callable[..., Call]) -> None:
-    """Events whose times are not known have none, and a stream that merges to nothing has no completion."""
+    """Events with unknown times have none, and a stream that merges to nothing has no completion."""
     (one,) = by_haralyzer(call(response=EVENTS, events=EVENTS))
     assert [sorted(event) for event in one.raw_entry["_eventSourceMessages"]] == [["data", "eventId", "eventName"]] * 2
     assert "_completion" not in one.raw_entry
 
 
 def test_call_without_an_answer(call: Callable[..., Call]) -> None:
-    """A failed call has status 0 and its reason, as browsers write it, and both libraries read it."""
+    """A failed call has status 0 and its reason, as in browsers, and both libraries read it."""
     given = call(response=None, refused=True)
     (one,) = by_haralyzer(given)
     assert one.response.status == 0
@@ -97,7 +97,7 @@ def test_call_without_an_answer(call: Callable[..., Call]) -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate", "aws-chunked", "gzip, br"])
 def test_bodies_that_were_encoded(call: Callable[..., Call], coding: str) -> None:
-    """What is stored is decoded: a content encoding in the headers does not confuse the readers."""
+    """Stored bodies are decoded: a content encoding in the headers does not confuse the readers."""
     headers = f"Content-Type: application/json\r\nContent-Encoding: {coding}\r\n"
     given = call(b'{"q": 1}', b'{"a": 1}', response_headers=headers, request_headers=headers)
     assert by_haralyzer(given)[0].response.text == '{"a": 1}'
@@ -107,7 +107,7 @@ def test_bodies_that_were_encoded(call: Callable[..., Call], coding: str) -> Non
 
 
 def test_bytes(call: Callable[..., Call]) -> None:
-    """Bodies that are no text come in base64; of a response the readers undo that."""
+    """Bodies that are not text are in base64, which the readers decode for responses."""
     given = call(b"\xff\x00", b"\xfe\x00", response_content_type="application/octet-stream")
     (one,) = by_haralyzer(given)
     assert (one.raw_entry["request"]["postData"]["text"], one.response.textEncoding) == ("/wA=", "base64")
@@ -117,7 +117,7 @@ def test_bytes(call: Callable[..., Call]) -> None:
 
 
 def test_many_calls(call: Callable[..., Call]) -> None:
-    """Entries come in the order of the calls, each with our metadata and labels."""
+    """Entries are in the order of the calls, each with our metadata and labels."""
     calls = [call(id=number, tags=("t",), category="badcase") for number in (3, 1, 2)]
     entries = by_haralyzer(*calls)
     assert [one.raw_entry["_moonpalace"]["moonpalace_id"] for one in entries] == ["3", "1", "2"]
@@ -127,5 +127,5 @@ def test_many_calls(call: Callable[..., Call]) -> None:
 
 
 def test_no_call_at_all() -> None:
-    """An archive without calls is one all the same."""
+    """An archive without calls is valid."""
     assert json.loads(archive())["log"]["entries"] == []

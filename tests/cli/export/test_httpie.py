@@ -1,4 +1,4 @@
-"""Tests of the HTTPie command; HTTPie itself is not at hand, so its documented syntax is what counts."""
+"""Tests of the HTTPie command by its documented syntax; HTTPie itself is not available."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_command(call: Callable[..., Call]) -> None:
-    """The command has the method, the address, the headers and the body as it was; the key is the caller's."""
+    """The command has the method, the URL, the headers and the original body; the key is the caller's."""
     body = """{"content": "你好 it's \\"me\\""}"""
     headers = "Host: x\r\nContent-Type: application/json\r\nUser-Agent: OpenAI/Python\r\nX-Empty:\r\n"
     text = command(call(body.encode(), request_headers=headers, query="a=1"))
@@ -39,7 +39,7 @@ def test_command(call: Callable[..., Call]) -> None:
 
 
 def test_no_body(call: Callable[..., Call]) -> None:
-    """A GET has no body, and a path with dots stays what it is."""
+    """A GET has no body, and a path with dots is unchanged."""
     text = command(call(b"", method="GET", path="/v1/../models", request_headers=""))
     assert "--raw" not in text
     assert text.endswith("--path-as-is")
@@ -47,7 +47,7 @@ def test_no_body(call: Callable[..., Call]) -> None:
 
 @pytest.mark.parametrize("body", [b"\xff\x00", b"x" * 200_000, b"a\r\n"])
 def test_body_that_is_no_argument(call: Callable[..., Call], body: bytes) -> None:
-    """A body that cannot be an argument goes through base64 and standard input."""
+    """A body that cannot be an argument is passed in base64 through standard input."""
     text = command(call(body))
     assert text.startswith("base64 -d <<'EOF' | http --body --stream 'POST' ")
     assert text.endswith("\nEOF")
@@ -59,5 +59,5 @@ def test_body_that_is_no_argument(call: Callable[..., Call], body: bytes) -> Non
     [("a:b", "'X:a:b'"), ("=a", "'X:\\=a'"), ("@f", "'X:\\@f'"), ("", "'X;'"), ("it's", "'X:it'\"'\"'s'")],
 )
 def test_headers(value: str, argument: str) -> None:
-    """A header whose value begins like something else of HTTPie's is escaped."""
+    """A header whose value begins like another kind of HTTPie item is escaped."""
     assert header("X", value) == argument

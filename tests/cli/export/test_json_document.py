@@ -22,7 +22,7 @@ def test_document(call: Callable[..., Call]) -> None:
 
 
 def test_times_of_events(call: Callable[..., Call]) -> None:
-    """The times of a stream's events are one line beside it, and moments are exact."""
+    """The times of a stream's events are one line, and times are exact."""
     text = document(call(events=b"data: 1\n\ndata: 2\n\n", event_times=(1_000_001, 2_000_002), latency=3_000_003))
     assert '\n        "event_times": [1000001, 2000002]\n' in text
     read = json.loads(text)
@@ -34,7 +34,7 @@ def test_times_of_events(call: Callable[..., Call]) -> None:
     "body", [b'{"a": [1.10, "x\\n  y, ", {}], "a": 123456789012345678901}', b"", b"  text,\n  more", b"\xff"]
 )
 def test_line(call: Callable[..., Call], body: bytes) -> None:
-    """A line means what the document means, digits and all, and is one line."""
+    """A line is equivalent to the document, including digits, in one line."""
     given = call(body)
     text = line(given)
     assert "\n" not in text

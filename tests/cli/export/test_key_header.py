@@ -29,7 +29,7 @@ SENT = [
 
 @pytest.mark.parametrize(("sent", "name", "scheme"), SENT)
 def test_key_header(call: Callable[..., Call], sent: str, name: str, scheme: str) -> None:
-    """The key of whoever runs the command stands where that of the client stood, and nowhere else."""
+    """The caller's key is exactly where the client's was."""
     stored, _ = mask_header_text(f"Accept: */*\r\n{sent}")
     made = call(request_headers=stored)
     before = f'"{scheme}" + ' if scheme else ""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def test_line(call: Callable[..., Call]) -> None:
-    """A line has the four members that the API wants, and a body that asks for no stream."""
+    """A line has the four members of the API, and a body without streaming."""
     body = {"model": "kimi-k3", "messages": [{"role": "user", "content": "中\n"}], "temperature": 0.6}
     streamed = body | {"stream": True, "stream_options": {"include_usage": True}}
     text = line(call(json.dumps(streamed).encode(), id=13, path="/proxy/v1/chat/completions"))

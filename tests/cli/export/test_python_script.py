@@ -1,4 +1,4 @@
-"""Tests of the Python script's text; tests/e2e runs it."""
+"""Tests of the text of the Python script; tests/e2e runs it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 def meaning(text: str) -> object:
-    """Return what the Python of a body means."""
+    """Return the value of a body's Python literal."""
     return eval(text, {"base64": base64})
 
 
 @given(st.binary(min_size=1, max_size=200) | st.text(min_size=1, max_size=200).map(str.encode))
 def test_any_body(body: bytes) -> None:
-    """The literal of a body means the body, whatever is in it."""
+    """The literal of any body has its value."""
     assert meaning(literal(body)) == body
 
 
 @pytest.mark.parametrize("body", [b"a" * 10_000, b"line\n" * 1000, "🚀\r\n\u2028\x85".encode() * 500])
 def test_long_bodies(body: bytes) -> None:
-    """A long body stands on several lines of bounded length."""
+    """A long body has several lines of bounded length."""
     text = literal(body)
     assert meaning(text) == body
     assert max(map(len, text.split("\n"))) <= 2 * MAX_LITERAL_LENGTH
@@ -51,7 +51,7 @@ def test_script(call: Callable[..., Call]) -> None:
 
 
 def test_address_that_is_not_ascii(call: Callable[..., Call]) -> None:
-    """A path that a client sent raw is percent-encoded, since a request line is ASCII; no comment is broken by it."""
+    """A path with raw bytes is percent-encoded, because a request line is ASCII; it cannot end a comment."""
     text = script(call(path='/v1/中\n"""', method="GET"))
     ast.parse(text)
     assert text.split("\n", 1)[0].endswith('/v1/\\u4e2d\\n"""')

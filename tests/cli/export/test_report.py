@@ -35,7 +35,7 @@ ANSWER = {
 
 
 def test_report(call: Callable[..., Call]) -> None:
-    """The report says what was asked, what came, with which ids and times, how to ask again, and the versions."""
+    """The report has the request, the answer, ids and times, the command to repeat it, and the versions."""
     text = report(
         call(json.dumps(ASKED).encode(), json.dumps(ANSWER).encode(), tags=("a", "b"), category="badcase", note="Odd!")
     )
@@ -89,12 +89,12 @@ def test_report(call: Callable[..., Call]) -> None:
     ],
 )
 def test_titles(call: Callable[..., Call], changes: dict[str, object], expected: str) -> None:
-    """The title says the model and how the call ended, in one line of bounded length."""
+    """The title has the model and how the call ended, in one line of bounded length."""
     assert title(call(**changes)) == expected
 
 
 def test_long_conversation(call: Callable[..., Call]) -> None:
-    """Of a long conversation the last messages are shown, each of them shortened; the whole stays small."""
+    """Only the last messages of a long conversation are shown, each shortened; the report stays small."""
     messages = [{"role": "user", "content": f"m{number} " + "long " * 10_000} for number in range(40)]
     text = report(call(json.dumps({"model": "k", "messages": messages}).encode(), b"x" * 100_000))
     assert f"The last {MESSAGES} of 40 messages:" in text
@@ -108,6 +108,6 @@ def test_long_conversation(call: Callable[..., Call]) -> None:
     "body", [b"", b"\xff", b"{}", b"<html>```</html>", b'{"messages": [1, {"role": 5, "content": null}]}']
 )
 def test_odd_bodies(call: Callable[..., Call], body: bytes) -> None:
-    """Whatever the bodies are, there is a report."""
+    """Any bodies give a report."""
     assert "## Response" in report(call(body, body))
     assert "Nothing." in report(call(body, None))

@@ -1,4 +1,4 @@
-"""Tests of running an export: progress, and what `mpal list --export` calls."""
+"""Tests of running an export: progress, and `mpal list --export`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Terminal(io.StringIO):
-    """A standard error that somebody looks at."""
+    """A standard error that is a terminal."""
 
     def isatty(self) -> bool:
         """Tell that it is a terminal."""
@@ -40,7 +40,7 @@ def test_progress(
     shows_bar: bool,
     seen: bool,
 ) -> None:
-    """A bar is shown to a terminal, on standard error, for more than a few calls."""
+    """A terminal gets a bar on standard error, for more than a few calls."""
     ids = [store.add() for _ in range(calls)]
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
@@ -52,7 +52,7 @@ def test_progress(
 
 
 def test_calls_that_are_gone(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    """A call that was deleted since it was chosen is not there, and no reason to stop."""
+    """A call that was deleted after its selection is left out without an error."""
     row_id = store.add()
     put = to_standard_output(FORMATS["jsonl"], many=True)
     assert list(export(store.engine, [row_id, row_id + 1], Plan("jsonl"), put)) == []
@@ -62,7 +62,7 @@ def test_calls_that_are_gone(store: Store, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_listed_calls(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A list's calls go into a folder, a file each, redacted or escaped as asked for."""
+    """A list's calls are written into a folder, one file each, redacted or escaped as requested."""
     ids = [store.add(request=b'{"user": "<alice>"}') for _ in range(2)]
     export_listed(store.engine, ids, tmp_path / "plain", pattern=None, redact=False, escaped=True)
     assert capsys.readouterr().err == f"exported 2 calls into {tmp_path / 'plain'}\n"

@@ -30,7 +30,7 @@ def test_colour(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The flag is known to each command and before it, wins over NO_COLOR and over what is no terminal."""
+    """The flag is known before and after the command, and takes precedence over NO_COLOR and a pipe."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     store.add(status_code=429)

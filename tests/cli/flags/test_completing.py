@@ -1,4 +1,4 @@
-"""Tests of what the shell's completion offers from the store."""
+"""Tests of shell completion from the store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def offered(command: click.Command, flag: str, incomplete: str = "", *before: str) -> list[str]:
-    """Return what is offered for the value of a flag, after other arguments."""
+    """Return the completions for the value of a flag, after other arguments."""
     names = ["-h", "--help"]  # as in the group: click keeps the first option that it makes
     context = command.make_context("mpal", list(before), resilient_parsing=True, help_option_names=names)
     option = next(one for one in command.params if flag in one.opts)
@@ -31,7 +31,7 @@ def offered(command: click.Command, flag: str, incomplete: str = "", *before: st
 
 
 def test_ids_and_tags(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """Ids come newest first, tags the most used first, identifiers by how they begin."""
+    """Ids are newest first, tags most used first, identifiers by their beginning."""
     for number in range(1, 13):
         store.add(chatcmpl_id=f"cmpl-{number}", msh_request_id=f"req-{number}")
     mpal("label", "--last", "3", "--tag", "code")
@@ -46,7 +46,7 @@ def test_ids_and_tags(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_store_of_the_command_line(store: Store, tmp_path: Path) -> None:
-    """The store that the command line names is asked, and none is ever made."""
+    """The store on the command line is queried, and none is ever created."""
     store.add()
     other = tmp_path / "other.sqlite"
     assert offered(export, "--id", "", "--database", str(other)) == []
@@ -56,7 +56,7 @@ def test_store_of_the_command_line(store: Store, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\x00"])
 def test_broken_stores(tmp_path: Path, content: bytes) -> None:
-    """A file that is no store is no reason to complain, and stays as it is."""
+    """An invalid file gives no error, and is not changed."""
     file = tmp_path / "broken.sqlite"
     file.write_bytes(content)
     assert offered(export, "--id", "", "--database", str(file)) == []
@@ -65,7 +65,7 @@ def test_broken_stores(tmp_path: Path, content: bytes) -> None:
 
 
 def test_slow_stores(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that does not answer is given up."""
+    """Completion gives up on a slow store."""
     monkeypatch.setattr(completing, "TIMEOUT", 0.05)
     released = threading.Event()
 

@@ -25,7 +25,7 @@ SECOND = 1_000_000_000
 
 @pytest.fixture
 def calls(store: Store, mpal: Callable[..., Outcome]) -> Store:
-    """Store seven calls, each with a property of its own."""
+    """Store seven calls, each with a different property."""
     store.add(model_requested="kimi-k2.6", model_answered="kimi-k2.6", finish_reason="length")
     store.add(
         model_requested="moonshot_v1", model_answered=None, status_code=429, error_kind="rate_limit_reached_error"
@@ -72,7 +72,7 @@ def calls(store: Store, mpal: Callable[..., Outcome]) -> Store:
     ],
 )
 def test_filters(calls: Store, mpal: Callable[..., Outcome], flags: list[str], expected: set[int]) -> None:
-    """Each filter selects what it says, values of one flag are alternatives, and different flags must all hold."""
+    """Each filter selects its calls; values of one flag are alternatives, and different flags are combined."""
     result = mpal("list", "-n", "0", "--json", *flags)
     assert result.code == 0, result.err
     assert {json.loads(line)["id"] for line in result.out.splitlines()} == expected
@@ -90,14 +90,14 @@ def test_filters(calls: Store, mpal: Callable[..., Outcome], flags: list[str], e
     ],
 )
 def test_mistakes(calls: Store, mpal: Callable[..., Outcome], flags: list[str], said: str) -> None:
-    """A value that makes no sense is one line that says what does."""
+    """An invalid value is one line that says what is valid."""
     result = mpal("list", *flags)
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
     assert said in result.err
 
 
 def test_one_decorator_gives_a_command_all_filters(capsys: pytest.CaptureFixture[str]) -> None:
-    """A new command gets all filters, as predicates that parse, in one argument."""
+    """A new command gets all filters, as valid predicates, in one argument."""
 
     @click.command()
     @filter_flags
@@ -126,7 +126,7 @@ def test_a_name_of_two_words(capsys: pytest.CaptureFixture[str]) -> None:
 
 @for_each("name", sorted(COMMANDS))
 def test_a_filter_is_the_same_everywhere(name: str) -> None:
-    """Where a command takes one of the filters, it takes all of them but those whose flags set labels there."""
+    """A command with one of the filters has all, except those whose flags set labels there."""
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     flags = {parameter.name for parameter in command.params}
@@ -135,7 +135,7 @@ def test_a_filter_is_the_same_everywhere(name: str) -> None:
 
 
 def test_streams_without_their_last_event_are_cut(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """`--cut` finds streams that the API ended early in good order, not those that lack a last line end."""
+    """`--cut` finds streams that the API ended early without an error, not those that lack a last line end."""
     early = "the stream ended without response.completed or another last event"
     store.add(finish_reason=None, warnings=(early,))
     store.add(finish_reason="stop", warnings=("the stream ended without the blank line of its last event",))

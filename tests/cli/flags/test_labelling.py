@@ -1,4 +1,4 @@
-"""Tests of what may be a label."""
+"""Tests of valid labels."""
 
 import click
 import pytest
@@ -13,7 +13,7 @@ OPTION = click.Option(["--tag"])
     ("values", "tags"), [((), ()), (("b", " a ", "b"), ("b", "a")), (("a,b", "中文 🚀"), ("a,b", "中文 🚀"))]
 )
 def test_tags(values: tuple[str, ...], tags: tuple[str, ...]) -> None:
-    """Tags come once each, in the order given, without white space around them."""
+    """Tags are unique, in the given order, without surrounding whitespace."""
     assert parse_tags(CONTEXT, OPTION, values) == tags
 
 
@@ -26,12 +26,12 @@ def test_bad_tags(value: str) -> None:
 
 @pytest.mark.parametrize(("value", "note"), [(None, None), ("", ""), (" \n", ""), (" a\n\tb ", "a\n\tb")])
 def test_notes(value: str | None, note: str | None) -> None:
-    """A note may have several lines; an empty one is told from none."""
+    """A note may have several lines; an empty one differs from none."""
     assert parse_note(CONTEXT, OPTION, value) == note
 
 
 def test_text() -> None:
-    """Half a surrogate pair and controls are no text."""
+    """Half a surrogate pair and control characters are not text."""
     assert is_text("中\n🚀")
     assert not is_text("\ud800")
     assert not is_text("a\x00")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_a_damaged_store_is_one_line(store: Store) -> None:
-    """What the database complains about while it is read becomes a StoreError."""
+    """A database error while reading becomes a StoreError."""
     database = str(store.engine.url)
     with (
         pytest.raises(StoreError, match=r"^the database refuses: no such table: nowhere$"),

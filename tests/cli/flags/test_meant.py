@@ -46,14 +46,14 @@ if TYPE_CHECKING:
     ],
 )
 def test_suggestions(mpal: Callable[..., Outcome], arguments: list[str], said: str) -> None:
-    """What another tool calls it comes first, then what is spelled like it."""
+    """Names in other tools come first, then similar spellings."""
     result = mpal(*arguments)
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
     assert said in result.err
 
 
 def test_what_is_suggested_exists() -> None:
-    """Every suggested command is there, and every suggested flag is one of some command; no word is a real one."""
+    """Every suggested command exists, and every suggested flag belongs to some command; no word is a real command."""
     commands = {name: cli.get_command(click.Context(cli), name) for name in THERE}
     flags = {flag for command in commands.values() if command for each in command.params for flag in each.opts}
     assert {name.split()[0] for meant in COMMANDS.values() for name in meant} <= set(THERE)
@@ -78,7 +78,7 @@ def test_aliases(store: Store, mpal: Callable[..., Outcome], monkeypatch: pytest
 
 
 def test_the_database_before_any_command(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
-    """--database before a command is that of the command, whose own flag wins; subcommands and aliases take it too."""
+    """--database before a command applies to it, unless it has its own; also for subcommands and aliases."""
     store.add()
     here, missing = str(store.engine.url.database), str(tmp_path / "missing.sqlite")
     assert json.loads(mpal("--database", here, "ls", "--json").out)["id"] == 1
@@ -90,7 +90,7 @@ def test_the_database_before_any_command(store: Store, mpal: Callable[..., Outco
 
 @pytest.mark.parametrize("flag", ["--export", "--directory"])
 def test_one_name_for_a_folder(store: Store, mpal: Callable[..., Outcome], tmp_path: Path, flag: str) -> None:
-    """List and export take a folder under both documented names."""
+    """List and export accept a folder under both documented names."""
     store.add()
     assert mpal("list", flag, str(tmp_path / "a")).code == 0
     assert mpal("export", "1", flag, str(tmp_path / "b")).code == 0

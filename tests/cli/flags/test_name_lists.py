@@ -1,4 +1,4 @@
-"""Tests of lists of names, and of completing them."""
+"""Tests of lists of names, and of their completion."""
 
 import click
 import pytest
@@ -22,7 +22,7 @@ OPTION = click.Option(["--columns"])
     ],
 )
 def test_split(values: tuple[str, ...], names: list[str]) -> None:
-    """Names are taken once each, in order, from all the lists."""
+    """Names are unique, in order, from all the lists."""
     assert name_lists.split(values) == names
 
 
@@ -35,7 +35,7 @@ def test_split(values: tuple[str, ...], names: list[str]) -> None:
     ],
 )
 def test_unknown_columns(values: tuple[str, ...], message: str) -> None:
-    """An unknown column is answered with the nearest, or with some that there are."""
+    """An unknown column gives the nearest names, or some names."""
     with pytest.raises(click.BadParameter) as raised:
         name_lists.parse_columns(CONTEXT, OPTION, values)
     assert raised.value.message == message
@@ -46,14 +46,14 @@ def test_unknown_columns(values: tuple[str, ...], message: str) -> None:
     [(None, None), ("latency", ("latency", False)), ("-ttft", ("time_to_first_token", True)), (" -id ", ("id", True))],
 )
 def test_orders(value: str | None, order: tuple[str, bool] | None) -> None:
-    """A minus asks for the greatest first."""
+    """A minus sorts in descending order."""
     found = name_lists.parse_order(CONTEXT, OPTION, value)
     assert (found and (found[0].source, found[1])) == order
 
 
 @pytest.mark.parametrize("value", ["", "-", "--id", "request_body", "nope"])
 def test_no_orders(value: str) -> None:
-    """There is no order by what is no column, nor by bodies."""
+    """Unknown columns and bodies cannot be sorted by."""
     with pytest.raises(click.BadParameter, match=r"there is no column|cannot sort by"):
         name_lists.parse_order(CONTEXT, OPTION, value)
 
@@ -68,7 +68,7 @@ def test_no_orders(value: str) -> None:
     ],
 )
 def test_completing_columns(incomplete: str, offered: list[str]) -> None:
-    """The last name of the list is completed; one that is given already is not offered."""
+    """The last name of the list is completed; names already in it are not offered."""
     assert name_lists.complete_columns(CONTEXT, OPTION, incomplete) == offered
 
 
@@ -77,7 +77,7 @@ def test_completing_columns(incomplete: str, offered: list[str]) -> None:
     [("finish_r", ["finish_reason"]), ("request_b", ["request_bytes"]), ("tag", ["tags"])],
 )
 def test_completing_orders(incomplete: str, offered: list[str]) -> None:
-    """Only what can be sorted by is offered."""
+    """Only sortable fields are offered."""
     assert name_lists.complete_order(CONTEXT, OPTION, incomplete) == offered
 
 
@@ -97,7 +97,7 @@ def test_completing_fields(incomplete: str, offered: list[str]) -> None:
 
 @given(st.text())
 def test_completing_never_fails(incomplete: str) -> None:
-    """Whatever stands on the command line, what is offered continues it."""
+    """Whatever is on the command line, suggestions continue it."""
     for complete in (name_lists.complete_columns, name_lists.complete_fields, name_lists.complete_order):
         assert all(offered.startswith(incomplete) for offered in complete(CONTEXT, OPTION, incomplete))
     assert set(name_lists.complete_columns(CONTEXT, OPTION, "")) == set(BY_NAME)

@@ -1,4 +1,4 @@
-"""Tests of calls as people name them."""
+"""Tests of naming calls."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def calls(store: Store) -> Store:
     ],
 )
 def test_names(calls: Store, names: list[str], expected: list[int] | None) -> None:
-    """Numbers, ranges, identifiers, their beginnings and shortened ones find calls; other names find none."""
+    """Numbers, ranges, identifiers, their beginnings and shortened ones find calls; other names are errors."""
     if expected is None:
         with pytest.raises(NotFoundError):
             named_ids(calls.engine, names)
@@ -69,7 +69,7 @@ def test_names(calls: Store, names: list[str], expected: list[int] | None) -> No
 
 
 def test_an_ambiguous_beginning_names_the_calls(calls: Store) -> None:
-    """Nothing is guessed: the message names the calls that may be meant."""
+    """Nothing is guessed: the message names the possible calls."""
     with pytest.raises(NotFoundError, match=r"^'chatcmpl-abb' matches the calls 3, 2: write more of it$"):
         named_ids(calls.engine, ["chatcmpl-abb"])
 
@@ -81,7 +81,7 @@ def test_a_range_backwards_is_corrected(calls: Store) -> None:
 
 
 def test_the_newest_match_is_found_and_the_others_are_named(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of several calls with one identifier the newest counts, and all the others are named."""
+    """Of several calls with one identifier the newest is used, and the others are named."""
     for _ in range(13):
         store.add()
     said = "13 calls match; this is the newest, 13; the others: 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1\n"
@@ -92,7 +92,7 @@ def test_the_newest_match_is_found_and_the_others_are_named(store: Store, capsys
 
 
 def test_a_uuid_is_that_of_one_call(store: Store) -> None:
-    """A client that gives its request the uuid of another call does not get that call's name."""
+    """A client that sends the uuid of another call does not get that call's name."""
     first = store.add()
     with store.engine.connect() as connection:
         uuid = connection.execute(text("SELECT uuid FROM exchanges")).scalar_one()
@@ -101,7 +101,7 @@ def test_a_uuid_is_that_of_one_call(store: Store) -> None:
 
 
 def test_all_identifiers_must_hold(store: Store) -> None:
-    """Identifiers narrow each other down, and the message repeats them."""
+    """Identifiers are combined, and the message repeats them."""
     store.add(chatcmpl_id="a")
     second = store.add(chatcmpl_id="b")
     assert find_call(store.engine, row_id=second, chatcmpl="b", request_id="req-00000001-aaaa-bbbb") == second
@@ -127,14 +127,14 @@ def test_all_identifiers_must_hold(store: Store) -> None:
     ],
 )
 def test_commands(calls: Store, mpal: Callable[..., Outcome], arguments: list[str], shown: list[int]) -> None:
-    """All commands that take calls take them in the same ways; views show the newest where a filter is alone."""
+    """All commands accept calls in the same forms; views show the newest if there is only a filter."""
     result = mpal(*arguments, *([] if arguments[0] == "export" else ["--json"]))
     assert result.code == 0, result.err
     assert [row_id(document) for document in documents(result.out)] == shown
 
 
 def documents(text: str) -> Iterator[dict[str, object]]:
-    """Yield the JSON objects that stand one after the other in a text."""
+    """Yield the consecutive JSON objects in a text."""
     while text := text.lstrip():
         found, end = json.JSONDecoder().raw_decode(text)
         yield found
@@ -142,6 +142,6 @@ def documents(text: str) -> Iterator[dict[str, object]]:
 
 
 def row_id(document: dict[str, object]) -> int:
-    """Return the number of a call that is shown or exported."""
+    """Return the number of a shown or exported call."""
     metadata = document.get("metadata")
     return int(metadata["moonpalace_id"]) if isinstance(metadata, dict) else int(str(document["id"]))

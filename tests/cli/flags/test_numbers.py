@@ -1,4 +1,4 @@
-"""Tests of the whole numbers that users write."""
+"""Tests of whole numbers as options."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     ("text", "number"), [("7", 7), (" 007 ", 7), ("+9", 9), ("0", 0), (str(MAX_INTEGER), MAX_INTEGER), (12, 12)]
 )
 def test_numbers(text: str | int, number: int) -> None:
-    """Digits are a number, with a sign or without, and so is what is one already."""
+    """Digits, with or without a sign, and ints are accepted."""
     assert WholeNumber().convert(text, None, None) == number
 
 
 @pytest.mark.parametrize("text", ["", "x", "1.5", "1_0", "-1", "٣", str(MAX_INTEGER + 1), "9" * 5000])
 def test_what_is_no_number(text: str) -> None:
-    """Anything else is refused, shown only in part."""
+    """Anything else is refused, quoted in part."""
     with pytest.raises(click.BadParameter, match=r"^.{,52} must be a whole number, 0 or more$"):
         WholeNumber().convert(text, None, None)
 

@@ -1,4 +1,4 @@
-"""What is offered in an unfinished predicate."""
+"""Suggestions for an unfinished predicate."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WITHOUT = ("model == 'x' y", "== ", "model == 'x' 'y", "`mod", "prompt_tokens > 
 
 
 def test_offers(store: Store) -> None:
-    """Fields, operators that the field knows, and values that calls have, the most frequent first."""
+    """Fields, operators of the field, and values of calls are suggested, most frequent first."""
     samples.plain(store.add, note="it's", category="badcase")
     samples.plain(store.add)
     samples.refused(store.add, status_code=404)
@@ -48,7 +48,7 @@ def test_offers(store: Store) -> None:
 
 
 def test_the_place_of_an_offer(store: Store) -> None:
-    """An offer replaces the word or the string that the caret is in, and nothing else."""
+    """A suggestion replaces exactly the word or the string at the caret."""
     found = offers(store.engine, "not mod == 'x'", 6)
     assert (found.start, found.end) == (4, 7)
     found = offers(store.engine, "model == 'ki mi' && id", 11)
@@ -57,12 +57,12 @@ def test_the_place_of_an_offer(store: Store) -> None:
 
 @pytest.mark.parametrize("path", ["model", "latency", "stream", "tags", "requested_at", "request_body.a", "len(tags)"])
 def test_known_operators(path: str) -> None:
-    """At least equality is known for whatever can be compared."""
+    """Any comparable value supports at least equality."""
     assert {"==", "!="} <= {*known_operators(path)}
     check(f"{path} != NULL", "sqlite")
 
 
 @pytest.mark.parametrize("text", ["a" * 60_000 + " ", "text ~ '" + "a" * 60_000])
 def test_what_is_too_long(store: Store, text: str) -> None:
-    """It has no offers, at once."""
+    """A long text has no suggestions, without delay."""
     assert list(offers(store.engine, text, len(text)).offers) == []

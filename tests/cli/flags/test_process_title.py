@@ -1,4 +1,4 @@
-"""Tests of taking secrets out of the process list."""
+"""Tests of hiding secrets from the process list."""
 
 from collections.abc import Callable
 
@@ -47,7 +47,7 @@ TITLES = [
 
 @pytest.mark.parametrize(("title", "expected"), TITLES)
 def test_process_list(monkeypatch: pytest.MonkeyPatch, title: str, expected: str) -> None:
-    """Keys, tokens and passwords are masked in the process list, wherever they stand and however they are spelled."""
+    """Keys, tokens and passwords are masked in the process list, at any position and in any form."""
     shown = [title]
     monkeypatch.setattr(setproctitle, "getproctitle", lambda: title)
     monkeypatch.setattr(setproctitle, "setproctitle", shown.append)
@@ -60,7 +60,7 @@ def test_process_list(monkeypatch: pytest.MonkeyPatch, title: str, expected: str
 def test_every_command_hides_what_its_flags_show(
     mpal: Callable[..., object], monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
-    """A command that is given a URL with a password hides it before it does anything, also where it is wrong there."""
+    """A command hides the password of a URL before anything else, even if the flag is invalid there."""
     url = "postgresql://me:hunter22@127.0.0.1:1/calls"
     shown: list[str] = []
     monkeypatch.setattr(setproctitle, "getproctitle", lambda: f"mpal {' '.join(command)} {url}")
@@ -71,7 +71,7 @@ def test_every_command_hides_what_its_flags_show(
 
 
 def test_flags_are_those_of_the_settings() -> None:
-    """What is spelled out here, to be quick, is what the table says."""
+    """The list of flags, which is written out for speed, agrees with the table."""
     secret = [setting for setting in TABLE if setting.secret]
     assert tuple(f"--{setting.name}" for setting in secret) == LONG
     assert tuple(f"-{setting.short}" for setting in secret if setting.short) == SHORT

@@ -1,4 +1,4 @@
-"""Tests of choosing the calls that a command works on."""
+"""Tests of selecting calls for a command."""
 
 import click
 import pytest
@@ -28,7 +28,7 @@ SOME = Filters(("id > 1",))
     ],
 )
 def test_one_or_many(wanted: CallSelection, is_many: bool) -> None:
-    """Whether one call or many are asked for does not depend on what is stored."""
+    """Whether one call or many are requested does not depend on the store."""
     wanted.check()
     assert wanted.is_many is is_many
 
@@ -49,6 +49,6 @@ def test_one_or_many(wanted: CallSelection, is_many: bool) -> None:
     ],
 )
 def test_contradictions(wanted: CallSelection) -> None:
-    """What makes no sense together is wrong usage."""
+    """Contradictory options are wrong usage."""
     with pytest.raises(click.UsageError):
         wanted.check()

@@ -27,13 +27,13 @@ def everything(word: str, settings: Settings) -> None:
 @click.command()
 @setting_flags("database", "endpoint")
 def query(settings: Settings) -> None:
-    """Show where the calls are."""
+    """Show the database."""
     click.echo(f"{settings.database} {settings.endpoint}")
 
 
 @pytest.fixture(autouse=True)
 def _empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no variable or file of the developer's own reach the commands."""
+    """Ignore the developer's variables and files."""
     for setting in TABLE:
         monkeypatch.delenv(setting.env, raising=False)
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
@@ -74,7 +74,7 @@ def shown(*arguments: str, env: Mapping[str, str] | None = None) -> str:
     ],
 )
 def test_flags(arguments: list[str], expected: str) -> None:
-    """Every flag reaches the command as the parsed setting, beside the command's own arguments."""
+    """Every flag is passed as a parsed setting, in addition to the command's own arguments."""
     assert expected in shown(*arguments)
 
 
@@ -86,7 +86,7 @@ def test_every_setting_has_a_flag() -> None:
 
 @pytest.mark.parametrize("setting", TABLE, ids=[setting.name for setting in TABLE])
 def test_help(setting: object) -> None:
-    """The help names each flag with its variable, and what the table says of it, default included."""
+    """The help has each flag with its variable, its description and its default."""
     row = next(one for one in TABLE if one is setting)
     text = " ".join(run(everything, "--help").output.split())
     flag = f"--{row.name} / --no-{row.name}" if row.kind.form == "switch" else f"--{row.name} {row.kind.metavar}"
@@ -95,7 +95,7 @@ def test_help(setting: object) -> None:
 
 
 def test_help_prints_no_secret(tmp_path: Path) -> None:
-    """The help never prints a key, wherever it is set."""
+    """The help never prints a key, whatever its source."""
     (tmp_path / "config.yaml").write_text(f"start: {{key: {SECRET}, token: {SECRET}}}")
     result = run(everything, "--key", SECRET, "--help", env={"MOONPALACE_KEY": SECRET, "MOONPALACE_TOKEN": SECRET})
     assert result.exit_code == 0
@@ -103,7 +103,7 @@ def test_help_prints_no_secret(tmp_path: Path) -> None:
 
 
 def test_precedence(tmp_path: Path) -> None:
-    """A flag wins over its variable, and that over config.yaml."""
+    """A flag takes precedence over its variable, and that over config.yaml."""
     (tmp_path / "config.yaml").write_text("start: {port: 3, insecure: true}")
     assert "port=3," in shown()
     assert "port=2," in shown(env={"MOONPALACE_PORT": "2"})
@@ -132,7 +132,7 @@ def test_config_flag(tmp_path: Path) -> None:
     ],
 )
 def test_errors(arguments: list[str], error: type[Exception], message: str) -> None:
-    """Bad values go to the caller as errors of ours, before the command runs and without click's own types."""
+    """Invalid values are raised as our errors, before the command runs and without click's types."""
     result = run(everything, *arguments)
     assert type(result.exception) is error
     assert str(result.exception).startswith(message)
@@ -140,14 +140,14 @@ def test_errors(arguments: list[str], error: type[Exception], message: str) -> N
 
 
 def test_query_is_not_stopped_by_other_settings(tmp_path: Path) -> None:
-    """A command that names two settings works whatever config.yaml and the environment say of the others."""
+    """A command with two settings works whatever config.yaml and the environment say about others."""
     (tmp_path / "config.yaml").write_text("start: {force-stream: true, port: x, key: k}\ndatabase: calls.sqlite\n")
     result = run(query, "--endpoint", "api.moonshot.ai", env={"MOONPALACE_HOST": "0.0.0.0"})
     assert result.output == f"sqlite:///{tmp_path}/calls.sqlite https://api.moonshot.ai\n"
 
 
 def test_query_has_its_own_flags_only() -> None:
-    """A flag that a command does not name is unknown to it."""
+    """A command only has the flags that it names."""
     assert "No such option" in run(query, "--port", "1").output
 
 
@@ -158,6 +158,6 @@ def test_query_is_stopped_by_a_broken_file(tmp_path: Path) -> None:
 
 
 def test_unknown_name() -> None:
-    """A command cannot ask for a setting that the table does not have."""
+    """A command cannot name an unknown setting."""
     with pytest.raises(KeyError, match="prot"):
         setting_flags("prot")

@@ -24,7 +24,7 @@ OBJECTS = (
 
 @pytest.mark.parametrize("text", OBJECTS)
 def test_json_keeps_its_bytes(text: str) -> None:
-    """The entry is there afterwards, and taking out what was put in gives the file as it was."""
+    """The entry is added, and removing it gives the original file."""
     new = json_with(text, KEYS, ENTRY)
     before, after = read_json(text), read_json(new)
     assert after["mcpServers"] == {"moonpalace": ENTRY, **before.get("mcpServers", {})}  # type: ignore[dict-item]
@@ -37,7 +37,7 @@ def test_json_keeps_its_bytes(text: str) -> None:
 
 
 def test_new_json_is_indented() -> None:
-    """An empty file becomes an object with the entry; in a file with an indent, the entry has the same."""
+    """An empty file becomes an object with the entry; in an indented file, the entry is indented alike."""
     assert (
         json_with("", KEYS, {"command": "x"})
         == json.dumps({"mcpServers": {"moonpalace": {"command": "x"}}}, indent=2) + "\n"
@@ -72,6 +72,6 @@ def test_toml_keeps_its_bytes(text: str) -> None:
     ],
 )
 def test_what_cannot_be_read_is_left_alone(add: object, text: str, message: str) -> None:
-    """A broken file, and one with something else where the entry belongs, is refused."""
+    """A broken file, and one with something else in the entry's place, is refused."""
     with pytest.raises(UnfitFileError, match=message):
         add(text, KEYS, ENTRY)  # type: ignore[operator]

@@ -45,7 +45,7 @@ def read(file: Path, client: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("client", FILES)
 def test_the_entry_is_printed_or_written_once(client: str, home: Path, mpal: Callable[..., Outcome]) -> None:
-    """Without --write the entry and its place are printed; with it, it is written, and never a second time."""
+    """Without --write the entry and its file are printed; with it, it is written, but only once."""
     file = home / FILES[client]
     printed = mpal("mcp", "--install", client)
     assert printed.code == 0
@@ -69,7 +69,7 @@ def test_the_entry_is_printed_or_written_once(client: str, home: Path, mpal: Cal
 
 
 def test_everything_else_in_the_file_stays(home: Path, mpal: Callable[..., Outcome]) -> None:
-    """The file keeps its text, its mode, and its place behind a link."""
+    """The file keeps its text, its mode, and its location behind a link."""
     real = home / "dotfiles" / "claude.json"
     real.parent.mkdir()
     real.write_text('{\n  "projects": {"/x": {"n": 1.0}},\n  "mcpServers": {"other": {"command": "y"}}\n}\n')
@@ -88,7 +88,7 @@ def test_everything_else_in_the_file_stays(home: Path, mpal: Callable[..., Outco
 def test_the_place_of_each_client_follows_its_variables(
     home: Path, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Clients can keep their configuration elsewhere; kimi-cli and JSON with comments are found too."""
+    """Clients may keep their configuration elsewhere; kimi-cli and JSON with comments are found, too."""
     monkeypatch.setenv("CODEX_HOME", str(home / "c"))
     assert str(home / "c" / "config.toml") in mpal("mcp", "--install", "codex").err
     (home / ".kimi").mkdir()
@@ -104,7 +104,7 @@ def test_the_place_of_each_client_follows_its_variables(
 def test_the_database_is_named_where_the_client_would_not_find_it(
     home: Path, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database that was given goes into the entry, unless its URL has a password."""
+    """A given database is part of the entry, unless its URL has a password."""
     assert "--database" not in mpal("mcp", "--install", "kimi").out
     given = f"sqlite:///{home}/x.sqlite"
     for outcome in (mpal("mcp", "--install", "kimi", "--database", f"{home}/x.sqlite"), given_by_variable(mpal, home)):
@@ -124,7 +124,7 @@ def given_by_variable(mpal: Callable[..., Outcome], home: Path) -> Outcome:
 
 
 def test_mistakes_are_told(home: Path, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broken file stays as it is; --write alone, an unknown client and a missing SDK are named."""
+    """A broken file is unchanged; --write alone, an unknown client and a missing SDK are reported."""
     file = home / ".cursor" / "mcp.json"
     file.parent.mkdir()
     file.write_text('{"mcpServers": ')

@@ -1,4 +1,4 @@
-"""An agent finds the session that it is in."""
+"""An agent finds its own session."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def session(store: Store) -> Store:
     ids=["mark", "name", "call", "tool use of Claude Code", "thread of Codex", "metadata of Codex"],
 )
 def test_the_session_is_found(ask: Ask, session: Store, said: object, arguments: dict[str, object]) -> None:
-    """By a mark in its answer, by its name, by one of its calls, and by what its client says of itself."""
+    """By a mark in its answer, by its name, by one of its calls, and by its client's metadata."""
     lines = ask("my_session", said=said, **arguments).split("\n")[1:]
     assert lines[0].startswith("Your session, found by call ")
     assert [line.split('"')[1] for line in lines[1:]] == ["second", "first"]
@@ -55,7 +55,7 @@ def test_the_session_is_found(ask: Ask, session: Store, said: object, arguments:
 def test_a_session_that_cannot_be_told_is_not_guessed(
     ask: Ask, session: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a trace in the store there is an error that says what to give, and no other agent's calls."""
+    """Without a trace in the store there is an error with advice, and no other agent's calls."""
     monkeypatch.setattr(own_session, "PATIENCE", 0.0)
     cases: dict[str, dict[str, object]] = {
         "give a mark that you make up": {},
@@ -70,7 +70,7 @@ def test_a_session_that_cannot_be_told_is_not_guessed(
 
 
 def test_a_call_without_a_session_is_shown_alone(ask: Ask, store: Store) -> None:
-    """Where requests name no session, only the call itself is certain."""
+    """If requests name no session, only the call itself is certain."""
     store.add(request=body(("user", "alone")))
     store.add(request=body(("user", "stranger")))
     lines = ask("my_session", call=1).split("\n")[1:]

@@ -1,4 +1,4 @@
-"""Answers keep to their budget, and cursors lead through all of a text."""
+"""Answers keep to their budget, and cursors lead through a whole text."""
 
 import re
 
@@ -21,7 +21,7 @@ TEXTS = {
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 @pytest.mark.parametrize("budget", [MIN_TOKENS, 301, 302, 1000])
 def test_pages_add_up_to_the_text(text: str, budget: int) -> None:
-    """Each page keeps to the budget, and all of them together are the text, nothing twice and nothing left out."""
+    """Each page keeps to the budget, and all of them together are the text, without repetitions or gaps."""
     lines, found, cursor = quoted(text), "", None
     for _ in range(1000):
         shown = page(lines, budget, cursor)
@@ -38,13 +38,13 @@ def test_pages_add_up_to_the_text(text: str, budget: int) -> None:
 
 
 def test_the_largest_budget_is_kept() -> None:
-    """Two megabytes in one line fill the largest budget, and no more."""
+    """Two megabytes in one line fill exactly the largest budget."""
     shown = page(quoted("x" * 2_000_000), MAX_TOKENS, None)
     assert MAX_TOKENS * BYTES_PER_TOKEN * 0.99 < len(shown.encode()) <= MAX_TOKENS * BYTES_PER_TOKEN
 
 
 @pytest.mark.parametrize("cursor", ["x", "1", "-1.0", "9.0", "0.99", "0.1", "1.2.3", "٣.0"])
 def test_a_cursor_of_another_text_is_refused(cursor: str) -> None:
-    """What no page has given is no cursor."""
+    """A cursor that no page has returned is refused."""
     with pytest.raises(MoonPalaceError, match="the cursor is not one of this answer"):
         page(["| abc"], MIN_TOKENS, cursor)

@@ -39,12 +39,12 @@ ARGUMENTS: Mapping[str, Mapping[str, object]] = {
     "my_session": {"call": 2},
     "label_call": {"call": 1, "category": "good"},
 }
-"""How each tool is called once."""
+"""The arguments of one call for each tool."""
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> SimpleNamespace:
-    """Give what a client has seen of a server in a locale without UTF-8."""
+    """Return a client's view of a server in a locale without UTF-8."""
     file = tmp_path_factory.mktemp("mcp") / "moonpalace.sqlite"
     file.write_bytes(empty_store.read_bytes())
     engine = open_store(f"sqlite:///{file}")
@@ -60,7 +60,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> SimpleN
 
 
 async def talk(file: Path, empty: Path, found: SimpleNamespace, errors: TextIO) -> None:
-    """Call every tool once, read resources, make mistakes, and put another store in the place of the first one."""
+    """Call every tool once, read resources, make mistakes, and replace the store."""
     command = StdioServerParameters(
         command=sys.executable,
         args=["-m", "moonpalace_cli.main", "mcp", "--allow-label", "--database", str(file)],
@@ -102,7 +102,7 @@ def text_of(answer: CallToolResult) -> str:
 
 
 def test_the_client_lists_every_tool(seen: SimpleNamespace) -> None:
-    """Tools come with descriptions and schemas, and say which of them change something."""
+    """Tools have descriptions and schemas, and say which of them change something."""
     assert [tool.name for tool in seen.tools] == [tool.name for tool in TOOLS]
     assert [tool.name for tool in seen.tools if not tool.annotations.read_only_hint] == ["label_call"]
     assert all(tool.description and tool.input_schema["type"] == "object" for tool in seen.tools)
@@ -121,7 +121,7 @@ def test_the_client_calls_every_tool(seen: SimpleNamespace) -> None:
 
 
 def test_mistakes_are_told(seen: SimpleNamespace) -> None:
-    """A mistake in a predicate is shown with its place, an unknown tool by its name."""
+    """A mistake in a predicate is shown with its position, an unknown tool with its name."""
     assert seen.refused.is_error
     assert text_of(seen.refused).startswith("Error: predicate: ")
     assert text_of(seen.refused).endswith("^")
@@ -130,7 +130,7 @@ def test_mistakes_are_told(seen: SimpleNamespace) -> None:
 
 
 def test_a_mistake_keeps_to_the_smallest_budget(seen: SimpleNamespace) -> None:
-    """An error repeats the beginning of an argument only."""
+    """An error only repeats the beginning of an argument."""
     told = text_of(seen.long)
     assert seen.long.is_error
     assert told.startswith("Error: no stored call is called '月月")
@@ -139,13 +139,13 @@ def test_a_mistake_keeps_to_the_smallest_budget(seen: SimpleNamespace) -> None:
 
 
 def test_a_store_that_vanishes(seen: SimpleNamespace) -> None:
-    """A store that is deleted while the server runs is said to be missing, and one in its place is read."""
+    """A store that is deleted while the server runs is reported as missing, and a new one is read."""
     assert text_of(seen.gone).startswith("Error: there is no database at ")
     assert text_of(seen.other).startswith("Error: no stored call has id 1")
 
 
 def test_calls_are_resources(seen: SimpleNamespace) -> None:
-    """The newest calls are listed, and each can be read, quoted as tools quote it."""
+    """The newest calls are listed, and each can be read, quoted like by the tools."""
     assert [resource.uri for resource in seen.resources] == ["moonpalace://calls/2", "moonpalace://calls/1"]
     assert [template.uri_template for template in seen.templates] == ["moonpalace://calls/{id}"]
     assert isinstance(seen.resource, TextResourceContents)
@@ -155,5 +155,5 @@ def test_calls_are_resources(seen: SimpleNamespace) -> None:
 
 
 def test_arguments_are_those_of_the_tools() -> None:
-    """The test calls tools with arguments that can be sent as JSON."""
+    """The arguments in this test can be sent as JSON."""
     assert json.loads(json.dumps(ARGUMENTS))

@@ -40,7 +40,7 @@ def test_search_shows_a_call_a_line_the_newest_first(ask: Ask, store: Store) -> 
 
 
 def test_search_takes_every_filter_of_the_commands(ask: Ask, store: Store) -> None:
-    """Filters and predicates are those of `mpal list`, by the same names."""
+    """Filters and predicates are those of `mpal list`, under the same names."""
     store.add(request=body(("user", "rockets")), status_code=429, error_kind="rate_limit_reached_error")
     store.add(request=body(("user", "moons")), finish_reason="length", latency=9_000_000_000, category="badcase")
     named = {parameter.name for parameter in tools.TOOLS[0].parameters}
@@ -85,7 +85,7 @@ def test_search_takes_every_filter_of_the_commands(ask: Ask, store: Store) -> No
     ],
 )
 def test_wrong_arguments_are_refused_in_one_line(ask: Ask, arguments: dict[str, object], message: str) -> None:
-    """What a tool does not take is refused, with what to give instead."""
+    """Invalid arguments are refused with advice."""
     with pytest.raises(MoonPalaceError) as refused:
         ask("search_calls", **arguments)
     assert str(refused.value).startswith(message)
@@ -93,7 +93,7 @@ def test_wrong_arguments_are_refused_in_one_line(ask: Ask, arguments: dict[str, 
 
 
 def test_other_tools_refuse_what_they_do_not_take(ask: Ask) -> None:
-    """A missing argument, an unknown part, an unknown tool and a call that is not there are named."""
+    """A missing argument, an unknown part, an unknown tool and a missing call are named."""
     cases: dict[str, tuple[str, Arguments]] = {
         "call is missing: the number of a call": ("show_call", {}),
         "no stored call has id 13": ("show_call", {"call": 13}),
@@ -111,7 +111,7 @@ def test_other_tools_refuse_what_they_do_not_take(ask: Ask) -> None:
 
 
 def test_a_conversation_is_read_from_any_message_on(ask: Ask, store: Store) -> None:
-    """Each message has its number and role, reasoning and calls of tools are named, the answer comes last."""
+    """Each message has its number and role, reasoning and tool calls are named, the answer comes last."""
     call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"at": "moon"}'}}
     store.add(
         request=body(("system", "be brief"), ("user", "你好"), tools=[{"function": {"name": "look"}}]),
@@ -144,7 +144,7 @@ def test_parts_are_read_as_they_were_sent(ask: Ask, store: Store) -> None:
 
 
 def test_why_compare_and_sums_answer(ask: Ask, store: Store) -> None:
-    """A cut answer is explained, two calls are compared, tokens and cost are added up, cache misses are ranked."""
+    """A truncated answer is explained, two calls are compared, tokens and cost are summed, cache misses are ranked."""
     common = [("system", "x" * 5000)]
     usage: Any = {"prompt_tokens": 2000, "cached_tokens": 0, "price_input": 4.0, "price_cached": 1.0}
     usage |= {"cost": 0.5, "cost_currency": "USD"}
@@ -172,7 +172,7 @@ def test_why_compare_and_sums_answer(ask: Ask, store: Store) -> None:
 
 
 def test_answers_keep_to_the_budget_on_a_call_of_two_megabytes(ask: Ask, store: Store) -> None:
-    """Whatever the tool and the budget, an answer has no more bytes than it may."""
+    """For any tool and budget, an answer has no more bytes than allowed."""
     words = "月亮 and " * 100_000 + "\n" + '\\"\n' * 200_000
     short = words[-100_000:]
     store.add(request=body(("user", words)), response=completion(short), error_message=short)
@@ -198,7 +198,7 @@ def test_answers_keep_to_the_budget_on_a_call_of_two_megabytes(ask: Ask, store: 
 
 
 def test_what_identifies_people_is_replaced_unless_raw(ask: Ask, store: Store, url: str) -> None:
-    """Every tool shows pseudonyms, the same ones, where a raw server shows what is stored."""
+    """Every tool shows the same pseudonyms; a raw server shows what is stored."""
     secret, mail = "u-4711-account", "jane.doe@example.com"
     texts = ("user", f"write to {mail}")
     headers = f"Msh-Uid: {secret}\r\nContent-Type: application/json\r\n"
@@ -236,7 +236,7 @@ def test_what_identifies_people_is_replaced_unless_raw(ask: Ask, store: Store, u
 
 
 def test_nothing_can_be_changed_without_leave(reader: Reader, store: Store) -> None:
-    """The tool for labels is not there, and the database itself refuses changes through the server's connections."""
+    """There is no tool for labels, and the database itself refuses changes through the server's connections."""
     store.add()
     assert [tool.name for tool in tools.tools(reader.options) if tool.changes] == []
     with reader.engine.connect() as connection, pytest.raises(OperationalError, match="readonly"):
@@ -269,7 +269,7 @@ def test_schemas_name_what_is_needed(reader: Reader) -> None:
 
 
 def test_a_slow_question_is_ended(ask: Ask, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The agent hears that it has to narrow its filter, and the next question is answered."""
+    """The agent is told to narrow its filter, and the next request is answered."""
     store.add(request=body(("user", "hello")))
     with monkeypatch.context() as patch:
         patch.setattr(time_limit, "SECONDS", -1.0)
@@ -280,7 +280,7 @@ def test_a_slow_question_is_ended(ask: Ask, store: Store, monkeypatch: pytest.Mo
 
 
 def test_a_store_may_come_later(tmp_path: object) -> None:
-    """A server starts without a store, and says so when it is asked."""
+    """A server starts without a store, and reports that when asked."""
     reader = Reader(Options(f"sqlite:///{tmp_path}/none.sqlite"))
     with pytest.raises(MoonPalaceError, match="there is no database at"):
         tools.answer(reader, "search_calls", {})

@@ -23,7 +23,7 @@ HEADERS = "Accept: application/json\r\nUser-Agent: OpenAI/Python 1.82.0\r\nX-A: 
     ],
 )
 def test_headers_of_requests(store: Any, predicate: str, found: list[int]) -> None:
-    """Headers are compared as they are displayed, whether calls share them or not."""
+    """Headers are compared as displayed, whether or not they are shared."""
     for length in (97, 98):
         store.add(request_headers=f"{HEADERS}Content-Length: {length}\r\n", request_bytes=length)
     store.add(request_headers="A: b")

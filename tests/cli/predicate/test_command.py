@@ -68,14 +68,14 @@ ON_POSTGRESQL = [
 
 @pytest.mark.parametrize(("steps", "index"), ON_POSTGRESQL)
 def test_index_on_postgresql(steps: list[str], index: str | None) -> None:
-    """The index that only gives the calls in the order of their times serves no predicate."""
+    """An index that only returns the calls in order of time does not count."""
     assert index_in(["Limit  (cost=0.36..1.34 rows=10 width=16)", *steps]) == index
 
 
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(("text", "index"), SERVED)
 def test_index(mpal: Callable[..., Outcome], text: str, index: str) -> None:
-    """The index that serves a predicate is named."""
+    """The index used is named."""
     last = mpal("predicate", text).out.splitlines()[-1]
     assert last.startswith(f"Index: {index}")
 
@@ -84,13 +84,13 @@ def test_index(mpal: Callable[..., Outcome], text: str, index: str) -> None:
     "text", ["request_body.messages.-1.role == 'tool'", "text ~ 'x'", "model % 'x'", "not id == 5"]
 )
 def test_no_index(mpal: Callable[..., Outcome], text: str) -> None:
-    """Where all calls are looked at it is said; there need be no store for that."""
+    """If all calls are scanned, it says so; no store is needed."""
     result = mpal("predicate", text)
     assert result.out.splitlines()[-1] == "Index: none, calls are looked at from the newest on until enough are found"
 
 
 def test_search(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """Of each search it is said how many calls it looks into, as far as the index of words spares any."""
+    """For each search it says how many calls are read, as far as the word index helps."""
     for _ in range(2 * BLOCK_SIZE):
         store.add()
     lines = mpal("predicate", "text ~ 'nowhere' || not text ~ 'no where'").out.splitlines()
@@ -103,7 +103,7 @@ def test_search(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_long_values(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """A value as long as a list of calls can be is shown without its middle."""
+    """The middle of a very long value is left out."""
     store.add()
     (line,) = (
         line
@@ -136,7 +136,7 @@ def test_mistake(store: Store, mpal: Callable[..., Outcome], command: list[str])
 
 
 def test_list(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """`mpal list` lists the calls for which all predicates hold, newest first."""
+    """`mpal list` lists the calls that match all predicates, newest first."""
     for status in (200, 429, 500):
         store.add(status_code=status)
     assert mpal("list", "-p", "status > 200", "-p", "status < 500", "--count").out == "1\n"

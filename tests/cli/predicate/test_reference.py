@@ -1,4 +1,4 @@
-"""Predicates on the original's database after the upgrade: what the original printed, and what plain SQL finds."""
+"""Predicates on the original's database after the upgrade: compared with the original's output, and with plain SQL."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def runs() -> list[tuple[str, int, list[str]]]:
 
 
 def split(line: str) -> list[str]:
-    """Return the arguments of a line that has the predicate unquoted at its end."""
+    """Return the arguments of a line with the unquoted predicate at its end."""
     flags, _, predicate = line.partition(" --predicate ")
     return [*shlex.split(flags), "--predicate", predicate]
 
 
 @pytest.fixture
 def upgraded(tmp_path: Path) -> Path:
-    """Give the original's database, upgraded, where `mpal` looks for its store."""
+    """Provide the original's database, upgraded, where `mpal` expects its store."""
     file = tmp_path / "home" / "moonpalace.sqlite"
     file.parent.mkdir(mode=0o700)
     shutil.copyfile(REFERENCE / "moonpalace.sqlite", file)
@@ -52,7 +52,7 @@ def ids(table: str) -> list[str]:
 
 
 def test_the_runs_are_there() -> None:
-    """There are runs with predicates to compare, a wrong one among them."""
+    """There are runs with predicates to compare, including an invalid one."""
     assert {code for _, code, _ in runs()} == {0, 2}
     assert len(runs()) == 5
 
@@ -62,7 +62,7 @@ def test_the_runs_are_there() -> None:
     ("name", "code", "arguments"), runs(), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_run_of_the_original(mpal: Callable[..., Outcome], name: str, code: int, arguments: list[str]) -> None:
-    """A predicate finds the calls that the original found, newest first; a wrong one is wrong with its exit code."""
+    """A predicate finds the original's calls, newest first; an invalid one has its exit code."""
     result = mpal(*arguments)
     assert result.code == code
     assert ids(result.out) == ids((REFERENCE / "cli" / f"{name}.out").read_text(encoding="utf-8"))
@@ -92,7 +92,7 @@ SAME = [
 
 @pytest.mark.parametrize(("predicate", "sql"), SAME)
 def test_predicate_and_sql_find_the_same(upgraded: Path, predicate: str, sql: str) -> None:
-    """A predicate on the upgraded rows finds what SQL finds in the original's; never nothing."""
+    """A predicate on the upgraded rows finds the same as SQL on the original's, and never nothing."""
     from moonpalace_addons.store.query.condition import condition
 
     with closing(sqlite3.connect(REFERENCE / "moonpalace.sqlite")) as original:

@@ -1,4 +1,4 @@
-"""Tests of the remark on numbers without a unit."""
+"""Tests of the note on numbers without a unit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HOW = ": write 2s or 300ms for other units"
     ],
 )
 def test_remark(text: str, told: str | None) -> None:
-    """Each duration that is compared with a bare number is named once, with the unit that it has."""
+    """Each duration compared with a bare number is named once, with its unit."""
     assert remark([parse(text)]) == (None if told is None else told + HOW)
 
 
@@ -38,7 +38,7 @@ def test_remark(text: str, told: str | None) -> None:
     [("latency > 2", True), ("latency > 2000000000", False), ("ttft > 2", False), ("overhead > 2", False)],
 )
 def test_odd_numbers(text: str, is_odd: bool) -> None:
-    """Nobody means a call of some nanoseconds."""
+    """A duration of a few nanoseconds is implausible."""
     assert (remark([parse(text)], only_implausible=True) is not None) is is_odd
 
 
@@ -54,7 +54,7 @@ def test_odd_numbers(text: str, is_odd: bool) -> None:
     ],
 )
 def test_commands(store: Store, mpal: Callable[..., Outcome], arguments: list[str], told: bool) -> None:
-    """`mpal predicate` always says it; `mpal list` where it found nothing, or where it cannot have been meant."""
+    """`mpal predicate` always prints it; `mpal list` if it found nothing, or if the number is implausible."""
     store.add()
     result = mpal(*arguments)
     assert (result.code, result.err.endswith(f"{HOW}\n"), result.err == "") == (0, told, not told)

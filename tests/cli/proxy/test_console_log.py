@@ -22,7 +22,7 @@ PREFIX = r"\[MoonPalace\] \d{4}/\d\d/\d\d \d\d:\d\d:\d\d "
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that is a terminal."""
 
     def isatty(self) -> bool:
         """Say so."""
@@ -30,7 +30,7 @@ class Terminal(io.StringIO):
 
 
 class Gate(io.StringIO):
-    """A stream on which nothing gets through while it is closed, like a terminal stopped by Ctrl-S."""
+    """A stream that blocks while it is closed, like a terminal stopped by Ctrl-S."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def log(handler: ConsoleLog, message: str, level: int = logging.INFO, **extra: o
 
 
 def printed(stream: io.StringIO, *messages: tuple[str, int, list[str] | None]) -> str:
-    """Return what is printed for messages, each with its level and maybe styles."""
+    """Return the output for messages, each with its level and optional styles."""
     handler = ConsoleLog(stream)
     for message, level, styles in messages:
         log(handler, message, level, **({} if styles is None else {"styles": styles}))
@@ -67,7 +67,7 @@ def test_every_line_has_the_documented_prefix() -> None:
 
 
 def test_nothing_but_printable_text_is_printed() -> None:
-    """Whatever a message quotes, it moves no cursor and adds no line; line ends of ours stay."""
+    """Whatever a message quotes, it cannot move the cursor or add a line; our line ends are kept."""
     text = printed(io.StringIO(), ("one \x1b[2J\u202e\r\ntwo \x9b31m", logging.WARNING, None))
     assert re.fullmatch(rf"{PREFIX}one  \[2J  \n{PREFIX}two  31m\n", text)
 
@@ -88,7 +88,7 @@ STYLED = [
 
 @pytest.mark.parametrize(("style", "expected"), STYLED)
 def test_colour_on_a_terminal(style: str, expected: str) -> None:
-    """On a terminal each line has the colour of its style, behind the prefix."""
+    """On a terminal each line has the colour of its style, after the prefix."""
     assert re.sub(PREFIX, "", printed(Terminal(), ("text", logging.INFO, [style]))) == f"{expected}\n"
 
 
@@ -103,12 +103,12 @@ def test_no_colour_elsewhere(style: str) -> None:
     [(logging.INFO, "a\nb\n"), (logging.WARNING, "\x1b[33ma\x1b[0m\n\x1b[33mb\x1b[0m\n")],
 )
 def test_colour_of_other_messages(level: int, expected: str) -> None:
-    """Messages that bring no styles have the colour of their level, in every line."""
+    """Messages without styles have the colour of their level, in every line."""
     assert re.sub(PREFIX, "", printed(Terminal(), ("a\nb", level, None))) == expected
 
 
 def test_traceback_is_printed() -> None:
-    """What is logged with an exception shows its traceback, each line with the prefix."""
+    """An exception's traceback is printed, each line with the prefix."""
     stream = io.StringIO()
     handler = ConsoleLog(stream)
     try:
@@ -124,7 +124,7 @@ def test_traceback_is_printed() -> None:
 
 
 def test_stopped_terminal_holds_nothing_up() -> None:
-    """While nothing can be printed logging returns at once; what does not fit is dropped, counted, and said later."""
+    """While nothing can be printed, logging returns immediately; messages that do not fit are dropped and counted."""
     stream = Gate()
     handler = ConsoleLog(stream)
     handler.waiting.maxsize = 3
@@ -141,7 +141,7 @@ def test_stopped_terminal_holds_nothing_up() -> None:
 
 
 def full_pipe() -> tuple[int, TextIO]:
-    """Return the end of a pipe that nobody reads, and a stream into it that is full."""
+    """Return the end of a pipe without a reader, and a stream into it that is full."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     try:
@@ -154,7 +154,7 @@ def full_pipe() -> tuple[int, TextIO]:
 
 @pytest.fixture
 def unread() -> Iterator[TextIO]:
-    """Give a stream into a full pipe that nobody reads; it is read at the end, so that the thread ends."""
+    """Return a stream into a full pipe without a reader; it is read at the end, so that the thread ends."""
     reader, stream = full_pipe()
     yield stream
     drain = threading.Thread(target=lambda: [None for _ in iter(lambda: os.read(reader, 65536), b"")])
@@ -165,7 +165,7 @@ def unread() -> Iterator[TextIO]:
 
 
 def test_pipe_that_nobody_reads(unread: TextIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full pipe holds up neither logging nor, for longer than the limit, the end of the proxy."""
+    """A full pipe delays neither logging nor, beyond the limit, the end of the proxy."""
     monkeypatch.setattr(console_log, "CLOSE_TIMEOUT", 0.05)
     handler = ConsoleLog(unread)
     began = time.monotonic()
@@ -177,7 +177,7 @@ def test_pipe_that_nobody_reads(unread: TextIO, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_finish_gives_up_on_a_full_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even where the queue itself is full, the end does not wait for it."""
+    """Even if the queue itself is full, the end does not wait for it."""
     monkeypatch.setattr(console_log, "CLOSE_TIMEOUT", 0.05)
     stream = Gate()
     handler = ConsoleLog(stream)
@@ -192,7 +192,7 @@ def test_finish_gives_up_on_a_full_queue(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 class Broken(io.StringIO):
-    """A stream whose reader is gone, once."""
+    """A stream that fails once."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -208,13 +208,13 @@ class Broken(io.StringIO):
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), OSError("disk full"), ValueError("I/O operation on closed file")])
 def test_broken_stream_ends_nothing(error: Exception) -> None:
-    """A message that cannot be printed is lost; the thread lives on and prints the next."""
+    """A message that cannot be printed is lost; the thread continues with the next."""
     text = printed(Broken(error), ("lost", logging.INFO, None), ("next", logging.INFO, None))
     assert re.fullmatch(f"{PREFIX}next\n", text)
 
 
 def test_closed_stream_is_no_error() -> None:
-    """A stream that was closed under the log raises nothing anywhere."""
+    """A stream that was closed raises no exception."""
     stream = io.StringIO()
     handler = ConsoleLog(stream)
     stream.close()
@@ -235,7 +235,7 @@ def test_closed_stream_is_no_error() -> None:
     ],
 )
 def test_install(form: str, first: str, second: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our own information and the warnings of everything else are printed; the rest is not."""
+    """Our own information and all other warnings are printed, but nothing else."""
     stream, root, ours = io.StringIO(), logging.getLogger(), logging.getLogger("moonpalace")
     monkeypatch.setattr(sys, "stderr", stream)
     before = (root.level, ours.level)
@@ -253,7 +253,7 @@ def test_install(form: str, first: str, second: str, monkeypatch: pytest.MonkeyP
 
 
 def test_json() -> None:
-    """In a log of JSON every line is an object, whatever a message contains; the lines of calls are objects already."""
+    """In a JSON log every line is an object, whatever a message contains; the lines of calls already are."""
     stream = io.StringIO()
     handler = ConsoleLog(stream, as_json=True)
     log(handler, 'two\nlines "quoted" \x1b[31m\u202e', logging.ERROR)

@@ -1,4 +1,4 @@
-"""Tests of what `mpal start` does before it serves."""
+"""Tests of the preparations of `mpal start`."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from moonpalace_cli.proxy.serving import StartupCheck, mitmproxy_settings
 
 
 def test_the_home_is_private_before_mitmproxy_needs_it(tmp_path: Path) -> None:
-    """mitmproxy, which puts its certificates there, would make the folder for everybody to read."""
+    """Otherwise mitmproxy, which stores its certificates there, would create it readable for everybody."""
     home = tmp_path / "home"
     before = os.umask(0)
     try:
@@ -28,7 +28,7 @@ def test_the_home_is_private_before_mitmproxy_needs_it(tmp_path: Path) -> None:
 
 
 class Console(logging.Handler):
-    """A handler that notes what it is given."""
+    """A handler that records messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Console(logging.Handler):
     ],
 )
 def test_which_errors_end_the_start(name: str, message: str, *, ends: bool) -> None:
-    """An error that is not about the start is logged, and the proxy goes on; another is what it ends with."""
+    """An error that does not concern the start is logged, and the proxy continues; another ends it."""
     console, root = Console(), logging.getLogger()
     root.addHandler(console)
     check = StartupCheck(resolve({}, {"MOONPALACE_HOME": "/nowhere"}), console)

@@ -1,4 +1,4 @@
-"""Tests of what `mpal start --workers` tells each of its workers."""
+"""Tests of the settings of the workers of `mpal start --workers`."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from moonpalace_cli.proxy.workers import Workers
 
 
 def test_one_worker_runs_the_rules(tmp_path: Path) -> None:
-    """The process of the rules is one for all workers, whichever of them are started again."""
+    """There is one process of rules for all workers, whichever of them is restarted."""
     (tmp_path / "config.yaml").write_text(
         "reports: {disk: {folder: out}}\nrules: {errors: {when: error, to: disk}}\n", encoding="utf-8"
     )

@@ -1,4 +1,4 @@
-"""Tests of showing every text of a call to a visitor."""
+"""Tests of passing every text of a call to a visitor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVENTS = b'data: {"choices":[{"index":0,"delta":{"content":"@"}}]}\n\ndata: [DON
 
 
 class Mark:
-    """Replace `@` by `(at)`, bytes by their number, and note the places."""
+    """Replace `@` by `(at)`, bytes by their number, and record the places."""
 
     def __init__(self) -> None:
         self.places: list[str] = []
@@ -37,7 +37,7 @@ class Mark:
 
 
 def test_every_part_is_shown(call: Callable[..., Call]) -> None:
-    """Every text of a call comes by, with its place, and is replaced; ids, times and states are not touched."""
+    """Every text of a call is visited with its place, and replaced; ids, times and states are unchanged."""
     given = call(
         b'{"messages":[{"content":"@"}]}',
         b'{"id":"@"}',
@@ -82,7 +82,7 @@ def test_every_part_is_shown(call: Callable[..., Call]) -> None:
 
 
 def test_all_texts_come_by(call: Callable[..., Call]) -> None:
-    """Every text of the row is replaced but for those that the catalogue calls public, so that none is forgotten."""
+    """Every text of the row is replaced except those that the catalogue calls public, so that none is forgotten."""
     hints = get_type_hints(Exchange)
     texts = {name: ("@",) if "tuple" in str(hint) else "@" for name, hint in hints.items() if "str" in str(hint)}
     texts |= dict.fromkeys(("request_headers", "response_headers"), "X: @\r\n")
@@ -92,7 +92,7 @@ def test_all_texts_come_by(call: Callable[..., Call]) -> None:
 
 
 def test_call_with_nothing_to_replace_stays_as_it_is(call: Callable[..., Call]) -> None:
-    """Without a replacement nothing changes, not even the white space of a header."""
+    """Without a replacement nothing changes, not even the whitespace of a header."""
     given = call(b'{ "a": 1.10 }', b"<html>", request_headers="X-A:  b \r\n", query="&a=%7e&&b", response_headers=None)
     assert rewrite(given, Mark()) == given
 
@@ -102,18 +102,18 @@ def test_call_with_nothing_to_replace_stays_as_it_is(call: Callable[..., Call]) 
     [(None, None), (b"", b""), (b"\xff\x00", b"2"), (b"plain @", b"plain (at)"), (b'"\\ud800@"', b'"\\ud800(at)"')],
 )
 def test_bodies_that_are_no_json(call: Callable[..., Call], request_body: bytes | None, expected: bytes | None) -> None:
-    """Text is looked at as text, bytes as bytes; half a surrogate pair stays the escape that it was."""
+    """Text is visited as text, bytes as bytes; half a surrogate pair stays an escape."""
     assert rewrite(call(request_body), Mark()).bodies.request == expected
 
 
 def test_stream_that_merges_to_nothing(call: Callable[..., Call]) -> None:
-    """Where the events themselves stand for the answer, both are replaced alike."""
+    """If the events themselves are the answer, both are replaced alike."""
     events = b": @\n\n"
     bodies = rewrite(call(response=events, events=events), Mark()).bodies
     assert bodies.event_stream == bodies.response == b": (at)\n\n"
 
 
 def test_answer_under_way(call: Callable[..., Call]) -> None:
-    """What has come so far of an answer that is no stream is looked at too."""
+    """The received part of an answer that is not a stream is visited, too."""
     given = call(response=None, events=b'{"half": "@', is_stream=False, response_content_type="application/json")
     assert rewrite(given, Mark()).bodies.event_stream == b'{"half": "(at)'

@@ -1,4 +1,4 @@
-"""Tests of telling whether a call carries a secret."""
+"""Tests of checking a call for secrets."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ KEY = "sk-Wq7Zx3Rt9pLm2Vb8Nc4Kd6Hf"
     ],
 )
 def test_secrets_are_found(call: Callable[..., Call], changes: dict[str, object], found: list[str]) -> None:
-    """A secret is found wherever it hides, escapes and cuts notwithstanding, and its place is named."""
+    """A secret is found in spite of escapes and cuts, and its place is named."""
     assert [str(each) for each in secrets_in(call(**changes))] == found
 
 
 def test_a_clean_text_is_checked_once(call: Callable[..., Call], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one call says again after another is not checked again, and a secret is found each time."""
+    """Repeated text is not checked again, and a secret is found each time."""
     checked = Mock(side_effect=patterns.find)
     monkeypatch.setattr(patterns, "find", checked)
     clean: Clean = set()
@@ -91,7 +91,7 @@ NEIGHBOURS = [
 
 @pytest.mark.parametrize("neighbour", NEIGHBOURS, ids=range(len(NEIGHBOURS)))
 def test_texts_searched_together(neighbour: str) -> None:
-    """No text hides a secret of the next one or makes one of it."""
+    """No text hides a secret of the next one or creates one with it."""
     texts = [secret for _, secret in SECRETS] + PASSWORDS + NAMED + NOT + [neighbour, "PASSWORD=hunter2x"]
     alone = has_secret(neighbour)
     for text in texts:

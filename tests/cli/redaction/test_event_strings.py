@@ -49,7 +49,7 @@ def stream(*chunks: dict[str, object]) -> bytes:
 
 
 def answers(data: bytes) -> list[dict[str, Any]]:
-    """Return the messages of the choices that a stream merges to."""
+    """Return the messages of a merged stream's choices."""
     decoder = sse.Decoder()
     merger = Merger()
     for event in (*decoder.feed(data), *decoder.close()):
@@ -64,7 +64,7 @@ CUTS = [("s3cret!",), ("s3c", "ret!"), ("x s", "3", "cret", "! y"), ("a s3cret! 
 
 @pytest.mark.parametrize("pieces", CUTS)
 def test_secret_cut_over_events(pieces: tuple[str, ...]) -> None:
-    """However the answer was cut, the secret is gone from it, and the rest of it is there."""
+    """However the answer was cut, the secret is removed, and the rest is unchanged."""
     changed = hidden(stream(*(chunk({"content": piece}) for piece in pieces)))
     whole = "".join(pieces).replace("s3cret!", "(gone)")
     assert answers(changed)[0]["content"] == whole
@@ -72,7 +72,7 @@ def test_secret_cut_over_events(pieces: tuple[str, ...]) -> None:
 
 
 def test_texts_are_kept_apart() -> None:
-    """Only pieces of one text are looked at together: those of a choice, of its reasoning, of one of its tool calls."""
+    """Only pieces of one text are joined: of a choice, of its reasoning, of one of its tool calls."""
     calls = [
         chunk({"tool_calls": [{"index": number, "function": {"arguments": piece}}]})
         for number, piece in ((0, "s3c"), (1, "ret!"), (0, "ret!"))
@@ -90,7 +90,7 @@ def test_texts_are_kept_apart() -> None:
 
 
 def test_choice_that_is_alone_in_its_event() -> None:
-    """A choice is told by its index, not by where it stands in its event."""
+    """A choice is identified by its index, not by its position in the event."""
     changed = hidden(stream(chunk({"content": "s3c"}, 1), chunk({"content": "no"}, 0), chunk({"content": "ret!"}, 1)))
     assert sorted(message["content"] for message in answers(changed)) == ["(gone)", "no"]
 
@@ -103,7 +103,7 @@ def test_choice_that_is_alone_in_its_event() -> None:
     ],
 )
 def test_other_faces(events: list[dict[str, object]], name: str) -> None:
-    """The deltas of the other two faces of the API are put together as well."""
+    """The deltas of the other two faces are joined as well."""
     texts = [json.dumps(events[0]).replace("{}", piece) for piece in ("a s3c", "ret! b")]
     changed = hidden("".join(f"event: x\ndata: {text}\n\n" for text in texts).encode()).decode()
     assert "".join(re.findall(rf'"{name}": "([^"]*)"', changed)).replace("text_delta", "") == "a (gone) b"
@@ -126,19 +126,19 @@ def test_other_faces(events: list[dict[str, object]], name: str) -> None:
     ],
 )
 def test_everything_else_stays(data: bytes, expected: bytes) -> None:
-    """Comments, other fields, line ends and events without the secret are as they were, byte for byte."""
+    """Comments, other fields, line ends and events without the secret are unchanged byte for byte."""
     assert hidden(data) == expected
 
 
 def test_large_event() -> None:
-    """An event past the limit of streams under way is looked at all the same."""
+    """An event beyond the limit of unfinished streams is visited."""
     data = b'data: {"a": "' + b"x" * (sse.DEFAULT_EVENT_LIMIT + 1) + b' s3cret!"}\n\n'
     assert b"s3cret" not in hidden(data)
 
 
 @given(st.lists(st.sampled_from(["s3", "cret!", "s3cret!", "s", "3cret", "!", " ", "中", ""]), max_size=12))
 def test_any_cut(pieces: list[str]) -> None:
-    """Whatever the pieces are, what a client puts together is the text with the secret replaced."""
+    """However it is cut, a client's joined text has the secret replaced."""
     changed = hidden(stream(chunk({"content": ""}), *(chunk({"content": piece}) for piece in pieces)))
     whole = "".join(pieces).replace("s3cret!", "(gone)")
     assert answers(changed)[0]["content"] == whole

@@ -16,7 +16,7 @@ BODY = Place("body")
 
 
 class Shout:
-    """Replace `a` by `A`, and note what was seen."""
+    """Replace `a` by `A`, and record the visits."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[tuple[str | int, ...], str]] = []
@@ -41,7 +41,7 @@ class Shout:
     ],
 )
 def test_scalars(text: str, expected: list[tuple[str, tuple[str | int, ...], bool]] | None) -> None:
-    """Strings, numbers and keys come with what they mean, the keys to them and their exact place."""
+    """Strings, numbers and keys are visited with their value, their path and their exact span."""
     found = list(scalars(text))
     if expected is None:
         expected = [
@@ -58,14 +58,14 @@ def test_scalars(text: str, expected: list[tuple[str, tuple[str | int, ...], boo
 
 
 def test_only_what_changes_is_rewritten() -> None:
-    """White space, numbers, escapes and the order of everything else stay as they were written."""
+    """Whitespace, numbers, escapes and the order of everything else are unchanged."""
     text = '{ "a\\u0062" : "b\\u0061c",\t"n":1.10,"x":"\\u4e2d","d":1,"d":2 }'
     changed = apply(text, json_replacements(text, BODY, Shout()))
     assert changed == '{ "Ab" : "bAc",\t"n":1.10,"x":"\\u4e2d","d":1,"d":2 }'
 
 
 def test_json_in_a_string_is_looked_into() -> None:
-    """The arguments of a tool call are JSON in a string: the members in them have their own names."""
+    """The arguments of a tool call are JSON in a string: its members are visited under their own names."""
     inner = json.dumps({"user": "anna", "n": [1]})
     visitor = Shout()
     text = json.dumps({"arguments": inner})
@@ -77,7 +77,7 @@ def test_json_in_a_string_is_looked_into() -> None:
 
 @pytest.mark.parametrize("text", ["", "plain a", "{not json a", "[1,", '{"a": NaN}'])
 def test_text_that_is_no_json(text: str) -> None:
-    """What is no JSON is looked at as it is."""
+    """Text that is not JSON is visited unchanged."""
     visitor = Shout()
     assert apply(text, replacements(text, BODY, visitor)) == text.replace("a", "A")
     assert visitor.seen == [((), text)]

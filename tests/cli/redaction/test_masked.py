@@ -1,4 +1,4 @@
-"""Tests of masking the secrets of a stored call once more."""
+"""Tests of masking a stored call's secrets again."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 KEY = "sk-0123456789abcdefghij0123456789ab"
 OURS = {"uuid", "endpoint", "category", "key_fingerprint", "note"}
-"""What neither a client nor upstream writes."""
+"""Columns that neither a client nor upstream writes."""
 
 
 def test_every_text_of_a_row_is_masked(call: Callable[..., Call]) -> None:
-    """A known secret, and a key that its form tells, is in no text that others write."""
+    """A known secret, and a key with a known format, is in no foreign text."""
     texts = {name for name, hint in get_type_hints(Exchange).items() if hint in (str, str | None)}
     for hidden, known in (("moonlight", (b"moonlight",)), (KEY, ())):
         row = masked(call(**dict.fromkeys(texts, f"X: {hidden}\r\n")), known).exchange

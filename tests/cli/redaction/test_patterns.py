@@ -1,4 +1,4 @@
-"""Tests of the settings' own pattern."""
+"""Tests of the pattern from the settings."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
     ],
 )
 def test_matches(pattern: str, text: str, expected: list[tuple[int, int]]) -> None:
-    """Matches are found by their characters; empty ones are none."""
+    """Matches have character offsets; empty ones are ignored."""
     assert list(finder(pattern)(text)) == expected
 
 
 @pytest.mark.parametrize("pattern", ["(a", r"(?<=a)b", r"(a)\1"])
 def test_bad_patterns(pattern: str) -> None:
-    """A pattern that RE2 does not know is named, with the reason, in one line."""
+    """An invalid pattern is named, with the reason, in one line."""
     with pytest.raises(SettingError, match=r"redact-pattern: .* is not a valid RE2 regular expression: .+") as caught:
         finder(pattern)
     assert "\n" not in str(caught.value)
 
 
 def test_no_pattern_hangs() -> None:
-    """A pattern that makes other engines hang is as quick as any."""
+    """A pattern that makes other engines hang is fast."""
     began = time.thread_time()
     assert list(finder("(a+)+$")("a" * 50_000 + "b")) == []
     assert time.thread_time() - began < 5
 
 
 def test_pseudonyms_belong_to_a_store(store: Store) -> None:
-    """Two redactors of one store give the same pseudonyms, which one with another key does not."""
+    """Two redactors of one store give the same pseudonyms; with another key they differ."""
     store.add(request=b'{"user": "alice"}')
     (call,) = read_calls(store.engine, [1])
     one, two = redactor(store.engine, None).redact(call), redactor(store.engine, "acme").redact(call)

@@ -27,7 +27,7 @@ PSEUDONYM = "[0-9a-f]{12}"
 
 
 def redacted(text: str, place: Place | None = None, account: str = "") -> str:
-    """Return a text with pseudonyms; `account` is known to be the account's id."""
+    """Return a text with pseudonyms; `account` is known as the account's id."""
     pseudonyms = Pseudonyms(KEY, {account: "account"} if account else {}, None)
     return apply(text, pseudonyms.text(place or Place("request body", ("content",)), text))
 
@@ -47,7 +47,7 @@ def redacted(text: str, place: Place | None = None, account: str = "") -> str:
     ],
 )
 def test_texts(text: str, expected: str) -> None:
-    """Secrets, addresses, account ids and files are replaced; the text around them stays."""
+    """Secrets, addresses, account ids and files are replaced; the surrounding text is unchanged."""
     assert re.fullmatch(expected, redacted(text)), redacted(text)
 
 
@@ -65,7 +65,7 @@ def test_texts(text: str, expected: str) -> None:
     ],
 )
 def test_texts_that_stay(text: str) -> None:
-    """Text without any of these stays as it is."""
+    """Text without any of these is unchanged."""
     assert redacted(text) == text
 
 
@@ -83,17 +83,17 @@ def test_texts_that_stay(text: str) -> None:
     ],
 )
 def test_named_values(part: str, name: str, kind: str) -> None:
-    """What stands under a telling name is replaced whatever it says."""
+    """A value under a sensitive name is replaced whatever it is."""
     assert re.fullmatch(f"{kind}-{PSEUDONYM}", redacted("any thing", Place(part, (name,))))
 
 
 def test_headers_of_the_other_kind() -> None:
-    """A header called User is no member called user."""
+    """A header called User is not a member called user."""
     assert redacted("thing", Place("request header", ("user",))) == "thing"
 
 
 def test_same_value_same_pseudonym() -> None:
-    """A value has one pseudonym, wherever it stands; an address has it also as a user, in any case of its letters."""
+    """A value has one pseudonym everywhere; an address also as a user, ignoring case."""
     one, two = redacted("Alice@example.com and alice@EXAMPLE.com").split(" and ")
     assert one == two == redacted("alice@example.com", Place("request body", ("user",)))
     assert redacted("bob@example.com") != one
@@ -114,7 +114,7 @@ def test_base64_files() -> None:
 
 
 def test_whole_call(call: Callable[..., Call]) -> None:
-    """In no part of a call is anything left of what was replaced, and what reports need stays."""
+    """No part of a call has a replaced value, and the data that reports need is kept."""
     request = {
         "model": "kimi-k3",
         "user": "alice-in-wonderland",
@@ -157,7 +157,7 @@ def test_whole_call(call: Callable[..., Call]) -> None:
 
 
 def test_a_session(call: Callable[..., Call]) -> None:
-    """The session that a client names has the pseudonym that the body has for it; so has the name of an endpoint."""
+    """A client's session has the same pseudonym in the body; so has the name of an endpoint."""
     request = json.dumps({"prompt_cache_key": "alices-session-7"}).encode()
     changed = Redactor(KEY).redact(call(request, session="alices-session-7", endpoint_name="a@example.com"))
     assert json.loads(changed.bodies.request or b"") == {"prompt_cache_key": changed.exchange.session}
@@ -166,7 +166,7 @@ def test_a_session(call: Callable[..., Call]) -> None:
 
 
 def test_a_private_endpoint(call: Callable[..., Call]) -> None:
-    """The host of the endpoint, and thus of the URL, has the pseudonym that it has in headers; a public one stays."""
+    """The host of the endpoint, also in the URL, has the same pseudonym as in headers; a public one is kept."""
     headers = "Host: 10.1.2.3:8000\r\n"
     changed = Redactor(KEY).redact(call(b"", endpoint="http://10.1.2.3:8000/api", request_headers=headers)).exchange
     host = changed.request_headers.removeprefix("Host: ").strip()
@@ -180,7 +180,7 @@ KEY_OF_A_CLIENT = "bob@example.com:s3cret-plain!"
 
 
 def test_a_secret_that_contains_something_else(call: Callable[..., Call]) -> None:
-    """A key of an earlier version's call goes as a whole, wherever the call repeats it."""
+    """A key in a call of an earlier version is replaced completely, wherever the call repeats it."""
     repeated = f"key {KEY_OF_A_CLIENT} refused"
     body = json.dumps({"error": {"message": repeated}}).encode()
     headers = f"x-api-key: {KEY_OF_A_CLIENT}\r\n"
@@ -190,7 +190,7 @@ def test_a_secret_that_contains_something_else(call: Callable[..., Call]) -> Non
 
 
 def test_a_secret_in_pieces_of_a_stream_that_is_not_merged(call: Callable[..., Call]) -> None:
-    """It goes from both places where such a stream stands, which stay the same."""
+    """It is removed from both copies of such a stream, which stay the same."""
     pieces = [KEY_OF_A_CLIENT[at : at + 6] for at in range(0, len(KEY_OF_A_CLIENT), 6)]
     stream = b"".join(f'data: {{"x": {json.dumps(piece)}}}\n\n'.encode() for piece in pieces)
     changed = Redactor(KEY).redact(call(b"{}", stream, stream, request_headers=f"x-api-key: {KEY_OF_A_CLIENT}\r\n"))
@@ -199,7 +199,7 @@ def test_a_secret_in_pieces_of_a_stream_that_is_not_merged(call: Callable[..., C
 
 
 def test_bytes_are_replaced(call: Callable[..., Call]) -> None:
-    """A body that is no text is a placeholder, with its size."""
+    """A body that is not text becomes a placeholder with its size."""
     changed = Redactor(KEY).redact(call(b"\xff\xfe\x00"))
     assert re.fullmatch(
         rf"\[application/octet-stream, 3 bytes, {PSEUDONYM}\]", (changed.bodies.request or b"").decode()
@@ -207,7 +207,7 @@ def test_bytes_are_replaced(call: Callable[..., Call]) -> None:
 
 
 def test_pattern_of_the_settings(call: Callable[..., Call]) -> None:
-    """What the settings' pattern matches is replaced too."""
+    """Matches of the settings' pattern are replaced, too."""
 
     def find(text: str) -> list[tuple[int, int]]:
         return [match.span() for match in re.finditer(r"ACME-\d+", text)]
@@ -226,7 +226,7 @@ def test_pattern_of_the_settings(call: Callable[..., Call]) -> None:
     ],
 )
 def test_overlaps(spans: list[tuple[int, int, str]], expected: list[tuple[int, int, str]]) -> None:
-    """Of what overlaps nothing is left over: the pieces become one."""
+    """Overlapping findings are replaced together."""
     assert merged(spans) == expected
 
 
@@ -237,7 +237,7 @@ WORDS = st.lists(
 
 @given(WORDS, st.sampled_from([" ", "\n", "，", '"', ":", "/", "@"]))
 def test_any_text(words: list[str], between: str) -> None:
-    """However texts run into each other, no address, key or file is left whole."""
+    """However texts are joined, no address, key or file remains."""
     text = redacted(between.join(words), account=UID)
     assert SECRET not in text
     assert "a@example.com" not in text
@@ -248,7 +248,7 @@ def test_any_text(words: list[str], between: str) -> None:
     "piece", ["a", "@", "a@", "a@b.", "a.b@c-", "data:", "data:image/png;", "org-", "data:image/png;base64,"]
 )
 def test_time_is_linear(piece: str) -> None:
-    """Four times the text takes about four times as long: no input makes redacting hang."""
+    """Four times the text takes about four times as long."""
     times = []
     for length in (100_000, 400_000):
         text = piece * (length // len(piece))
@@ -283,12 +283,12 @@ def test_persons_and_networks(text: str, expected: str) -> None:
     ],
 )
 def test_headers_by_name(name: str, value: str, is_replaced: bool) -> None:
-    """A header that is named like a credential is replaced, unless it is a number or a time."""
+    """A header named like a credential is replaced, unless it is a number or a time."""
     assert (redacted(value, Place("request header", (name,))) != value) == is_replaced
 
 
 def test_the_summary() -> None:
-    """It counts each value once, and names what looks random and was kept."""
+    """It counts each value once, and names values that look random and were kept."""
     summary = Redactor(KEY).summary
     pseudonyms = Pseudonyms(KEY, {}, None, summary)
     for text in (

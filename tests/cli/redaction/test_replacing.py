@@ -16,7 +16,7 @@ from moonpalace_cli.redaction.replacing import Place, Replacement, apply, whole
     ],
 )
 def test_replacements_are_made(replacements: list[Replacement], expected: str) -> None:
-    """Each piece is replaced where it stands, and everything between stays."""
+    """Each piece is replaced in its place, and everything between is unchanged."""
     assert apply("abcdef", replacements) == expected
 
 
@@ -30,5 +30,5 @@ def test_replacements_are_made(replacements: list[Replacement], expected: str) -
     ],
 )
 def test_places(place: Place, shown: str, name: str) -> None:
-    """A place says itself for messages, and knows the nearest name in it."""
+    """A place has a text for messages, and knows the nearest name in it."""
     assert (str(place), place.name) == (shown, name)

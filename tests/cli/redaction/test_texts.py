@@ -33,7 +33,7 @@ def words(texts: Iterable[str]) -> set[str]:
 
 
 def visited(data: bytes) -> set[str]:
-    """Return the texts of a stream that a visitor gets."""
+    """Return a stream's texts as seen by a visitor."""
     collector = Collector()
     rewrite_events(data, Place("events"), collector)
     return words(collector.texts)
@@ -49,7 +49,7 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_texts_of_json(value: object) -> None:
-    """The keys and strings are collected that a visitor gets, in strings with JSON too."""
+    """The same keys and strings are collected as by a visitor, including JSON in strings."""
     for text in (json.dumps(value), json.dumps(value, ensure_ascii=False)[1:]):
         collector = Collector()
         replacements(text, Place("body"), collector)
@@ -57,7 +57,7 @@ def test_texts_of_json(value: object) -> None:
 
 
 def test_equal_keys() -> None:
-    """A value is collected whose key comes again."""
+    """A value under a repeated key is collected."""
     assert set(texts_in('{"a": "one", "a": {"b": "two"}, "a": 1}')) == {"a", "b", "one", "two"}
 
 
@@ -83,19 +83,19 @@ LINES = st.sampled_from(
 
 @given(st.lists(CHUNK.map(lambda chunk: f"data: {json.dumps(chunk)}") | LINES, max_size=8))
 def test_texts_of_any_stream(events: list[str]) -> None:
-    """The texts of a stream are collected that a visitor gets, joined as they are cut."""
+    """The same texts of a stream are collected as by a visitor, joined across cuts."""
     data = "".join(f"{event}\n\n" for event in events).encode()
     assert words(event_texts(data)) >= visited(data)
 
 
 @for_each("name", STREAMS)
 def test_texts_of_streams(name: str) -> None:
-    """The texts of recorded streams are collected that a visitor gets."""
+    """The same texts of recorded streams are collected as by a visitor."""
     assert words(event_texts(STREAMS[name].data)) >= visited(STREAMS[name].data)
 
 
 def test_events_of_a_shape_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of events that differ in a text, a number and an id, only the first is parsed."""
+    """Of events that only differ in a text, a number and an id, only the first is parsed."""
     events = [
         {"id": f"c-{number}", "created": number, "choices": [{"index": 0, "delta": {"content": f"{number}, "}}]}
         for number in range(20)
@@ -134,7 +134,7 @@ def test_events_of_a_shape_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> No
     ids=range(5),
 )
 def test_texts_of_a_call(call: Callable[..., Call], changes: dict[str, object]) -> None:
-    """All texts of a call are collected that a visitor gets."""
+    """The same texts of a call are collected as by a visitor."""
     given, collector = call(**changes), Collector()
     rewrite(given, collector)
     assert words(texts_of(given)) >= words(collector.texts)

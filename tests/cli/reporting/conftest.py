@@ -1,4 +1,4 @@
-"""A store with a call, a config.yaml with destinations at servers of this machine, and a report that waits."""
+"""A store with a call, a config.yaml with local destinations, and a waiting report."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Servers with the shapes of GitHub, GitLab, Gitee, Slack, Feishu and DingTalk, on real sockets of this machine.
+"""Servers like GitHub, GitLab, Gitee, Slack, Feishu and DingTalk, on local sockets.
 
-A server answers as its site does, or as a test has told it to: with an error, late, or not at all.
+A server answers like its site, or as a test has set it up: with an error, late, or not at all.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 TOKEN = "glpat-Secret0123456789abcdef"
-"""The token that the servers accept; no message of ours may have it."""
+"""The token that the servers accept; none of our messages may contain it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as it came."""
+    """A received request."""
 
     method: str
     path: str
@@ -38,9 +38,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer; `kept` says whether what was sent is there afterwards.
+    """An answer; `kept` says whether the report is stored.
 
-    With `broken` the connection ends instead of an answer; `held` is waited for before anything is sent.
+    With `broken` the connection ends without an answer; `held` is waited for before anything is sent.
     """
 
     status: int = 200
@@ -53,7 +53,10 @@ class Reply:
 
 @dataclass(slots=True)
 class Site:
-    """A site: its answers, what was asked of it, and what has arrived. `replies` are given before its own."""
+    """A site: its answers, the requests it received, and the reports that arrived.
+
+    `replies` come before its own answers.
+    """
 
     url: str
     answers: Callable[[Site, Asked], Reply]
@@ -111,7 +114,7 @@ def serving(answers: Callable[[Site, Asked], Reply], context: ssl.SSLContext | N
 
     class Server(ThreadingHTTPServer):
         def handle_error(self, *_: object) -> None:
-            """Let clients be killed."""
+            """Ignore killed clients."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         if context is not None:
@@ -128,7 +131,7 @@ def serving(answers: Callable[[Site, Asked], Reply], context: ssl.SSLContext | N
 
 
 def github(site: Site, asked: Asked) -> Reply:
-    """Answer as GitHub does."""
+    """Answer like GitHub."""
     if asked.headers.get("Authorization") != f"Bearer {TOKEN}":
         return Reply(401, {"message": f"Bad credentials {TOKEN}", "documentation_url": "https://docs.github.com/rest"})
     if urlsplit(asked.path).path != "/repos/o/r/issues":
@@ -139,7 +142,7 @@ def github(site: Site, asked: Asked) -> Reply:
 
 
 def gitlab(site: Site, asked: Asked) -> Reply:
-    """Answer as GitLab does."""
+    """Answer like GitLab."""
     if asked.headers.get("PRIVATE-TOKEN") != TOKEN:
         return Reply(401, {"message": "401 Unauthorized"})
     if unquote(urlsplit(asked.path).path) != "/api/v4/projects/g/s/p/issues":
@@ -150,7 +153,7 @@ def gitlab(site: Site, asked: Asked) -> Reply:
 
 
 def gitee(site: Site, asked: Asked) -> Reply:
-    """Answer as Gitee does: its POST names the owner in the path, the repository and the token in the body."""
+    """Answer like Gitee: its POST names the owner in the path, the repository and the token in the body."""
     path = urlsplit(asked.path).path
     if asked.method == "GET":
         is_right = path == "/api/v5/repos/o/r/issues"
@@ -171,13 +174,13 @@ def listed(site: Site, text: str, address: str) -> list[dict[str, object]]:
 
 
 def slack(site: Site, asked: Asked) -> Reply:
-    """Answer as Slack does: in plain text."""
+    """Answer like Slack: in plain text."""
     del site
     return Reply(200, "ok") if asked.body.get("text") else Reply(400, "no_text")
 
 
 def feishu(site: Site, asked: Asked) -> Reply:
-    """Answer as Feishu does: errors with status 200."""
+    """Answer like Feishu: errors have status 200."""
     del site
     if asked.body.get("msg_type") != "text":
         return Reply(200, {"code": 9499, "msg": "Bad Request", "data": {}})
@@ -185,7 +188,7 @@ def feishu(site: Site, asked: Asked) -> Reply:
 
 
 def dingtalk(site: Site, asked: Asked) -> Reply:
-    """Answer as DingTalk does: errors with status 200."""
+    """Answer like DingTalk: errors have status 200."""
     del site
     if asked.body.get("msgtype") != "text":
         return Reply(200, {"errcode": 40035, "errmsg": "缺少参数 json"})
@@ -193,6 +196,6 @@ def dingtalk(site: Site, asked: Asked) -> Reply:
 
 
 def webhook(site: Site, asked: Asked) -> Reply:
-    """Take everything."""
+    """Accept everything."""
     del site, asked
     return Reply(204, "")

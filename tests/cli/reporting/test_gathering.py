@@ -1,4 +1,4 @@
-"""Tests of what calls have in common, and of limits."""
+"""Tests of the likeness of calls, and of limits."""
 
 import json
 from collections.abc import Callable
@@ -42,18 +42,18 @@ DIFFERENT: list[tuple[str, dict[str, object], bytes]] = [
 
 @pytest.mark.parametrize(("name", "changes", "body"), SAME)
 def test_alike(exchange: Callable[..., Exchange], name: str, changes: dict[str, object], body: bytes) -> None:
-    """Calls differ in texts and times, and are of one kind nevertheless."""
+    """Calls that only differ in texts and times are alike."""
     assert likeness(exchange(**changes), body) == likeness(exchange(), request(USER)), name
 
 
 def test_unlike(exchange: Callable[..., Exchange]) -> None:
-    """Calls with another error, model or form of the last message are of another kind."""
+    """Calls with another error, model or shape of the last message are not alike."""
     found = {likeness(exchange(**changes), body) for _, changes, body in DIFFERENT}
     assert len(found | {likeness(exchange(), request(USER))}) == len(DIFFERENT) + 1
 
 
 def test_odd_requests(exchange: Callable[..., Exchange]) -> None:
-    """Whatever a client has sent has a kind."""
+    """Any request has a likeness."""
     odd: list[bytes | None] = [
         None,
         b"",
@@ -85,12 +85,12 @@ class Waiting:
     ],
 )
 def test_shares(calls: list[int], room: int, expected: list[list[int]]) -> None:
-    """Reports beyond the limit are one with the last; none is lost."""
+    """Reports beyond the limit are merged with the last; none is lost."""
     assert [[each.calls for each in share] for share in shares([Waiting(number) for number in calls], room)] == expected
 
 
 def test_what_would_have_been_sent() -> None:
-    """Similar calls within the delay share a report, and what the limit holds back is sent a day later, as one."""
+    """Similar calls within the delay share a report, and reports beyond the limit are sent a day later, as one."""
     rule = ReportRule("r", "error", "chat", limit=2, delay=600)
     calls = [Seen(number, number * MINUTE, f"kind {number % 3}") for number in range(30)]
     found = planned(rule, calls, 10 * 24 * HOUR)
@@ -103,7 +103,7 @@ def test_what_would_have_been_sent() -> None:
 
 
 def test_what_would_wait() -> None:
-    """Reports that are not due yet have no time."""
+    """Reports that are not yet due have no time."""
     rule = ReportRule("r", "error", "chat", limit=2, delay=600)
     found = planned(rule, [Seen(1, 0, "a"), Seen(2, HOUR, "b")], HOUR + MINUTE)
     assert [(each.at, each.calls) for each in found] == [(10 * MINUTE, 1), (None, 1)]

@@ -1,4 +1,4 @@
-"""Tests of a process that is killed while it sends a report: exactly one arrives, or one is said to be in doubt."""
+"""Tests of a process killed while sending: exactly one report arrives, or one is reported as in doubt."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def kill_before(owner: Any, name: str) -> None:
-    """Have this process killed when it gets to a function."""
+    """Kill this process when it enters a function."""
 
     def killed(*_: object, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -32,7 +32,7 @@ def kill_before(owner: Any, name: str) -> None:
 
 
 def kill_after(owner: Any, name: str) -> None:
-    """Have this process killed when it has come out of a function."""
+    """Kill this process when it leaves a function."""
     original = getattr(owner, name)
 
     def killed(*arguments: object, **named: object) -> None:
@@ -43,7 +43,7 @@ def kill_after(owner: Any, name: str) -> None:
 
 
 def kill_before_sending() -> None:
-    """Have this process killed when it is about to send."""
+    """Kill this process when it is about to send."""
     for each in (issues.Issues, webhooks.Webhook):
         kill_before(each, "send")
 
@@ -59,7 +59,7 @@ MOMENTS: dict[str, Callable[[], None]] = {
 
 
 def start(moment: Callable[[], None] | None, *arguments: str) -> int:
-    """Start a command in a process that is killed at a moment; return its pid."""
+    """Start a command in a process that is killed at a given moment; return its pid."""
     if pid := os.fork():
         return pid
     try:
@@ -82,7 +82,7 @@ def test_a_command_is_killed(
     name: str,
     moment: str,
 ) -> None:
-    """Repeated, it finds out whether the report is there, or says that it does not know; it never sends it twice."""
+    """Repeated, it finds out whether the report arrived, or says that this is unknown; it never sends it twice."""
     store.engine.dispose()
     arguments = ("report", str(call), "--to", name, "--yes")
     _, status = os.waitpid(start(MOMENTS[moment], *arguments), 0)
@@ -114,7 +114,7 @@ def test_killed_while_the_answer_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
     kept: bool,
 ) -> None:
-    """A request that was read may have been acted on, or not: the site knows."""
+    """A request that was read may have been processed or not: the site knows."""
     store.engine.dispose()
     held = threading.Event()
     tracker.replies.append(Reply(201, {"html_url": "x"}, kept=kept, held=held))
@@ -136,7 +136,7 @@ def test_killed_while_the_answer_is_waited_for(
 def test_interrupted(
     store: Store, call: int, tracker: Site, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C while the answer is waited for leaves the report in doubt at once, until the site is asked."""
+    """Ctrl-C while waiting for the answer leaves the report in doubt, until the site is asked."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

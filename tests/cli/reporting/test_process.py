@@ -1,4 +1,4 @@
-"""Tests of what the process of the rules costs."""
+"""Tests of the cost of the rules' process."""
 
 import os
 import subprocess
@@ -11,12 +11,12 @@ from moonpalace_cli.reporting import __main__ as process
 
 @pytest.mark.parametrize(("spent", "seconds"), [(0.0, 5.0), (0.05, 5.0), (0.4, 20.0), (9.0, 60.0)])
 def test_turns_that_take_long_are_seldom(spent: float, seconds: float) -> None:
-    """A turn is followed by a pause that keeps the share of a processor small, within bounds."""
+    """A turn is followed by a pause that keeps its share of a processor small, within limits."""
     assert process.pause(spent) == pytest.approx(seconds)
 
 
 def test_it_imports_what_it_needs() -> None:
-    """A process whose rules find nothing has neither redaction nor receivers in its memory."""
+    """A process whose rules find nothing imports neither redaction nor receivers."""
     program = (
         "import sys, moonpalace_cli.reporting.running; "
         "print([name for name in sys.modules if name.startswith(('moonpalace_cli.redaction', 'moonpalace_cli.export', "

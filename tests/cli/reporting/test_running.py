@@ -1,4 +1,4 @@
-"""Tests of the rules that report calls by themselves."""
+"""Tests of the rules that report calls automatically."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STANDS_FOR = re.compile(r"This report stands for ([0-9,]+) calls of (\w+)")
 
 @dataclass
 class Turns:
-    """Turns of the rules of config.yaml, and what they said."""
+    """Turns of the rules in config.yaml, with their messages."""
 
     store: Store
     rule: ReportRule
@@ -40,7 +40,7 @@ class Turns:
     warned: list[str] = field(default_factory=list)
 
     def reporter(self) -> Reporter:
-        """Return what takes a turn, as another proxy's would."""
+        """Return a reporter, as in another proxy."""
         known = resolve({}, os.environ).reports
         return Reporter(
             self.store.engine, [self.rule], known, os.environ, self.said.append, self.warned.append, since=0
@@ -57,7 +57,7 @@ class Turns:
             return deliveries.read(connection)
 
     def later(self, microseconds: int) -> None:
-        """Have time pass for reports."""
+        """Advance the time for reports."""
         with writing(self.store.engine) as connection:
             names = ("due_at", "changed_at", "tried_at", "created_at")
             sets = ", ".join(f"{name} = {name} - {microseconds}" for name in names)
@@ -66,13 +66,13 @@ class Turns:
 
 @pytest.fixture
 def turns(store: Store, config: Path) -> Turns:
-    """Give turns of a rule that sends all errors at once."""
+    """Return turns of a rule that sends all errors immediately."""
     del config
     return Turns(store, resolve({}, os.environ).rules[0])
 
 
 def fail(store: Store, count: int, kinds: int = 1) -> None:
-    """Store failed calls of so many kinds."""
+    """Store failed calls of this many kinds."""
     first = store.add(status_code=400, request=b'{"messages": [{"role": "user", "content": "x"}]}')
     with writing(store.engine) as connection:
         names = [
@@ -91,13 +91,13 @@ def fail(store: Store, count: int, kinds: int = 1) -> None:
 
 
 def stood_for(site: Site) -> list[int]:
-    """Return how many calls each report that has arrived stands for."""
+    """Return how many calls each report that has arrived covers."""
     found = [STANDS_FOR.search(each["body"]) for each in site.arrived]
     return [int(match[1].replace(",", "")) if match else 1 for match in found]
 
 
 def test_a_thousand_failures(turns: Turns, store: Store, tracker: Site) -> None:
-    """Under a limit of five a day they give five reports, which say how many calls each stands for."""
+    """With a limit of five a day they give five reports, which say how many calls each covers."""
     fail(store, 1000, kinds=20)
     turns.take()
     turns.take()
@@ -110,7 +110,7 @@ def test_a_thousand_failures(turns: Turns, store: Store, tracker: Site) -> None:
 
 
 def test_the_limit_holds_until_the_next_day(turns: Turns, store: Store, tracker: Site) -> None:
-    """What comes after the last report of the day waits, and is in the first of the next."""
+    """Calls after the last report of the day wait, and are in the first of the next."""
     turns.rule = replace(turns.rule, limit=1)
     fail(store, 10)
     turns.take()
@@ -126,7 +126,7 @@ def test_the_limit_holds_until_the_next_day(turns: Turns, store: Store, tracker:
 
 
 def test_kinds_are_bounded(turns: Turns, store: Store, tracker: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a limit holds reports back, the number of those that wait does not grow with the kinds of calls."""
+    """While a limit holds reports back, the number of waiting ones does not grow with the kinds of calls."""
     monkeypatch.setattr(running, "MAX_KINDS", 3)
     turns.rule = replace(turns.rule, delay=600)
     for _ in range(3):
@@ -140,7 +140,7 @@ def test_kinds_are_bounded(turns: Turns, store: Store, tracker: Site, monkeypatc
 
 
 def test_similar_calls_are_gathered(turns: Turns, store: Store, tracker: Site) -> None:
-    """Nothing is sent before the delay has passed; then one report stands for all calls of a kind."""
+    """Nothing is sent before the delay has passed; then one report covers all calls of a kind."""
     turns.rule = replace(turns.rule, delay=600)
     fail(store, 3)
     turns.take()
@@ -153,7 +153,7 @@ def test_similar_calls_are_gathered(turns: Turns, store: Store, tracker: Site) -
 
 
 def test_several_proxies(turns: Turns, store: Store, tracker: Site) -> None:
-    """Several on one store send each report once, whoever looks first."""
+    """Several on one store send each report once, whichever is first."""
     with ThreadPoolExecutor(4) as pool:
         for _ in range(3):
             fail(store, 20, kinds=2)
@@ -202,7 +202,7 @@ def test_what_goes_wrong(
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_doubts_are_cleared(turns: Turns, store: Store, tracker: Site, kept: bool) -> None:
-    """A site that can be asked is asked, once it has had time to act on the request; then one report is there."""
+    """A site that can be asked is asked, after the time it may take; then there is one report."""
     tracker.replies.append(Reply(broken=True, kept=kept))
     fail(store, 1)
     turns.take()
@@ -213,7 +213,7 @@ def test_doubts_are_cleared(turns: Turns, store: Store, tracker: Site, kept: boo
 
 
 def test_a_doubt_that_stays(turns: Turns, store: Store, hook: Site) -> None:
-    """A webhook cannot be asked: the report stays in doubt, is not sent again, and the others go on."""
+    """A webhook cannot be asked: the report stays in doubt, is not sent again, and the others continue."""
     turns.rule = replace(turns.rule, to="hook")
     hook.replies.append(Reply(broken=True))
     fail(store, 1)
@@ -226,7 +226,7 @@ def test_a_doubt_that_stays(turns: Turns, store: Store, hook: Site) -> None:
 
 
 def test_back_off(turns: Turns, store: Store, tracker: Site) -> None:
-    """Each pause is twice as long as the one before; after a day of attempts the report is given up."""
+    """Each pause is twice as long as the previous one; after a day of attempts the report is given up."""
     tracker.replies += [Reply(503)] * 20
     fail(store, 1)
     pauses = []
@@ -243,7 +243,7 @@ def test_back_off(turns: Turns, store: Store, tracker: Site) -> None:
 
 
 def test_a_process_that_died(turns: Turns, store: Store, tracker: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it was sending is looked for, and sent if it is not there."""
+    """Its report is looked for, and sent if it is not there."""
     fail(store, 1)
 
     def die(*_: object) -> None:
@@ -262,7 +262,7 @@ def test_a_process_that_died(turns: Turns, store: Store, tracker: Site, monkeypa
 
 
 def test_reports_are_redacted(turns: Turns, call: int, tracker: Site, hook: Site) -> None:
-    """Neither a key nor an address leaves, in text or JSON."""
+    """No key or address is sent, in text or JSON."""
     del call
     turns.take()
     turns.rule = replace(turns.rule, name="other", to="hook")
@@ -274,7 +274,7 @@ def test_reports_are_redacted(turns: Turns, call: int, tracker: Site, hook: Site
 
 
 def test_a_mistake_in_a_predicate(turns: Turns, store: Store) -> None:
-    """It is said once, and the other rules go on."""
+    """It is reported once, and the other rules continue."""
     reporter = turns.reporter()
     fail(store, 1)
     reporter.rules = [replace(turns.rule, name="bad", when="status_code >"), turns.rule]
@@ -286,7 +286,7 @@ def test_a_mistake_in_a_predicate(turns: Turns, store: Store) -> None:
 
 
 def test_a_secret_that_is_not_there(turns: Turns, store: Store, hook: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The report waits, and says for what; it is sent when the variable is there."""
+    """The report waits, with the reason; it is sent once the variable is set."""
     turns.rule = replace(turns.rule, to="hook")
     url = os.environ["HOOK"]
     monkeypatch.delenv("HOOK")
@@ -302,7 +302,7 @@ def test_a_secret_that_is_not_there(turns: Turns, store: Store, hook: Site, monk
 
 
 def test_a_deleted_call(turns: Turns, store: Store, tracker: Site) -> None:
-    """A report whose call is gone is refused, and says why."""
+    """A report whose call was deleted is refused, with the reason."""
     turns.rule = replace(turns.rule, delay=600)
     fail(store, 1)
     turns.take()
@@ -315,7 +315,7 @@ def test_a_deleted_call(turns: Turns, store: Store, tracker: Site) -> None:
 
 
 def test_a_rule_that_goes_elsewhere_now(turns: Turns, store: Store, tracker: Site, hook: Site) -> None:
-    """A report that waits goes where its rule sends it now."""
+    """A waiting report goes to the rule's current destination."""
     turns.rule = replace(turns.rule, delay=600)
     fail(store, 1)
     turns.take()
@@ -326,7 +326,7 @@ def test_a_rule_that_goes_elsewhere_now(turns: Turns, store: Store, tracker: Sit
 
 
 def test_stopping(turns: Turns, store: Store, tracker: Site) -> None:
-    """Told to stop, it begins nothing any more."""
+    """When stopped, it starts nothing more."""
     fail(store, 30, kinds=3)
     reporter = turns.reporter()
     answers: Callable[[], bool] = lambda: len(tracker.posts) >= 1  # noqa: E731
@@ -336,7 +336,7 @@ def test_stopping(turns: Turns, store: Store, tracker: Site) -> None:
 
 
 def test_another_store_with_other_engine(turns: Turns, store: Store, tracker: Site) -> None:
-    """A process that has just been started goes on where the last one was."""
+    """A new process continues where the last one stopped."""
     fail(store, 2)
     turns.take()
     engine = open_store(str(store.engine.url))
@@ -348,7 +348,7 @@ def test_another_store_with_other_engine(turns: Turns, store: Store, tracker: Si
 
 
 def test_a_damaged_call(turns: Turns, store: Store, tracker: Site) -> None:
-    """A call whose request cannot be read any more is counted like the others, and the rule goes on."""
+    """A call with an unreadable request is counted like the others, and the rule continues."""
     fail(store, 2, kinds=2)
     with writing(store.engine) as connection:
         connection.execute(text("DELETE FROM parts"))
@@ -360,7 +360,7 @@ def test_a_damaged_call(turns: Turns, store: Store, tracker: Site) -> None:
 
 
 def test_an_idle_rule_asks_little(turns: Turns, store: Store, tracker: Site) -> None:
-    """A turn without new calls asks whether there are any, and for reports that are due, and nothing else."""
+    """A turn without new calls only checks for new calls, and for due reports."""
     reporter = turns.reporter()
     fail(store, 1)
     reporter.turn()
@@ -372,7 +372,7 @@ def test_an_idle_rule_asks_little(turns: Turns, store: Store, tracker: Site) -> 
 
 
 def test_another_process_was_first(turns: Turns, store: Store, tracker: Site) -> None:
-    """What one remembers of its last look is read again once another has looked since."""
+    """The cached progress is read again if another process has changed it."""
     first, second = turns.reporter(), turns.reporter()
     for reporter in (first, second, first, first):
         fail(store, 1)

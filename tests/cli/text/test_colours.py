@@ -31,7 +31,7 @@ def marked(text: str) -> str:
     ],
 )
 def test_json(line: str, painted: str) -> None:
-    """Keys, strings, numbers and words have colours of their own."""
+    """Keys, strings, numbers and words have different colours."""
     assert [marked(piece) for piece in colours.paint_pieces([line])] == [painted]
 
 
@@ -46,13 +46,13 @@ def test_pieces_of_a_line() -> None:
 
 @given(st.text(alphabet='"\\{}[]:,ab1 truenl中', max_size=60), st.integers(1, 9))
 def test_only_colours_are_added(line: str, width: int) -> None:
-    """Whatever the line and wherever it is cut, without the colours it is the same."""
+    """Whatever the line and its cuts, without the colours it is unchanged."""
     pieces = cut(line, width)
     assert [STYLE.sub("", piece) for piece in colours.paint_pieces(pieces)] == pieces
 
 
 def test_bodies_and_messages() -> None:
-    """Events have faint fields and JSON in colours; other text stays as it is; headers have coloured names."""
+    """Events have faint fields and coloured JSON; other text is unchanged; headers have coloured names."""
     assert marked(colours.paint_body('event: x\ndata: {"a": 1}\n\ndata: [DONE]')) == (
         '<f:event:> x\n<f:data:> {<k:"a">: <n:1>}\n\n<f:data:> [DONE]'
     )
@@ -72,7 +72,7 @@ def test_bodies_and_messages() -> None:
     ],
 )
 def test_when(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], terminal: bool, wanted: bool) -> None:
-    """Only a terminal gets colours, and none if NO_COLOR is set to anything."""
+    """Only a terminal gets colours, and none if NO_COLOR is set."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     for name, value in variables.items():
@@ -83,6 +83,6 @@ def test_when(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], termin
 
 
 def test_the_last_colour_is_always_taken_back() -> None:
-    """No line leaves a colour behind for the next one."""
+    """Every line resets its colour."""
     for line in colours.paint_body('{\n    "a": ["b", true]\n}').split("\n"):
         assert len(re.findall("\x1b", line)) == 2 * line.count(RESET)

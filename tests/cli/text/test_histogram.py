@@ -19,13 +19,13 @@ MS = 10**6
     ],
 )
 def test_steps(durations: list[int], expected: list[Step]) -> None:
-    """There is a step for each limit from the first to the last that something falls into, empty ones too."""
+    """There is a step for each limit from the first to the last used one, including empty ones."""
     assert steps(durations) == expected
 
 
 @given(st.lists(st.integers(0, 10**15)))
 def test_every_duration_is_counted_once(durations: list[int]) -> None:
-    """The steps add up to the durations, and rise."""
+    """The steps add up to the durations, and ascend."""
     found = steps(sorted(durations))
     assert sum(step.calls for step in found) == len(durations)
     assert [step.up_to for step in found] == sorted({step.up_to for step in found})
@@ -45,7 +45,7 @@ def test_every_duration_is_counted_once(durations: list[int]) -> None:
     ],
 )
 def test_bars(value: float, most: float, blocks: bool, text: str) -> None:
-    """A bar is as long as the share of the most; anything above nothing is to be seen."""
+    """A bar is proportional to the maximum; any positive value is visible."""
     assert bar(value, most, 8, blocks=blocks) == text
 
 

@@ -17,13 +17,13 @@ MACROS = (".TH ", ".SH ", ".PP", ".nf", ".fi", ".TP")
 
 
 def test_every_command_has_a_page() -> None:
-    """There is a page for the program, for each command, and for those of its groups."""
+    """There is a page for the program, for each command, and for its subcommands."""
     names = {name for name, _ in pages(cli, "mpal", "1.0")}
     assert names >= {"mpal.1", "mpal-cache-why.1", "mpal-config-init.1", *(f"mpal-{name}.1" for name in COMMANDS)}
 
 
 def test_pages_are_ascii_and_hold_no_other_macros() -> None:
-    """No line of a help text is taken for a macro, and no character is beyond ASCII."""
+    """No line of a help text is a macro, and no character is beyond ASCII."""
     for name, text in pages(cli, "mpal", "1.0"):
         assert text.isascii(), name
         assert text.startswith(f'.TH {name.removesuffix(".1").upper().replace("-", "\\-")} 1 "" "MoonPalace 1.0"')
@@ -58,7 +58,7 @@ def test_a_command_without_options() -> None:
 
 
 def test_the_build_refuses_an_old_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before it imports anything of ours, which would be a SyntaxError there."""
+    """It refuses before it imports our code, which would be a SyntaxError there."""
     plugin = ModuleType("hatchling.builders.hooks.plugin.interface")
     plugin.BuildHookInterface = list  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, plugin.__name__, plugin)

@@ -10,7 +10,7 @@ from tests.tables import for_each
 
 
 def test_box_is_the_documented_one() -> None:
-    """Cells are left-aligned, and a terminal sees straight lines whatever the alphabet."""
+    """Cells are left-aligned, and a terminal shows straight lines with any alphabet."""
     assert box(["id", "文本"], [["1", "中文 🚀"], ["22", ""]]).split("\n") == [
         "+----+---------+",
         "| id | 文本    |",
@@ -28,7 +28,7 @@ def test_empty_box_is_its_head() -> None:
 
 
 def test_numbers_are_on_the_right() -> None:
-    """The columns named have their spaces on the left, the header too."""
+    """The named columns are right-aligned, including the header."""
     assert box(["name", "n"], [["a", "1,200"], ["中", "\x1b[33m7\x1b[0m"]], {1}).split("\n")[1:5] == [
         "| name |     n |",
         "+------+-------+",
@@ -38,7 +38,7 @@ def test_numbers_are_on_the_right() -> None:
 
 
 def test_cells_may_have_several_lines() -> None:
-    """A row is as high as its highest cell, and leading spaces stay."""
+    """A row is as high as its highest cell, and leading spaces are kept."""
     assert box(["a", "b"], [["{\n    1\n}", "x"]]).split("\n") == [
         "+-------+---+",
         "| a     | b |",
@@ -65,7 +65,7 @@ def test_cells_may_have_several_lines() -> None:
     ],
 )
 def test_cut_by_display_width(line: str, width: int, pieces: str) -> None:
-    """Lines are cut hard at what a terminal can show; a character and what combines with it stay together."""
+    """Lines are cut by display width; a character and its combining characters stay together."""
     assert cut(line, width) == pieces.split("\n")
     assert width == 1 or all(wcswidth(piece) <= width for piece in cut(line, width))
 
@@ -82,7 +82,7 @@ def test_cut_by_display_width(line: str, width: int, pieces: str) -> None:
     ],
 )
 def test_share_leaves_narrow_columns_alone(natural: list[int], available: int, widths: list[int]) -> None:
-    """Only the wide columns give way, all to the same width, but never to nothing."""
+    """Only the wide columns shrink, all to the same width, but never to nothing."""
     assert share(natural, available) == widths
 
 
@@ -127,18 +127,18 @@ def test_boxes_with_colours() -> None:
     ],
 )
 def test_fold(line: str, width: int, pieces: list[str]) -> None:
-    """Lines are broken at spaces and in Chinese where that wastes little, not before punctuation; else anywhere."""
+    """Lines are broken at spaces and in Chinese if that wastes little, not before punctuation; else anywhere."""
     assert fold(line, width) == pieces
 
 
 @given(st.text(st.characters(exclude_categories=["C"])), st.integers(2, 20))
 def test_fold_loses_only_spaces(line: str, width: int) -> None:
-    """Nothing but spaces at the breaks is left out, and no piece is wider than asked for."""
+    """Only spaces at the breaks are removed, and no piece is wider than requested."""
     pieces = fold(line, width)
     assert "".join(pieces).replace(" ", "") == line.replace(" ", "")
     assert all(display_width(piece) <= width for piece in pieces)
 
 
 def test_folding_a_megabyte_takes_a_moment() -> None:
-    """The time is linear: a line of a megabyte is done at once."""
+    """A line of a megabyte is folded in linear time."""
     assert len(fold("中文" * 250_000, 80)) == 12_500

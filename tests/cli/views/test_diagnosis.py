@@ -1,4 +1,4 @@
-"""What the doctor found, in lines."""
+"""The doctor's findings as lines."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def test_sizes_are_short(bytes_: int, expected: str) -> None:
 
 
 def test_report_of_a_server() -> None:
-    """What a kind of database does not have has no line; findings come last, each with its advice."""
+    """Data that a kind of database does not have has no line; findings come last, each with its advice."""
     report = Report("postgresql://host/name", version="1", schema="0001", size=10, rows={"completed": 2})
     report.findings.append(Finding("something is wrong", "do this"))
     assert list(report_text(report)) == [
@@ -47,7 +47,7 @@ def test_report_of_a_server() -> None:
 
 
 def test_proxy_is_told_by_its_machine() -> None:
-    """A living proxy is told with process, machine, start and what it has under way."""
+    """A running proxy is listed with process, machine, start and its calls in flight."""
     run = Run(OpenRun("r", "host/boot/pid:[1]", 42, False, 2_400_000), "1", 1_795_368_422_000_000, 3)
     since = "2026-11-23 01:27:02"
     assert proxy(run) == f"process 42 on host since {since}, last heartbeat 2 s ago, 3 calls under way"

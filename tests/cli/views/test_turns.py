@@ -21,7 +21,7 @@ def of(store: Store, row_id: int) -> Turns:
 
 
 def chat(store: Store, second: int, *words: str, **changes: Any) -> int:
-    """Store a call of a conversation that began some seconds after the first."""
+    """Store a call of a conversation that began this many seconds after the first."""
     asked = request(
         SYSTEM, *(said("user" if place % 2 == 0 else "assistant", text) for place, text in enumerate(words))
     )
@@ -29,7 +29,7 @@ def chat(store: Store, second: int, *words: str, **changes: Any) -> int:
 
 
 def test_two_conversations_at_once(store: Store) -> None:
-    """Calls that go on with the same messages follow each other, whatever comes between and when it was stored."""
+    """Calls with the same first messages follow each other, whatever comes between and when they were stored."""
     chat(store, 1, "one", "1", "more")
     chat(store, 0, "one")
     chat(store, 2, "two")
@@ -41,7 +41,7 @@ def test_two_conversations_at_once(store: Store) -> None:
 
 
 def test_other_keys_sessions_and_endpoints(store: Store) -> None:
-    """What another client has sent is no part of a conversation."""
+    """Calls of other clients are not part of a conversation."""
     chat(store, 0, "one")
     chat(store, 1, "one", key_fingerprint="f")
     chat(store, 2, "one", session="s")
@@ -51,14 +51,14 @@ def test_other_keys_sessions_and_endpoints(store: Store) -> None:
 
 
 def test_a_session_whose_history_was_rewritten(store: Store) -> None:
-    """Where no call begins alike, the neighbours are those of the session, and called so."""
+    """If no call begins alike, the neighbours are those of the session, and labelled so."""
     chat(store, 0, "one", session="s")
     chat(store, 1, "a summary", session="s")
     assert (of(store, 1), of(store, 2)) == (Turns(None, 2, "session"), Turns(1, None, "session"))
 
 
 def test_answers_that_requests_name(store: Store) -> None:
-    """A response that goes on from another one by its id follows it."""
+    """A response that continues another one by its id follows it."""
     ends = ((None, "resp_1"), (None, "resp_2"), ("resp_1", "resp_3"))
     for number, (pointer, answer) in enumerate(ends):
         body = json.dumps({"model": "m", "input": f"question {number}", "previous_response_id": pointer}).encode()

@@ -1,4 +1,4 @@
-"""Calls for the console: a day's work, and hostile ones."""
+"""Calls for the console: an ordinary day, and hostile ones."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Decoder:
 
 
 def truncated(add: Add, **changes: Any) -> int:
-    """Store a stream that was cut at its limit, with a long silence in the middle of its reasoning."""
+    """Store a stream that was cut at its limit, with a long silence in its reasoning."""
     pieces = [(700 + 60 * step, {"reasoning_content": "思考一下这个场景。"}) for step in range(40)]
     pieces += [(9000 + 50 * step, {"reasoning_content": "再想一遍人物的口头禅。"}) for step in range(60)]
     pieces += [(13000 + 90 * step, {"content": "【场景一】夜。月宫，桂树下。玉兔捣药。"}) for step in range(30)]
@@ -117,7 +117,7 @@ def truncated(add: Add, **changes: Any) -> int:
 
 
 def attempt(add: Add, **changes: Any) -> int:
-    """Store a call that asked the same as the truncated one with more room, and was answered in full."""
+    """Store a call with the truncated one's question and more room, answered in full."""
     asked = request(SYSTEM, said("user", SCRIPT), stream=True, max_tokens=8192)
     given = {
         "model_requested": "kimi-k2.6", "model_answered": "kimi-k2.6", "is_stream": True, "prompt_tokens": 17_990,
@@ -133,7 +133,7 @@ def attempt(add: Add, **changes: Any) -> int:
 
 
 def tool_use(add: Add, *, count: str = "one", temperature: float = 0.6, **changes: Any) -> int:
-    """Store a call with calls of tools and their results, an image and Markdown."""
+    """Store a call with tool calls and their results, an image and Markdown."""
     read = {"name": "read_file", "arguments": '{"path": "src/decoder.py"}'}
     run = {"name": "run_tests", "arguments": '{"only": ["tests/wire/test_sse.py"], "timeout": 60.50}'}
     calls = [
@@ -163,7 +163,7 @@ def tool_use(add: Add, *, count: str = "one", temperature: float = 0.6, **change
 
 
 def refused(add: Add, **changes: Any) -> int:
-    """Store a call that was refused for its rate."""
+    """Store a call that was refused because of a rate limit."""
     error = body({"error": {"type": "engine_overloaded_error", "message": "The engine is currently overloaded"}})
     given = {
         "status_code": 429, "model_requested": "kimi-k2.6", "model_answered": None, "finish_reason": None,
@@ -175,7 +175,7 @@ def refused(add: Add, **changes: Any) -> int:
 
 
 def running(add: Add, **changes: Any) -> int:
-    """Store a call that is under way."""
+    """Store a call in flight."""
     given = {
         "state": State.IN_FLIGHT, "status_code": None, "model_requested": "kimi-k2.6", "model_answered": None,
         "finish_reason": None, "chatcmpl_id": None, "prompt_tokens": None, "completion_tokens": None,
@@ -197,7 +197,7 @@ def plain(add: Add, **changes: Any) -> int:
 
 
 def hostile(add: Add, **changes: Any) -> int:
-    """Store a call in which everything that comes from elsewhere tries to run a script or to mislead."""
+    """Store a call whose foreign texts all try to run a script or to mislead."""
     svg = base64.b64encode(b'<svg xmlns="http://www.w3.org/2000/svg"><script>window.hacked=1</script></svg>').decode()
     text = (
         f"{HOSTILE}\n\n[click](javascript:window.hacked=1) [data](data:text/html,<script>window.hacked=1</script>) "

@@ -1,4 +1,4 @@
-"""Who may see the console."""
+"""Access to the console."""
 
 import pytest
 
@@ -32,12 +32,12 @@ def access(clock: Clock) -> Access:
 
 
 def test_the_token_admits(access: Access) -> None:
-    """The token works any number of times, nothing else does."""
+    """Only the token works, any number of times."""
     assert [access.admits(token) for token in ("secret", "secret", "Secret", "", "秘密")] == [True, True] + [False] * 3
 
 
 def test_a_ticket_works_once(access: Access, clock: Clock) -> None:
-    """Whoever reads a ticket in the process list comes too late, and after a minute nobody can use it."""
+    """A ticket read from the process list has already been used, and expires after a minute."""
     ticket, late = access.ticket(), access.ticket()
     assert [access.admits(ticket), access.admits(ticket)] == [True, False]
     clock.now += TICKET_LIFETIME + 1
@@ -45,7 +45,7 @@ def test_a_ticket_works_once(access: Access, clock: Clock) -> None:
 
 
 def test_a_cookie_outlives_the_process(access: Access, clock: Clock) -> None:
-    """Another console on the same store knows the cookie until its end, one on another store does not."""
+    """Another console on the same store accepts the cookie until its end, one on another store does not."""
     cookie = access.cookie()
     assert Access(b"key of the store", "another", clock=clock).knows(cookie)
     assert not Access(b"another key", "secret", clock=clock).knows(cookie)
@@ -60,7 +60,7 @@ def test_other_cookies_are_unknown(access: Access, cookie: str | None) -> None:
 
 
 def test_the_end_of_a_cookie_is_signed(access: Access) -> None:
-    """Nobody can give a cookie a longer life."""
+    """A cookie's lifetime cannot be extended."""
     end, _, signature = access.cookie().partition(".")
     assert not access.knows(f"{int(end) + 1}.{signature}")
 
@@ -91,20 +91,20 @@ def test_the_end_of_a_cookie_is_signed(access: Access) -> None:
     ],
 )
 def test_hosts_and_origins(access: Access, method: str, headers: dict[str, str], status: int | None) -> None:
-    """Our own pages, the user and programs may ask; other pages only may link to us."""
+    """Our own pages, the user and programs have access; other pages may only link to us."""
     refusal = access.refusal(method, headers)
     assert (refusal and refusal.status) == status
 
 
 def test_a_name_of_this_machine() -> None:
-    """Listening beyond loopback, the console answers to the names that it was given."""
+    """Listening beyond loopback, the console accepts the names that it was given."""
     access = Access(b"key", names=frozenset({"box.example.org"}))
     assert access.refusal("GET", {"Host": "box.example.org:9989"}) is None
     assert access.refusal("GET", {"Host": "attacker.example.org:9989"}) is not None
 
 
 def test_each_console_has_a_token_of_its_own() -> None:
-    """Without a token given, one is made that nobody can guess."""
+    """Without a given token, a random one is generated."""
     one, other = Access(b"key"), Access(b"key")
     assert one.token != other.token
     assert len(one.token) >= 32

@@ -11,7 +11,7 @@ PREDICATES = [predicate for _, predicate in fixed()]
 @for_each("predicate", PREDICATES)
 @for_each("query", ["", "id == 1", "model == 'x' || stream"])
 def test_pressed_twice(query: str, predicate: str) -> None:
-    """A button adds its predicate, in parentheses where it needs them, and takes it away again."""
+    """A button adds its predicate, in parentheses if necessary, and removes it again."""
     both = joined(query, predicate)
     parse(both)
     left = without(both, predicate)
@@ -22,7 +22,7 @@ def test_pressed_twice(query: str, predicate: str) -> None:
 
 
 def test_several_are_taken_away_in_any_order() -> None:
-    """Each button that is on takes away its own predicate alone."""
+    """Each pressed button removes only its own predicate."""
     query = ""
     for predicate in PREDICATES:
         query = joined(query, predicate)
@@ -35,7 +35,7 @@ def test_several_are_taken_away_in_any_order() -> None:
 
 
 def test_models_and_keys_of_the_calls() -> None:
-    """There is a button for each model that is shown, and for each key if there are several."""
+    """There is a button for each shown model, and for each key if there are several."""
     one = an_exchange(model_answered="it's", key_fingerprint="aaaaaaaaaa")
     other = an_exchange(model_answered=None, model_requested="k3", key_fingerprint="bbbbbbbbbb")
     named = {button.name: button.predicate for button in buttons("", [one, other]) if button.is_verbatim}

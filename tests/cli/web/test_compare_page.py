@@ -17,7 +17,7 @@ JSON = {"Accept": "application/json"}
 
 
 def test_changes_are_marked_within_the_text(store: Store, client: httpx.Client) -> None:
-    """Words that differ are marked on both sides, messages that are the same are folded."""
+    """Words that differ are marked on both sides, messages that are equal are collapsed."""
     same = said("system", "Be brief.")
     store.add(request=request(same, said("user", "Say one thing"), temperature=0.5), response=completion("A cat."))
     store.add(request=request(same, said("user", "Say two things"), temperature=1), response=completion("A dog."))
@@ -31,7 +31,7 @@ def test_changes_are_marked_within_the_text(store: Store, client: httpx.Client) 
 
 
 def test_any_two_calls(store: Store, client: httpx.Client) -> None:
-    """Whatever the calls are, their comparison is there, with nothing active of theirs."""
+    """Any two calls can be compared, without active content from them."""
     makers = (samples.truncated, samples.hostile, samples.running, samples.refused, samples.tool_use)
     made = [make(store.add) for make in makers]
     for other in made[1:]:
@@ -57,14 +57,14 @@ def test_any_two_calls(store: Store, client: httpx.Client) -> None:
     ],
 )
 def test_not_two_calls(store: Store, client: httpx.Client, query: str, status: int) -> None:
-    """What names no two calls is refused in one line."""
+    """Anything but two calls is refused in one line."""
     samples.plain(store.add)
     answer = client.get(f"/compare?{query}", headers=JSON)
     assert (answer.status_code, len(answer.json()["error"]["message"].splitlines())) == (status, 1)
 
 
 def test_two_megabytes(store: Store, client: httpx.Client) -> None:
-    """Two calls of two megabytes, alike or not at all, are compared in time, on a page of a bounded size."""
+    """Two calls of two megabytes, similar or not, are compared in time, on a page of a bounded size."""
     words = " ".join(f"word{number % 977}" for number in range(250_000))
     texts = (words, words[:1_000_000] + "CHANGED" + words[1_000_000:], words[::-1])
     for text in texts:
@@ -78,7 +78,7 @@ def test_two_megabytes(store: Store, client: httpx.Client) -> None:
 
 
 def test_many_messages(store: Store, client: httpx.Client) -> None:
-    """Calls of thousands of messages, alike or not at all, are compared in time, and the page says what it left out."""
+    """Calls of thousands of messages, similar or not, are compared in time, and the page says what it left out."""
     alike = [said(("user", "assistant")[number % 2], f"message {number}") for number in range(5_000)]
     others = [said(each["role"], f"other {number} " * 4) for number, each in enumerate(alike)]  # type: ignore[arg-type]
     for messages in (alike, [*alike[:2_500], said("user", "CHANGED"), *alike[2_501:]], others, alike[-1:]):
@@ -97,7 +97,7 @@ def test_many_messages(store: Store, client: httpx.Client) -> None:
 
 
 def test_many_parts(store: Store, client: httpx.Client) -> None:
-    """A message of thousands of parts is cut too."""
+    """A message of thousands of parts is cut, too."""
     for word in ("one", "other"):
         parts = [{"type": "text", "text": f"{word} {number}"} for number in range(2_000)]
         store.add(request=request(said("user", parts)), response=completion("yes"))
@@ -106,7 +106,7 @@ def test_many_parts(store: Store, client: httpx.Client) -> None:
 
 
 def test_the_conversation_of_a_call(store: Store, client: httpx.Client) -> None:
-    """A call leads to the calls before and after it in its conversation, and to the comparison with them."""
+    """A call links to the calls before and after it in its conversation, and to the comparison with them."""
     first, then = said("user", "one"), [said("assistant", "1"), said("user", "two")]
     made = [samples.plain(store.add, request=request(*messages)) for messages in ([first], [first, *then])]
     samples.plain(store.add)

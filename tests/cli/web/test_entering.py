@@ -1,4 +1,4 @@
-"""Who gets pages of the console, and with which headers, as programs see it."""
+"""Access to the console's pages and their headers, as seen by programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.cli.web.serving import TOKEN, serving
 
 
 def test_the_token_becomes_a_cookie(served: Served) -> None:
-    """The first address leads to the same page without the token; the cookie is for this host and no script."""
+    """The first address redirects to the page without the token; the cookie is for this host and not for scripts."""
     with httpx.Client(base_url=served.address, trust_env=False, verify=NO_AUTHORITIES) as browser:
         assert browser.get("/").status_code == 401
         first = browser.get("/", params={"q": "status == 200", "token": TOKEN})
@@ -31,14 +31,14 @@ def test_the_token_becomes_a_cookie(served: Served) -> None:
 
 
 def test_a_token_leads_nowhere_else(served: Served) -> None:
-    """Not even with two slashes does the first address lead to another host."""
+    """Not even with two slashes does the first address redirect to another host."""
     with httpx.Client(trust_env=False, verify=NO_AUTHORITIES) as browser:
         found = browser.get(f"{served.address}//attacker.invalid/", params={"token": TOKEN})
     assert not found.headers.get("Location", "/").startswith("//")
 
 
 def test_a_cookie_survives_a_restart(store: Store) -> None:
-    """A page that is open goes on when the console comes back on the same port."""
+    """An open page continues when the console comes back on the same port."""
     with httpx.Client(trust_env=False, verify=NO_AUTHORITIES) as browser:
         with serving(store.engine) as first:
             browser.get(first.url)
@@ -63,7 +63,7 @@ def test_other_hosts_and_origins(client: httpx.Client, headers: dict[str, str], 
 
 @pytest.mark.parametrize("path", ["/", "/calls/1", "/calls/99", "/static/console.css", "/nothing", "/?q=%28"])
 def test_headers_of_every_answer(store: Store, client: httpx.Client, path: str) -> None:
-    """Every answer, of errors too, keeps browsers from running, framing, guessing and keeping anything."""
+    """Headers of every answer, including errors, forbid browsers to run, frame, guess or cache anything."""
     samples.plain(store.add)
     answer = client.get(path)
     assert {name: answer.headers[name] for name in HEADERS} == HEADERS
@@ -73,7 +73,7 @@ def test_headers_of_every_answer(store: Store, client: httpx.Client, path: str) 
 
 @pytest.mark.parametrize("path", ["//attacker.invalid/", "/\\\\attacker.invalid/"])
 def test_a_refusal_links_nowhere_else(served: Served, path: str) -> None:
-    """The link to try again, which whoever came from another site is shown, leads to the console."""
+    """The link to try again, shown to visitors from another site, leads to the console."""
     with socket.create_connection(("127.0.0.1", int(served.address.rpartition(":")[2])), 30) as client:
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         page = client.makefile("rb").read().decode()

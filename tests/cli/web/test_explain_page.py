@@ -1,4 +1,4 @@
-"""The page that has a model explain a call: what it shows is what is sent, and nothing is sent unasked."""
+"""The page that explains a call: exactly the shown text is sent, and nothing without confirmation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REFUSAL = json.dumps({"error": {"type": "server_error", "message": "out of <b>or
 
 @dataclass
 class Model:
-    """A model on a socket: what it was asked, and what it answers once `may_end` is set."""
+    """A model on a socket: the requests it got, and its answer once `may_end` is set."""
 
     url: str
     asked: list[bytes] = field(default_factory=list)
@@ -50,7 +50,7 @@ def event(content: str | None, reason: str | None = None, **more: str) -> bytes:
 
 @pytest.fixture
 def model() -> Iterator[Model]:
-    """Give a model that has thought and said the first half at once."""
+    """Return a model that sends its reasoning and the first half immediately."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -81,7 +81,7 @@ def model() -> Iterator[Model]:
 
 @contextmanager
 def client_of(store: Store, home: Path, explain: str) -> Iterator[httpx.Client]:
-    """Serve a store with these settings; give a program that has the token."""
+    """Serve a store with these settings; return a client with the token."""
     file = home / "config.yaml"
     file.write_text(f"explain: {explain}\n", encoding="utf-8")
     settings = resolve({}, {"MOONPALACE_HOME": str(home)})
@@ -95,27 +95,27 @@ def client_of(store: Store, home: Path, explain: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def client(store: Store, tmp_path: Path, model: Model) -> Iterator[httpx.Client]:
-    """Give a console whose calls the model explains, with a refused call."""
+    """Return a console whose calls the model explains, with a refused call."""
     samples.refused(store.add)
     with client_of(store, tmp_path / "home", f"{{endpoint: '{model.url}', model: m}}") as found:
         yield found
 
 
 def proposal(page: httpx.Response) -> dict[str, str]:
-    """Return the form of a page that sends what the page shows."""
+    """Return the form of a page that sends the shown text."""
     found = re.search(r'name="proposal" value="([^"]+)"', page.text)
     assert found, page.text
     return {"proposal": found[1], "q": ""}
 
 
 def is_idle(client: httpx.Client) -> bool:
-    """Tell whether nothing is under way."""
+    """Return whether no request is running."""
     state: str = client.get("/calls/1/explain", headers=JSON).json()["state"]
     return state != "asking"
 
 
 def test_what_is_shown_is_sent(store: Store, client: httpx.Client, model: Model) -> None:
-    """Looking sends nothing; the button sends the text of the page, whose answer grows, is kept, and is shown."""
+    """Viewing sends nothing; the button sends the page's text, whose answer grows, is stored, and is shown."""
     page = client.get("/calls/1/explain")
     assert model.asked == []
     shown = html.unescape(re.findall(r'<pre class="text" tabindex="0">(.*?)</pre>', page.text, re.DOTALL)[0])
@@ -144,7 +144,7 @@ def test_what_is_shown_is_sent(store: Store, client: httpx.Client, model: Model)
 
 
 def test_a_text_is_sent_once(client: httpx.Client, model: Model) -> None:
-    """Sent twice at once it is one request; later, or for another call, or made up, it is refused."""
+    """Sent twice at the same time it is one request; later, for another call, or forged, it is refused."""
     samples_of = proposal(client.get("/calls/1/explain"))
     assert [client.post("/calls/1/explain", data=samples_of).status_code for _ in range(2)] == [303, 303]
     model.may_end.set()
@@ -157,7 +157,7 @@ def test_a_text_is_sent_once(client: httpx.Client, model: Model) -> None:
 
 
 def test_a_question_and_a_language(store: Store, client: httpx.Client, model: Model) -> None:
-    """A question is part of the text, its secrets are not; the answer comes in the language of the browser."""
+    """A question is part of the text, without its secrets; the answer is in the browser's language."""
     model.may_end.set()
     headers = {"Accept-Language": "zh-TW,en;q=0.5"}
     question = {"question": "Why? sk-0123456789abcdefghij0123"}
@@ -172,7 +172,7 @@ def test_a_question_and_a_language(store: Store, client: httpx.Client, model: Mo
 
 
 def test_a_model_that_fails(store: Store, client: httpx.Client, model: Model) -> None:
-    """The page says why, escaped; nothing is kept, and the text can be sent again."""
+    """The page shows the error, escaped; nothing is stored, and the text can be sent again."""
     model.status = 500
     client.post("/calls/1/explain", data=proposal(client.get("/calls/1/explain")))
     until(lambda: is_idle(client))
@@ -186,7 +186,7 @@ def test_a_model_that_fails(store: Store, client: httpx.Client, model: Model) ->
 
 
 def test_too_many_at_once(client: httpx.Client, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more than the console takes is refused, and can be sent later."""
+    """One request too many is refused, and can be sent later."""
     monkeypatch.setattr(explainer, "MAX_UNDER_WAY", 0)
     form = proposal(client.get("/calls/1/explain"))
     refused = client.post("/calls/1/explain", data=form, headers=JSON)
@@ -201,7 +201,7 @@ def test_too_many_at_once(client: httpx.Client, model: Model, monkeypatch: pytes
 
 
 def test_what_cannot_be_explained(store: Store, tmp_path: Path) -> None:
-    """Without a key, and while a call is under way, the page says so and offers nothing."""
+    """Without a key, and while a call is in flight, the page says so and offers nothing."""
     samples.refused(store.add)
     samples.running(store.add)
     with client_of(store, tmp_path / "home", "{tokens: 4000}") as client:
@@ -214,14 +214,14 @@ def test_what_cannot_be_explained(store: Store, tmp_path: Path) -> None:
 
 
 def test_nothing_is_sent_by_another_page(client: httpx.Client, model: Model) -> None:
-    """A form of another origin is refused, though it has the name of the text."""
+    """A form of another origin is refused, even with the name of the text."""
     form = proposal(client.get("/calls/1/explain"))
     refused = client.post("/calls/1/explain", data=form, headers={"Origin": "http://attacker.example"})
     assert (refused.status_code, model.asked) == (403, [])
 
 
 def test_what_calls_have_in_common(store: Store, client: httpx.Client, model: Model) -> None:
-    """The calls that a filter lets through are explained together, from the overview; the page shows what is sent."""
+    """The calls that match a filter are explained together, from the overview; the page shows what is sent."""
     model.may_end.set()
     samples.refused(store.add)
     samples.plain(store.add)
@@ -245,7 +245,7 @@ def test_what_calls_have_in_common(store: Store, client: httpx.Client, model: Mo
 
 
 def test_a_filter_with_one_call(client: httpx.Client, model: Model) -> None:
-    """What was asked about it, and before on the page of the call, is shown."""
+    """Earlier questions about the call, asked on its own page, are shown."""
     model.may_end.set()
     query = {"q": "id == 1"}
     client.post("/explain", data=proposal(client.get("/explain", params=query)) | query)
@@ -261,13 +261,13 @@ def test_a_filter_with_one_call(client: httpx.Client, model: Model) -> None:
     ("query", "message"), [("", "give a filter"), ("id > 99", "no call matches"), ("status_code ==", "expected")]
 )
 def test_no_calls_to_explain(client: httpx.Client, query: str, message: str) -> None:
-    """Without a filter, calls, or sense there is nothing to explain, and the page says so."""
+    """Without a filter, calls, or a valid predicate there is nothing to explain, and the page says so."""
     found = client.get("/explain", params={"q": query}, headers=JSON)
     assert (found.status_code, message in found.json()["error"]["message"]) == (400, True)
 
 
 def test_a_text_about_other_calls(client: httpx.Client, model: Model) -> None:
-    """What was shown of a call, or for one filter, is not sent for another."""
+    """The text for a call, or for one filter, is not sent for another."""
     one, group = client.get("/calls/1/explain"), client.get("/explain?q=id+>+0")
     for path, form in (
         ("/explain", proposal(one) | {"q": "id > 0"}),

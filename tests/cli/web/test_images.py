@@ -23,7 +23,7 @@ SVG = base64.b64encode(b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1
     ],
 )
 def test_an_image_in_the_message(block: dict[str, object]) -> None:
-    """A picture of any face is shown as what its bytes are, whatever it is called."""
+    """An image of any face is shown according to its bytes, whatever its declared type."""
     assert source(block) == DATA
 
 
@@ -41,5 +41,5 @@ def test_an_image_in_the_message(block: dict[str, object]) -> None:
     ],
 )
 def test_anything_else(url: str) -> None:
-    """What is elsewhere, holds scripts or is no image is not shown."""
+    """External images, scripts and other data are not shown."""
     assert source({"type": "image_url", "image_url": {"url": url}}) is None

@@ -1,4 +1,4 @@
-"""JSON as a tree that folds."""
+"""JSON as a collapsible tree."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from tests.cli.web.samples import HOSTILE, OVERRIDE
 
 
 def text_of(html: str) -> str:
-    """Return what a reader sees, without the numbers of elements."""
+    """Return the visible text, without the numbers of elements."""
     return unescape(re.sub(r"<[^>]+>", "", re.sub(r"<small[^>]*>[^<]*</small>", "", html)))
 
 
@@ -27,12 +27,12 @@ def text_of(html: str) -> str:
     ],
 )
 def test_what_was_sent_is_seen(text: str, seen: str) -> None:
-    """Numbers keep their digits, objects their order and even the same key twice."""
+    """Numbers keep their digits, objects their order and duplicate keys."""
     assert text_of(str(tree(text))) == seen
 
 
 def test_hostile_keys_and_values() -> None:
-    """Nothing of the JSON becomes HTML."""
+    """No part of the JSON becomes HTML."""
     html = str(tree(json.dumps({HOSTILE: [HOSTILE, OVERRIDE]}, ensure_ascii=False)))
     assert "<script" not in html
     assert "<img" not in html
@@ -45,7 +45,7 @@ def test_a_long_string_is_cut() -> None:
 
 
 def test_deep_and_wide() -> None:
-    """Neither 5,000 levels nor 100,000 elements make a page that no browser can show."""
+    """Neither 5,000 levels nor 100,000 elements make a page too large for a browser."""
     deep = str(tree("[" * 5000 + "]" * 5000))
     assert deep.count("<details") <= 33
     wide = str(tree("[" + ",".join("1" * 100_000) + "]"))

@@ -1,4 +1,4 @@
-"""Markdown of models as HTML that can do nothing."""
+"""Markdown of models as harmless HTML."""
 
 import re
 import time
@@ -13,7 +13,7 @@ PLAIN = re.compile(
     r"</?(a|blockquote|br|code|del|em|h\d|hr|li|ol|p|pre|s|span|strong|table|tbody|td|th|thead|tr|ul)"
     r'( (href|rel|class|start)="[^"]*")*/?>'
 )
-"""Tags that neither run nor load anything, and look as we want."""
+"""Tags that neither run nor load anything."""
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ PLAIN = re.compile(
     ],
 )
 def test_nothing_runs(text: str) -> None:
-    """Whatever a model writes is text, links that the user has to click, and colours."""
+    """Whatever a model writes becomes text, links to click, and colours."""
     html = str(rendered(text))
     assert [tag for tag in TAGS.findall(html) if not PLAIN.fullmatch(tag)] == []
     assert not re.search(r'href="(?!https?://|mailto:)', html), html
@@ -59,13 +59,13 @@ def test_a_usual_answer() -> None:
 
 
 def test_what_is_hidden_is_shown() -> None:
-    """Overrides of the direction are seen; joiners of emoji stay."""
+    """Directional overrides are visible; joiners of emoji are kept."""
     assert "\\u202egnp.exe\\u202c" in rendered(OVERRIDE)
     assert "👨\u200d👩" in rendered("👨\u200d👩")
 
 
 def test_a_budget_ends() -> None:
-    """Long texts, and what comes after the budget, are not read as Markdown."""
+    """Long texts, and those beyond the budget, are not rendered as Markdown."""
     budget = Budget(2 * MAX_MARKDOWN)
     assert not budget.takes("x" * (MAX_MARKDOWN + 1))
     assert [budget.takes("x" * MAX_MARKDOWN) for _ in range(3)] == [True, True, False]
@@ -73,7 +73,7 @@ def test_a_budget_ends() -> None:
 
 @pytest.mark.parametrize("code", ["cpp\n" + "\n" * 15_000, "javascript\n" + '"\\' * 7_500])
 def test_colours_that_take_long_are_left_out(code: str) -> None:
-    """Code for which Pygments takes the square of its length is shown soon, without colours."""
+    """Code for which Pygments takes quadratic time is shown quickly, without colours."""
     began = time.thread_time()
     html = rendered(f"```{code}\n```\n")
     assert time.thread_time() - began < 1.5

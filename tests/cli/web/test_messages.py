@@ -20,7 +20,7 @@ def call(name: str, id_: str) -> dict[str, object]:
 
 
 def test_results_stand_beside_their_calls() -> None:
-    """The result of a tool is shown with the call that it answers; one without a call stays where it is."""
+    """The result of a tool is shown with the call that it answers; one without a call keeps its place."""
     asked = request(
         said("user", "go"),
         said("assistant", None, tool_calls=[call("a", "1"), call("b", "2")]),
@@ -35,7 +35,7 @@ def test_results_stand_beside_their_calls() -> None:
 
 
 def test_a_later_call_with_the_same_id() -> None:
-    """Servers that count calls anew in each answer get each result at its own call."""
+    """If a server restarts ids in each answer, each result is at its own call."""
     turns = [said("assistant", None, tool_calls=[call("a", "x")]), said("tool", "1", tool_call_id="x")]
     again = [said("assistant", None, tool_calls=[call("a", "x")]), said("tool", "2", tool_call_id="x")]
     found = talk_of(request(*turns, *again))
@@ -56,7 +56,7 @@ def test_a_long_conversation_is_folded() -> None:
 
 
 def test_kinds_of_pieces() -> None:
-    """Texts are Markdown, results of tools are as they came, images are shown, what is elsewhere is named."""
+    """Texts are Markdown, results of tools are unchanged, images are shown, external ones are named."""
     content = [
         {"type": "text", "text": "**hi**"},
         {"type": "image_url", "image_url": {"url": png()}},
@@ -72,6 +72,6 @@ def test_kinds_of_pieces() -> None:
 
 
 def test_a_huge_message_is_shown_as_it_is() -> None:
-    """What is too long to be read as Markdown is plain text, and leaves the budget to the others."""
+    """A text too long for Markdown is plain text, and leaves the budget to the others."""
     found = talk_of(request(said("user", "short"), said("user", "*" * 100_000)), completion("*answer*"))
     assert [each.pieces[0].html is not None for each in (*found.recent, *found.answer)] == [True, False, True]

@@ -1,4 +1,4 @@
-"""The overview of calls: its numbers, its bars, and where they lead."""
+"""The overview of calls: its numbers, its bars, and its links."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def calls(query: str, client: httpx.Client) -> list[int]:
 
 
 def test_bars_lead_to_their_calls(store: Store, client: httpx.Client) -> None:
-    """Each bar says what it stands for; behind it are its calls, and only those."""
+    """Each bar has a description, and links to exactly its calls."""
     first = samples.plain(store.add, started_at=NINE)
     second = samples.refused(store.add, started_at=NINE + timedelta(minutes=2))
     page = client.get("/overview")
@@ -45,7 +45,7 @@ def test_bars_lead_to_their_calls(store: Store, client: httpx.Client) -> None:
 
 
 def test_a_filter_narrows_it(store: Store, client: httpx.Client) -> None:
-    """Only calls for which the filter holds count, and its bars lead to such calls alone, whatever joins its parts."""
+    """Only calls that match the filter count, and bars only link to such calls, whatever the filter's operators."""
     samples.plain(store.add, started_at=NINE)
     failed = samples.refused(store.add, started_at=NINE)
     query = {"q": "status == 429 || status == 500"}
@@ -59,7 +59,7 @@ def test_a_filter_narrows_it(store: Store, client: httpx.Client) -> None:
 
 
 def test_numbers_for_programs(store: Store, client: httpx.Client) -> None:
-    """The JSON is that of `mpal list --stats`, with the same numbers of each period, and where its calls are."""
+    """The JSON is that of `mpal list --stats`, with the same numbers for each period, and the address of its calls."""
     samples.plain(store.add, started_at=NINE)
     samples.tool_use(store.add, started_at=NINE + timedelta(hours=3))
     found = client.get("/overview", headers=JSON).json()
@@ -72,7 +72,7 @@ def test_numbers_for_programs(store: Store, client: httpx.Client) -> None:
 
 
 def test_without_calls(store: Store, client: httpx.Client) -> None:
-    """An empty store, a filter that lets nothing through, and a mistake in one are no errors of the page."""
+    """An empty store, a filter without matches, and an invalid one are not errors of the page."""
     assert "No call is stored yet" in client.get("/overview").text
     samples.plain(store.add)
     assert "No call matches the filter" in client.get("/overview", params={"q": "id < 0"}).text
@@ -84,7 +84,7 @@ def test_without_calls(store: Store, client: httpx.Client) -> None:
 
 
 def test_chinese_and_keys(store: Store, client: httpx.Client) -> None:
-    """The page speaks the language of the browser; from a filtered list a link keeps the filter."""
+    """The page is in the browser's language; a link from a filtered list keeps the filter."""
     samples.plain(store.add, started_at=NINE)
     page = client.get("/overview", headers={"Accept-Language": "zh"}).text
     assert "每根柱子为 1 分钟" in page
@@ -93,7 +93,7 @@ def test_chinese_and_keys(store: Store, client: httpx.Client) -> None:
 
 
 def test_many_models(store: Store, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many models those of most calls have a line, and the page says how many others there are."""
+    """Of many models those with the most calls have a line, and the page says how many others there are."""
     monkeypatch.setattr(overview_page, "MAX_MODELS", 1)
     for model in ("a", "b", "b"):
         samples.plain(store.add, model_answered=model)
@@ -104,7 +104,7 @@ def test_many_models(store: Store, client: httpx.Client, monkeypatch: pytest.Mon
 
 
 def test_hostile_names(store: Store, client: httpx.Client) -> None:
-    """What a call says of itself is text, in the page and in the predicates that lead to it."""
+    """A call's own data is text, in the page and in the predicates of its links."""
     row_id = samples.hostile(store.add, started_at=NINE)
     page = client.get("/overview").text
     assert "<script>window" not in page
@@ -115,7 +115,7 @@ def test_hostile_names(store: Store, client: httpx.Client) -> None:
 
 
 def measured(**changes: Any) -> OverTime:
-    """Return the sums of two calls, a minute apart; `changes` are of the second."""
+    """Return the sums of two calls, a minute apart; `changes` apply to the second."""
     values: dict[str, Any] = {
         "model": "m", "state": "completed", "status": 200, "kind": None, "prompt": 100, "completion": 40, "total": 140,
         "cached": 25, "reasoning": 0, "ttft": 10 * MS, "tpot": MS, "latency": 100 * MS, "cost": 0.5, "currency": "CNY",
@@ -137,7 +137,7 @@ def parts(chart: Chart) -> list[list[tuple[str, float, float]]]:
 
 
 def test_charts() -> None:
-    """Bars stand on the ground, their parts on each other, and the highest reaches the top."""
+    """Bars start at the bottom, their parts are stacked, and the highest reaches the top."""
     found = drawn(measured(status=500, prompt=300, cached=225, completion=60))
     assert parts(found["calls"]) == [[("in", 0.0, 100.0)], [("bad", 0.0, 100.0)]]
     tokens = parts(found["tokens"])
@@ -150,7 +150,7 @@ def test_charts() -> None:
 
 
 def test_charts_of_little() -> None:
-    """What is unknown has no chart, and what is small can be seen; more tokens cached than sent are all of them."""
+    """Unknown values have no chart, and small ones are visible; more cached tokens than sent count as all of them."""
     found = drawn(measured(cost=0.0001, ttft=1, cached=10**6))
     assert parts(found["cost CNY"])[1] == [("in", 98.5, 1.5)]
     assert parts(found["cached input"])[1] == [("cached", 0.0, 100.0)]
@@ -160,7 +160,7 @@ def test_charts_of_little() -> None:
 
 
 def test_ticks() -> None:
-    """The first period is named, and at most a few others, so far apart that they can be read."""
+    """The first period is labelled, and at most a few others, far enough apart to be readable."""
     assert [(tick.place, tick.text) for tick in ticks(measured())] == [(0.0, "11-30 09:00")]
     days = OverTime(WIDTHS[3], [Period(hour * 3600 * MICROSECONDS, 0, Group()) for hour in range(60)], {})
     assert [(tick.place, tick.text) for tick in ticks(days)] == [
@@ -170,7 +170,7 @@ def test_ticks() -> None:
 
 
 def test_lines() -> None:
-    """A line has the sums in words, and bars that compare it to the others; a failure leads to its calls."""
+    """A line has the sums in words, and bars that compare it to the others; failures link to their calls."""
     (whole,) = measured(status=500).models.values()
     one, other = lines([Named("a", whole, "/a", "/failed"), Named("b", Group(calls=1), "/b", "")])
     assert [cell.text for cell in one.cells] == [
@@ -187,7 +187,7 @@ def test_lines() -> None:
 
 
 def test_predicates() -> None:
-    """A period is named with the zone, so that an address means the same to a colleague elsewhere."""
+    """A period has its time zone, so that an address means the same elsewhere."""
     start = int(NINE.timestamp() // 60 * 60) * MICROSECONDS
     period = Period(start, start + 60 * MICROSECONDS, Group())
     expected = "requested_at >= '2026-11-30T09:00+08:00' && requested_at < '2026-11-30T09:01+08:00'"

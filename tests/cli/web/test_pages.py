@@ -1,4 +1,4 @@
-"""The pages of the console, as programs get them."""
+"""The pages of the console, as seen by programs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ids(page: httpx.Response) -> list[int]:
 
 
 def test_files_of_the_pages_are_kept(client: httpx.Client) -> None:
-    """A browser keeps the script and the style sheet for the next page, under addresses that change with them."""
+    """Browsers cache the script and the style sheet, whose addresses change with their content."""
     files = re.findall(r'(?:src|href)="(/static/[^"]+)"', client.get("/").text)
     assert len(files) == 3
     for file in files:
@@ -55,7 +55,7 @@ def test_an_empty_store(client: httpx.Client) -> None:
 
 
 def test_pages_of_the_list(store: Store, client: httpx.Client) -> None:
-    """Following the links to older calls, each call is seen once; the links to newer ones lead back."""
+    """Following the links to older calls shows each call once; the links to newer ones lead back."""
     made = [samples.plain(store.add, started_at=STARTED + timedelta(seconds=number // 3)) for number in range(250)]
     first = client.get("/")
     second = client.get(link(first, "next"))
@@ -68,14 +68,14 @@ def test_pages_of_the_list(store: Store, client: httpx.Client) -> None:
 
 
 def link(page: httpx.Response, rel: str) -> str:
-    """Return where a link of a page leads."""
+    """Return the target of a link."""
     found = re.search(rf'rel="{rel}"[^>]* href="([^"]+)"', page.text)
     assert found
     return found[1].replace("&amp;", "&")
 
 
 def test_the_list_as_json(store: Store, client: httpx.Client) -> None:
-    """Programs get the records of `mpal list --json`, and where the next pages are."""
+    """Programs get the records of `mpal list --json`, and the addresses of adjacent pages."""
     samples.plain(store.add, note="x")
     samples.refused(store.add)
     found = client.get("/", params={"q": "status == 429"}, headers=JSON).json()
@@ -104,7 +104,7 @@ def test_a_mistake_in_the_filter(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("place", ["x", "1-2-3", "99999999999999999999-1"])
 def test_a_bad_place(client: httpx.Client, place: str) -> None:
-    """A place that is none is said to be none."""
+    """An invalid position is reported."""
     assert client.get("/", params={"before": place}, headers=JSON).status_code == 400
 
 
@@ -112,7 +112,7 @@ def test_a_bad_place(client: httpx.Client, place: str) -> None:
     "make", [samples.truncated, samples.tool_use, samples.refused, samples.running, samples.hostile]
 )
 def test_every_tab(store: Store, client: httpx.Client, make: samples.Make) -> None:
-    """Each tab of each kind of call is there, for people and for programs, and has nothing active of the call."""
+    """Each tab of each kind of call works, for people and for programs, without active content from the call."""
     row_id = make(store.add)
     for tab in TABS:
         path = f"/calls/{row_id}" + (f"/{tab}" if tab else "")
@@ -129,7 +129,7 @@ def test_every_tab(store: Store, client: httpx.Client, make: samples.Make) -> No
 
 
 def test_why_a_call_was_cut(store: Store, client: httpx.Client) -> None:
-    """The page of a truncated call says the causes as `mpal why` does, a loop before the limit; its document too."""
+    """The page of a truncated call has the causes of `mpal why`, a loop before the limit; so does its document."""
     row_id = samples.truncated(store.add)
     assert "the answer was cut at 4096 tokens, and 3900 of them were reasoning" in client.get(f"/calls/{row_id}").text
     document = client.get(f"/calls/{row_id}", headers=JSON).json()
@@ -140,7 +140,7 @@ def test_why_a_call_was_cut(store: Store, client: httpx.Client) -> None:
 
 
 def test_neighbours_are_those_of_the_filter(store: Store, client: httpx.Client) -> None:
-    """Next and previous stay among the calls that the filter shows."""
+    """Next and previous are among the calls that match the filter."""
     made = [samples.plain(store.add), samples.refused(store.add), samples.plain(store.add)]
     query = "?" + urlencode({"q": "status == 200"})
     page = client.get(f"/calls/{made[2]}{query}").text
@@ -149,7 +149,7 @@ def test_neighbours_are_those_of_the_filter(store: Store, client: httpx.Client) 
 
 
 def test_raw_bodies(store: Store, client: httpx.Client) -> None:
-    """A body comes as it was stored, as text that nothing interprets, or as a file if it is no text."""
+    """A body is returned as stored, as uninterpreted text, or as a file if it is not text."""
     row_id = store.add(request=b'{"a":1.10}', response=b"\xff\xfe")
     text = client.get(f"/calls/{row_id}/request/raw")
     assert (text.content, text.headers["Content-Type"]) == (b'{"a":1.10}', "text/plain; charset=UTF-8")
@@ -159,7 +159,7 @@ def test_raw_bodies(store: Store, client: httpx.Client) -> None:
 
 
 def test_labels(store: Store, client: httpx.Client) -> None:
-    """A form sets what it names and leaves the rest; a program does the same with JSON."""
+    """A form sets its fields and keeps others; a program does the same with JSON."""
     row_id = samples.plain(store.add)
     path = f"/calls/{row_id}/labels"
     answer = client.post(path, data={"category": "bad", "q": "id > 0"})
@@ -189,7 +189,7 @@ def test_bad_labels(store: Store, client: httpx.Client, body: str) -> None:
 
 
 def test_exports_are_redacted_by_default(store: Store, client: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
-    """A file has no address and no account of anybody, unless the user asks for that; the answer says what it lacks."""
+    """A file has no address and no account of anybody, unless requested; the answer says what was replaced."""
     mail = "jane.doe@example.com"
     row_id = samples.plain(store.add, request=samples.request(samples.said("user", mail)))
     path = f"/calls/{row_id}/export"
@@ -206,7 +206,7 @@ def test_exports_are_redacted_by_default(store: Store, client: httpx.Client, cap
 
 
 def test_a_secret_is_not_exported(store: Store, client: httpx.Client) -> None:
-    """Without redaction a call that seems to carry a key is refused, as by `mpal export`."""
+    """Without redaction a call that seems to contain a key is refused, like by `mpal export`."""
     key = "sk-proj-" + "Ab3" * 20
     row_id = store.add(request=samples.request(samples.said("user", f"my key is {key}")), response=b"{}")
     path = f"/calls/{row_id}/export"
@@ -225,7 +225,7 @@ def test_what_is_not_there(client: httpx.Client) -> None:
 
 
 def test_live_events(store: Store, client: httpx.Client) -> None:
-    """A page that follows hears at once how things are, and of each change."""
+    """A page that listens is told immediately, and after each change."""
     with client.stream("GET", "/live") as answer:
         lines = answer.iter_lines()
         assert next(line for line in lines if line.startswith("event:")) == "event: changed"
@@ -234,7 +234,7 @@ def test_live_events(store: Store, client: httpx.Client) -> None:
 
 
 def test_pages_that_are_open_at_the_end(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """Each page hears at once how things are, the second one too; at the end nothing is logged of them."""
+    """Each page is told immediately, including the second one; at the end nothing is logged about them."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     client = httpx.Client(headers=headers, trust_env=False, verify=NO_AUTHORITIES, timeout=60)
     followed = list[Iterator[str]]()
@@ -247,7 +247,7 @@ def test_pages_that_are_open_at_the_end(store: Store, caplog: pytest.LogCaptureF
 
 
 def test_chinese(store: Store, client: httpx.Client) -> None:
-    """The pages speak the language of the browser."""
+    """The pages are in the browser's language."""
     row_id = samples.truncated(store.add)
     headers = {"Accept-Language": "zh-CN,zh;q=0.9"}
     page = client.get("/", headers=headers).text
@@ -258,7 +258,7 @@ def test_chinese(store: Store, client: httpx.Client) -> None:
 
 
 def test_completion(store: Store, client: httpx.Client) -> None:
-    """The filter line is completed by fields, operators and values, what they mean in the user's language."""
+    """The filter line suggests fields, operators and values, with their meaning in the user's language."""
     samples.plain(store.add)
     found = client.get("/complete", params={"q": "note == '🌙' && catego && id", "at": 18}).json()
     assert found == {"from": 15, "to": 21, "offers": [{"text": "category ", "meaning": "goodcase or badcase"}]}
@@ -273,7 +273,7 @@ def test_completion(store: Store, client: httpx.Client) -> None:
 
 
 def test_a_slow_filter_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A filter that takes too long is ended with advice; what comes next on its connection has time of its own."""
+    """A filter that takes too long is ended with advice; the next query on its connection has the full time."""
     headers = JSON | {"Authorization": f"Bearer {TOKEN}"}
     with (
         serving(store.engine) as served,
@@ -289,7 +289,7 @@ def test_a_slow_filter_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_it_ends_at_once(store: Store) -> None:
-    """A slow filter does not hold up the end of the console; the store can be used as before."""
+    """A slow filter does not delay the end of the console; the store can be used as before."""
     samples.plain(store.add)
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
     begun = threading.Event()
@@ -314,7 +314,7 @@ def test_it_ends_at_once(store: Store) -> None:
 
 
 def test_pages_in_chinese(store: Store, client: httpx.Client) -> None:
-    """Outcomes, warnings and what is said of caches are in the language of the browser, with their values."""
+    """Outcomes, warnings and explanations of caches are in the browser's language, with their values."""
     left: dict[str, Any] = {"state": State.CLIENT_DISCONNECTED, "error_kind": "client_disconnected"}
     samples.tool_use(
         store.add, **left, finish_reason=None, warnings=("nothing came from upstream for the last 61.2 s",)

@@ -10,12 +10,12 @@ MS = 1_000_000
 
 
 def moment(number: int, at: int | None, kind: str = "content", text: str = "abcd") -> Moment:
-    """Return an event at so many milliseconds."""
+    """Return an event at this many milliseconds."""
     return Moment(number, None if at is None else at * MS, None, 10, kind, text)
 
 
 def test_areas_and_marks() -> None:
-    """Reasoning is below the rest of the text; a long gap, the headers and the first token are at their places."""
+    """Reasoning is below other text; a long gap, the headers and the first token are at their positions."""
     moments = [moment(1, 100, "reasoning"), moment(2, 200), moment(3, 900), moment(4, 1000, "usage", "9 + 9")]
     call = an_exchange(latency=1000 * MS, time_to_headers=50 * MS, time_to_first_token=100 * MS)
     found = picture(call, moments)
@@ -31,7 +31,7 @@ def test_areas_and_marks() -> None:
 
 
 def test_the_silence_before_the_end() -> None:
-    """A stream that goes silent until the client leaves shows that."""
+    """A stream that is silent until the client leaves shows that."""
     found = picture(an_exchange(latency=1000 * MS), [moment(1, 100)])
     assert found is not None
     assert [(stall.left, stall.width) for stall in found.stalls] == [(10.0, 90.0)]

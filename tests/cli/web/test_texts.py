@@ -31,12 +31,12 @@ USED = re.compile(r"_\('([^']+)'")
     ],
 )
 def test_language(header: str, expected: str) -> None:
-    """The language is the one that the browser asks for first, of those that there are."""
+    """The language is the first supported one that the browser requests."""
     assert language(header) == expected
 
 
 def test_all_texts_have_chinese() -> None:
-    """Every text of a template, tab, button and completion, and what a redaction says, has a translation."""
+    """Every text of a template, tab, button, completion and redaction has a translation."""
     used = {text for file in (FOLDER / "templates").glob("*.html") for text in USED.findall(file.read_text())}
     used |= {tab.title for tab in TABS.values()} | {name for name, _ in fixed()}
     used |= {*OPERATORS.values(), *JOINTS.values(), *filter(None, TIMES.values())}
@@ -46,10 +46,10 @@ def test_all_texts_have_chinese() -> None:
 
 
 def test_foreign_texts_are_not_filled_in() -> None:
-    """Braces in a text from elsewhere mean nothing."""
+    """Braces in foreign text have no meaning."""
     assert translator("zh")("{0.__class__}") == "{0.__class__}"
 
 
 def test_hidden_characters() -> None:
-    """Controls and surrogates are seen as escapes, letters of any script stay."""
+    """Control characters and surrogates are shown as escapes, letters of any script are kept."""
     assert shown("a\x00\x1b\u202e\ud800月👩\u200d🔬\n\t") == "a\\u0000\\u001b\\u202e\\ud800月👩\u200d🔬\n\t"

@@ -32,13 +32,13 @@ def engine(postgres_url: str) -> Iterator[Engine]:
 
 
 def limit(engine: Engine) -> str:
-    """Return the limit of a statement in a new transaction."""
+    """Return the statement limit in a new transaction."""
     with engine.connect() as connection:
         return str(connection.execute(text("SHOW statement_timeout")).scalar_one())
 
 
 def test_a_slow_statement_ends(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A statement ends at the limit, in whatever language the server says so; the next one has time of its own."""
+    """A statement ends at the limit, whatever the server's language; the next one has the full time."""
     monkeypatch.setattr(time_limit, "SECONDS", 0.05)
     time_limit.TimeLimit(engine)
     with engine.connect() as connection, pytest.raises(DBAPIError) as raised:
@@ -50,7 +50,7 @@ def test_a_slow_statement_ends(engine: Engine, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_lower_limit_stays(engine: Engine) -> None:
-    """A regular expression, which has a limit of its own, does not raise that of the console; nor does the console."""
+    """A regular expression, with its own limit, does not raise the console's; nor does the console."""
     time_limit.TimeLimit(engine)
     assert limit(engine) == "20s"
     condition(["model % 'x'"], engine)
@@ -61,7 +61,7 @@ def test_a_lower_limit_stays(engine: Engine) -> None:
 
 
 def test_a_slow_page(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page says what to do; the console goes on."""
+    """The page gives advice; the console continues."""
     headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json"}
     with serving(engine) as served, httpx.Client(base_url=served.address, headers=headers, trust_env=False) as client:
         assert client.get("/", params={"q": "model ~ 'k*'"}).status_code == 200
@@ -75,7 +75,7 @@ def test_a_slow_page(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_stops_at_once(engine: Engine) -> None:
-    """What still runs when the console stops is ended, and nothing begins any more."""
+    """Running queries end when the console stops, and no new ones begin."""
     limit = time_limit.TimeLimit(engine)
 
     def wait() -> None:
@@ -105,7 +105,7 @@ def test_a_transaction_that_has_begun_when_it_stops(engine: Engine) -> None:
 
 
 def test_a_connection_that_dies(engine: Engine) -> None:
-    """Its error is the one that is raised, and nothing of it is kept."""
+    """Its error is raised, and no reference to it is kept."""
     limit = time_limit.TimeLimit(engine)
     with pytest.raises(DBAPIError) as raised, engine.begin() as connection:
         connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
@@ -114,7 +114,7 @@ def test_a_connection_that_dies(engine: Engine) -> None:
 
 
 def test_a_limit_that_cannot_be_set(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transaction that does not begin leaves nothing behind."""
+    """A transaction that fails to begin leaves nothing behind."""
     limit = time_limit.TimeLimit(engine)
 
     def fail(*_: object) -> None:
@@ -136,7 +136,7 @@ def test_a_connection_to_sqlite_that_dies(store: Store) -> None:
 
 
 def test_who_watches_while_the_console_stops(store: Store) -> None:
-    """Nothing can be read any more; that is no error."""
+    """Reading is no longer possible; that is not an error."""
 
     async def watch() -> None:
         limit = time_limit.TimeLimit(store.engine)
@@ -153,19 +153,19 @@ def test_who_watches_while_the_console_stops(store: Store) -> None:
 
 
 def is_asleep(engine: Engine) -> bool:
-    """Tell whether another connection sleeps."""
+    """Return whether another connection sleeps."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
     with engine.connect() as connection:
         return bool(connection.execute(text(query)).scalar())
 
 
 def sleep(_: object, __: object, statement: str, parameters: object, *___: object) -> tuple[str, object]:
-    """Have a query of calls take long."""
+    """Make queries of calls slow."""
     return ("SELECT pg_sleep(30)", ()) if "FROM exchanges" in statement else (statement, parameters)
 
 
 def test_many_statements(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is read in many statements, each quick enough, ends too."""
+    """Many fast statements together end at the limit, too."""
     assert list(time_limit.limited([1, 2])) == [1, 2]
     monkeypatch.setattr(time_limit, "SECONDS", -1.0)
     with pytest.raises(StoreError, match="narrow the filter"):

@@ -37,7 +37,7 @@ MARK = f"<moonpalace-{MESSAGE.marker}@example.com>"
 
 @dataclass(slots=True)
 class Mailbox:
-    """What a server has taken, and how it answers."""
+    """A server's received messages, and its answers."""
 
     taken: list[EmailMessage] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
@@ -45,12 +45,12 @@ class Mailbox:
     port: int = 0
 
     async def handle_RCPT(self, _: Any, __: Any, envelope: Any, address: str, ___: Any) -> str:  # noqa: N802
-        """Take a recipient, or refuse it."""
+        """Accept a recipient, or refuse it."""
         envelope.rcpt_tos.append(address)
         return self.answers.get("RCPT", "250 OK")
 
     async def handle_DATA(self, server: Any, _: Any, envelope: Any) -> str:  # noqa: N802
-        """Take a text, refuse it, or break off after it was read."""
+        """Accept a text, refuse it, or disconnect after it was read."""
         answer = self.answers.get("DATA", "250 OK")
         if answer.startswith("250") or answer == "broken":
             self.taken.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
@@ -67,7 +67,7 @@ def authenticated(_: Any, __: Any, ___: Any, ____: Any, data: Any) -> AuthResult
 
 @contextmanager
 def serving(box: Mailbox, context: ssl.SSLContext | None = None, *, implicit: bool = False) -> Iterator[None]:
-    """Serve a mailbox with TLS from the beginning, from STARTTLS on, or without."""
+    """Serve a mailbox with TLS, STARTTLS, or neither."""
     secured: dict[str, Any] = {"require_starttls": not implicit, "authenticator": authenticated, "auth_required": True}
     options: dict[str, Any] = secured | {"auth_require_tls": not implicit, "tls_context": None if implicit else context}
     loop = asyncio.new_event_loop()
@@ -91,7 +91,7 @@ def serving(box: Mailbox, context: ssl.SSLContext | None = None, *, implicit: bo
 
 @pytest.fixture(params=["starttls", "implicit"])
 def mailbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
-    """Give what a server takes that is started with a certificate which clients know."""
+    """Return the mailbox of a server with a certificate that clients trust."""
     certificate, box, implicit = Certificate(), Mailbox(), request.param == "implicit"
     monkeypatch.setenv("SSL_CERT_FILE", certificate.ca_file)
     with serving(box, certificate.context(), implicit=implicit):
@@ -102,14 +102,14 @@ def mailbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def sent(box: Mailbox, message: Message = MESSAGE, **changes: str) -> Outcome:
-    """Send a report to the server; return what became of it."""
+    """Send a report to the server; return the outcome."""
     options = {"from": "me@example.com", "server": f"127.0.0.1:{box.port}", "user": "me", "password": "env:P"} | changes
     to = "api-feedback@moonshot.cn, copy@example.com"
     return receiver(Destination("kimi", "mail", to, options), {"P": PASSWORD}).send(message)
 
 
 def test_an_email(mailbox: Mailbox) -> None:
-    """It has the report as its text, the documented JSON attached, and an id of its own; a title adds no header."""
+    """It has the report as its text, the documented JSON attached, and its own id; a title adds no header."""
     assert sent(mailbox) == Sent(MARK)
     (mail_,) = mailbox.taken
     assert mailbox.recipients == ["api-feedback@moonshot.cn", "copy@example.com"]
@@ -145,7 +145,7 @@ ANSWERS = [
     ("answers", "outcome"), ANSWERS, ids=lambda value: next(iter(value.values())) if isinstance(value, dict) else ""
 )
 def test_what_answers_mean(mailbox: Mailbox, answers: dict[str, str], outcome: type) -> None:
-    """5xx refuses, 4xx may be repeated, and a connection that breaks after the text leaves in doubt."""
+    """5xx is a refusal, 4xx may be repeated, and a connection that breaks after the text is in doubt."""
     mailbox.answers |= answers
     found = sent(mailbox)
     assert type(found) is outcome
@@ -153,7 +153,7 @@ def test_what_answers_mean(mailbox: Mailbox, answers: dict[str, str], outcome: t
 
 
 def test_a_wrong_password(mailbox: Mailbox) -> None:
-    """It is refused, and not repeated in the message."""
+    """It is refused, and the message does not repeat it."""
     found = sent(mailbox, password="wrong-password")
     assert isinstance(found, Refused)
     assert "535" in found.reason
@@ -161,7 +161,7 @@ def test_a_wrong_password(mailbox: Mailbox) -> None:
 
 
 def test_a_certificate_that_nobody_knows(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a password nor a text goes to a server that cannot prove who it is."""
+    """Neither a password nor a text is sent to a server with an untrusted certificate."""
     monkeypatch.delenv("SSL_CERT_FILE")
     found = sent(mailbox)
     assert isinstance(found, Later)
@@ -170,7 +170,7 @@ def test_a_certificate_that_nobody_knows(mailbox: Mailbox, monkeypatch: pytest.M
 
 
 def test_a_server_without_tls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server elsewhere that offers no STARTTLS gets nothing; one on this machine may do without, for a relay."""
+    """A remote server without STARTTLS gets nothing; a local one does, as a relay."""
     box = Mailbox()
     with serving(box):
         options = {"from": "me@example.com", "server": f"127.0.0.1:{box.port}"}

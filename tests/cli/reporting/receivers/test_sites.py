@@ -1,4 +1,4 @@
-"""Tests of receivers against servers with the shapes of the sites, on real sockets."""
+"""Tests of receivers with servers like the real sites, on real sockets."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def chat(kind: str, site: Site, **options: str) -> Receiver:
 
 @pytest.mark.parametrize("kind", ISSUES)
 def test_an_issue(kind: str) -> None:
-    """An issue has title, text, labels and a hidden mark; the answer has its address."""
+    """An issue has a title, text, labels and a hidden mark; the answer has its address."""
     with serving(ISSUES[kind][0]) as site:
         assert issue(kind, site, labels="bad case, kimi").send(MESSAGE) == Sent(
             f"{site.url}/{ISSUES[kind][1]}{'/-' * (kind == 'gitlab')}/issues/{'I' * (kind == 'gitee')}1"
@@ -71,7 +71,7 @@ def test_an_issue(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ISSUES)
 def test_an_issue_is_found_again(kind: str) -> None:
-    """Whether a report has arrived shows in the newest issues: among others, and not before it is there."""
+    """The newest issues show whether a report has arrived: among others, and not before."""
     with serving(ISSUES[kind][0]) as site:
         there = issue(kind, site)
         there.send(replace(MESSAGE, marker="0" * 32))
@@ -104,7 +104,7 @@ def test_all_pages_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", CHATS)
 def test_a_chat(kind: str) -> None:
-    """A chat gets a few lines, with the name as a keyword; plain JSON gets all, and a key to compare."""
+    """A chat gets a few lines, with the name as a keyword; plain JSON gets everything, and an idempotency key."""
     with serving(CHATS[kind]) as site:
         assert chat(kind, site).send(MESSAGE) == Sent(chat(kind, site).place)
         (sent,) = site.arrived
@@ -127,7 +127,7 @@ def test_a_chat(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", CHATS)
 def test_captured_text_mentions_nobody(kind: str) -> None:
-    """What a model wrote is no mention and no link in a chat."""
+    """A model's text contains no mention and no link in a chat."""
     hostile = replace(MESSAGE, brief='<!channel> <at user_id="all"></at> <https://evil|click>')
     with serving(CHATS[kind]) as site:
         chat(kind, site).send(hostile)
@@ -144,7 +144,7 @@ def signed(key: str, text: str) -> str:
 
 
 def test_signatures() -> None:
-    """Feishu signs nothing with time and secret as the key, in seconds; DingTalk signs these, in milliseconds."""
+    """Feishu signs an empty text with time and secret as the key, in seconds; DingTalk signs these, in milliseconds."""
     with serving(servers.feishu) as site:
         chat("feishu", site, secret=SECRET).send(MESSAGE)
         sent = site.arrived[0]
@@ -159,7 +159,7 @@ def test_signatures() -> None:
 
 
 def test_a_token_for_a_webhook() -> None:
-    """A webhook's own token goes into the usual header."""
+    """A webhook's own token is sent in the usual header."""
     with serving(servers.webhook) as site:
         chat("webhook", site, token=SECRET).send(MESSAGE)
         assert site.asked[0].headers["Authorization"] == f"Bearer {SECRET}"
@@ -192,7 +192,7 @@ HTTP_REPLIES: Mapping[str, tuple[Reply, type, float | None]] = {
 @for_each("name", HTTP_REPLIES)
 @for_each("kind", ["github", "slack"])
 def test_what_answers_mean(kind: str, name: str) -> None:
-    """A refusal, a limit with its time, and an answer that leaves in doubt whether the report is there."""
+    """A refusal, a limit with its time, and an answer after which the report is in doubt."""
     reply, outcome, seconds = HTTP_REPLIES[name]
     with serving(ISSUES[kind][0] if kind in ISSUES else CHATS[kind]) as site:
         site.replies.append(reply)
@@ -214,7 +214,7 @@ CODES: Mapping[str, tuple[str, dict[str, object], type, float | None]] = {
 
 @pytest.mark.parametrize("name", CODES)
 def test_errors_with_status_200(name: str) -> None:
-    """Feishu and DingTalk say in the body whether they took a report."""
+    """Feishu and DingTalk say in the body whether they accepted a report."""
     kind, body, outcome, seconds = CODES[name]
     with serving(CHATS[kind]) as site:
         site.replies.append(Reply(200, body))
@@ -224,7 +224,7 @@ def test_errors_with_status_200(name: str) -> None:
 
 
 def test_no_secret_in_what_is_said() -> None:
-    """Neither a token that a site repeats, nor the URL of a webhook, is in what is kept and shown."""
+    """Neither a token repeated by a site, nor the URL of a webhook, is stored or shown."""
     with serving(servers.github) as site:
         site.replies.append(Reply(401, {"message": f"Bad credentials {TOKEN}"}))
         assert issue("github", site).send(MESSAGE) == Refused("127.0.0.1 answers 401: Bad credentials ***")
@@ -240,7 +240,7 @@ def test_no_secret_in_what_is_said() -> None:
 
 
 def test_what_a_site_says_is_quoted_with_care() -> None:
-    """Its words are one short printable line, and no token is left of which the end is cut off; so is an address."""
+    """Its message is one short printable line without any part of a token; so is an address."""
     with serving(servers.github) as site:
         site.replies.append(Reply(201, {"html_url": HOSTILE}))
         created = issue("github", site).send(MESSAGE)
@@ -255,14 +255,14 @@ def test_what_a_site_says_is_quoted_with_care() -> None:
     ("location", "there"), [("http://[", "another path"), (f"http://{'a' * 200}/", "a" * 100 + "…")]
 )
 def test_a_site_that_sends_elsewhere(location: str, there: str) -> None:
-    """A redirection is not followed, and said in a few words whatever stands in it."""
+    """A redirection is not followed, and reported in a few words whatever it contains."""
     with serving(servers.slack) as site:
         site.replies.append(Reply(302, "gone", {"Location": location}))
         assert chat("slack", site).send(MESSAGE) == Refused(f"127.0.0.1 answers 302: gone and sends on to {there}")
 
 
 def test_an_answer_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that is read and never answered leaves in doubt; one that cannot connect is not sent."""
+    """A request that is read and never answered is in doubt; if the connection fails, it was not sent."""
     held = threading.Event()
     with serving(servers.slack) as site:
         site.replies.append(Reply(held=held))
@@ -275,7 +275,7 @@ def test_an_answer_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_answer_that_is_no_http() -> None:
-    """What a server sends instead of an answer is quoted in one short line, without its secrets."""
+    """Invalid data in place of an answer is quoted in one short line, without secrets."""
 
     def babble() -> None:
         with listener.accept()[0] as client:
@@ -293,7 +293,7 @@ def test_an_answer_that_is_no_http() -> None:
 
 @pytest.mark.parametrize("head", [b"", b"Content-Length: 900\r\n"])
 def test_an_answer_that_takes_too_long(head: bytes) -> None:
-    """An answer that comes byte by byte ends with the time that all of it may take."""
+    """An answer that arrives byte by byte ends at the total time limit."""
     ended = threading.Event()
 
     def drip() -> None:
@@ -315,7 +315,7 @@ def test_an_answer_that_takes_too_long(head: bytes) -> None:
 
 
 def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server whose certificate nobody knows gets nothing; one that a known authority has signed gets the report."""
+    """A server with an untrusted certificate gets nothing; one with a trusted certificate gets the report."""
     certificate = Certificate()
     try:
         with serving(servers.slack, certificate.context()) as site:
@@ -330,7 +330,7 @@ def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """HTTP_PROXY gets the whole URL; the message of a proxy that is not there names the variable, not the password."""
+    """HTTP_PROXY gets the full URL; the message about a missing proxy names the variable, not the password."""
     with serving(servers.slack) as site:
         monkeypatch.setenv("HTTP_PROXY", site.url.replace("//", f"//me:{SECRET}@"))
         answer = http.send(http.Request("POST", "http://chat.example/x?y=1", {}, b'{"text": "t"}'))

@@ -1,4 +1,4 @@
-"""Where the tokens of receivers come from, and what is said if one is missing."""
+"""The sources of receivers' tokens, and the message if one is missing."""
 
 from typing import Any
 
@@ -21,14 +21,14 @@ TOKENS: tuple[tuple[str, dict[str, str], dict[str, str], str], ...] = (
 
 @pytest.mark.parametrize(("kind", "options", "environ", "expected"), TOKENS)
 def test_tokens(kind: str, options: dict[str, str], environ: dict[str, str], expected: str) -> None:
-    """A token is that of config.yaml, else of the site's variable; github.com's goes to no other server."""
+    """A token comes from config.yaml, else from the site's variable; github.com's is sent to no other server."""
     found = receiver(Destination("d", kind, "o/r", options), environ)
     assert getattr(found, "token") == expected  # noqa: B009
     assert expected not in repr(found)
 
 
 def test_the_token_of_gh(tmp_path: Any) -> None:
-    """Without a variable, gh is asked for the token of the host."""
+    """Without a variable, gh is asked for the host's token."""
     program = tmp_path / "gh"
     program.write_text('#!/bin/sh\n[ "$*" = "auth token --hostname github.com" ] && echo gho_1\n')
     program.chmod(0o700)
@@ -58,7 +58,7 @@ def test_the_token_of_gh(tmp_path: Any) -> None:
     ],
 )
 def test_what_is_missing(destination: Destination, environ: dict[str, str], message: str) -> None:
-    """A secret that is not there is named by its variable, and none is quoted."""
+    """A missing secret is named by its variable, and none is quoted."""
     with pytest.raises(SettingError, match=message) as raised:
         receiver(destination, environ)
     assert TOKEN not in str(raised.value)

@@ -21,7 +21,7 @@ def told(store: Store) -> Any:
 
 
 def test_a_turn_and_the_next(store: Store) -> None:
-    """Parameters, fields, messages and answers that differ are told, what changed within a text with its places."""
+    """Parameters, fields, messages and answers that differ are listed, with the positions of changes within texts."""
     hello = said("user", "Who lives there?")
     store.add(
         request=request(said("system", "Be brief."), hello, temperature=0.6, tools=[TOOL]),

@@ -1,4 +1,4 @@
-"""What two sequences have in common."""
+"""The common parts of two sequences."""
 
 import random
 
@@ -27,12 +27,12 @@ def changed(before: str, after: str, steps: int = 10_000) -> list[str | tuple[st
     ],
 )
 def test_stretches(before: str, after: str, expected: list[object]) -> None:
-    """What is common stays, what differs is as short as it can be."""
+    """Common parts are kept, and differences are as short as possible."""
     assert changed(before, after) == expected
 
 
 def test_stretches_are_the_sequences() -> None:
-    """Whatever the sequences, their stretches joined are the sequences, and same ones are equal."""
+    """Joined, the stretches are the sequences, and equal ones are equal."""
     dice = random.Random(4)
     for _ in range(300):
         before, after = ("".join(dice.choices("abc", k=dice.randrange(12))) for _ in range(2))
@@ -50,12 +50,12 @@ def test_unlike_sequences_are_given_up() -> None:
 
 
 def test_the_work_is_linear() -> None:
-    """Sequences without anything in common take no more time than their length, however long they are."""
+    """Sequences without common elements take linear time."""
     assert takes_linear_time(lambda size: lambda: list(stretches("a" * size, "b" * size, Budget(10_000))), 20_000)
 
 
 def test_pairs() -> None:
-    """Elements of one kind that replaced each other stand side by side, others alone."""
+    """Elements of one kind that replaced each other are paired, others are alone."""
     found = list(pairs(["a1", "b1", "c1"], ["a1", "b2", "d1", "c1"], lambda each: each[0], Budget(1000)))
     assert found == [
         Pair("a1", "a1", is_same=True),

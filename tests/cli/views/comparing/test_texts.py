@@ -1,4 +1,4 @@
-"""What changed within a text."""
+"""The changes within a text."""
 
 import random
 
@@ -31,12 +31,12 @@ def changed(before: str, after: str) -> list[str | tuple[str, str]]:
     ],
 )
 def test_changes(before: str, after: str, expected: list[object]) -> None:
-    """Whole words are marked, single characters of Chinese; what is equal by chance between two changes is not kept."""
+    """Whole words are marked, or single Chinese characters; short common parts between two changes are not kept."""
     assert changed(before, after) == expected
 
 
 def test_runs_are_the_texts() -> None:
-    """Whatever the texts, their parts joined are the texts."""
+    """Joined, the parts are the texts."""
     dice = random.Random(4)
     for _ in range(200):
         before, after = ("".join(dice.choices("ab \n月.", k=dice.randrange(40))) for _ in range(2))
@@ -54,7 +54,7 @@ def test_common_start(place: int) -> None:
 
 @pytest.mark.parametrize("piece", ["word ", "line\n", "月", "x"], ids=ascii)
 def test_large_texts(piece: str) -> None:
-    """One change in the middle of two megabytes is found, and it alone."""
+    """A single change in the middle of two megabytes is found."""
     half = piece * (1_000_000 // len(piece))
     assert [run.is_same for run in changes(f"{half}\nhere\n{half}", f"{half}\nthere\n{half}", Budget(1000))] == [
         *(True, False, True)
@@ -62,7 +62,7 @@ def test_large_texts(piece: str) -> None:
 
 
 def test_indented_lines_stay() -> None:
-    """What begins with many spaces is no chance."""
+    """A common part that begins with many spaces is kept."""
     same = " " * 20 + "return f(x) + g(y)\n"
     runs = changes(f"a = 1\n{same}b", f"a = 2\n{same}c", Budget(1000))
     assert any(run.is_same and "return f(x) + g(y)" in run.before for run in runs)

@@ -1,4 +1,4 @@
-"""Why tokens were not cached."""
+"""Reasons why tokens were not cached."""
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -27,7 +27,7 @@ PART = Divergence(1, "system", "changed", 0, "a", "b")
 
 
 def comparison(divergence: Divergence | None = None, *, same_model: bool = True) -> Comparison:
-    """Return what two requests have in common."""
+    """Return the common part of two requests."""
     return Comparison(1, 1, 1, True, same_model, (), divergence)
 
 
@@ -50,7 +50,7 @@ CAUSES: dict[str, tuple[float, Request, Comparison, Cost, Cause]] = {
 
 @for_each("name", CAUSES)
 def test_causes(name: str) -> None:
-    """A prompt that changed is told from a cache that expired, by what was cached and by the time between the calls."""
+    """A changed prompt is distinguished from an expired cache, by the cached tokens and the time between the calls."""
     seconds, before, compared, cost, expected = CAUSES[name]
     assert cause_of(seconds, before, before, compared, cost) == expected
 
@@ -65,12 +65,12 @@ def test_causes(name: str) -> None:
     ],
 )
 def test_words(cause: Cause, before: Request, words: str) -> None:
-    """What is only likely is called so."""
+    """A likely cause is described as likely."""
     assert str(explained(cause, 4000, before, Cost(1000, 256, 900, 900, 644))).startswith(words)
 
 
 def test_words_for_what_was_not_cached() -> None:
-    """Nothing is said to have been cached where nothing was; less than a second passes in milliseconds."""
+    """Nothing is said to have been cached if nothing was; less than a second is shown in milliseconds."""
     cost = Cost(1000, 0, 768, 0, 768)
     assert (
         str(explained("changed", 1, PLAIN, cost)) == "changed: the part before the difference is too short to be cached"
@@ -80,7 +80,7 @@ def test_words_for_what_was_not_cached() -> None:
 
 
 def test_a_call_in_flight() -> None:
-    """A call in flight may not have put its prompt into the cache; of what changed before that it says nothing."""
+    """A call in flight may not have cached its prompt; this does not matter for changes before that."""
     whole, start = Cost(9000, 0, 8192, 8192, 8192), Cost(9000, 0, 8192, 0, 8192)
     assert cause_of(1, PLAIN, PLAIN, comparison(), whole, ended=False) == "not ended"
     assert cause_of(1, PLAIN, PLAIN, comparison(PART), start, ended=False) == "changed"
@@ -97,14 +97,14 @@ def test_a_call_in_flight() -> None:
     ],
 )
 def test_the_end_of_a_call(latency: int | None, state: State, ended: bool) -> None:
-    """A call has ended when its latency is over."""
+    """A call has ended after its latency."""
     start = datetime(2026, 11, 30, tzinfo=UTC)
     earlier = cast(Any, SimpleNamespace(started_at=start, latency=latency, state=state))
     assert had_ended(earlier, cast(Any, SimpleNamespace(started_at=start + timedelta(seconds=1)))) is ended
 
 
 def test_price() -> None:
-    """A miss costs the difference between the prices of the call; without them it has no price."""
+    """A miss costs the difference between the call's prices; without them it is unknown."""
     call = cast(Any, SimpleNamespace(price_input=3.0, price_cached=0.5, cost_currency="CNY"))
     assert price_of(call, 2_000_000) == (5.0, "CNY")
     assert price_of(call, None) is None
@@ -123,5 +123,5 @@ def test_price() -> None:
     ],
 )
 def test_what_the_api_says(answer: bytes, said: str | None) -> None:
-    """The API's own reason is taken as it is."""
+    """The API's own reason is used unchanged."""
     assert said_by_api(answer) == said

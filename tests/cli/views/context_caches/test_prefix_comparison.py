@@ -1,4 +1,4 @@
-"""Where the prompts of two calls part."""
+"""Where the prompts of two calls diverge."""
 
 import json
 from typing import Any
@@ -40,14 +40,14 @@ def test_a_conversation_that_goes_on() -> None:
     ],
 )
 def test_divergence(later: Request, expected: tuple[int, str, str, str]) -> None:
-    """The first message that differs is named, and whether it was changed, put in or left out."""
+    """The first message that differs is named, and whether it was changed, inserted or removed."""
     found = compare(request("s", "a", "b"), later).divergence
     assert found is not None
     assert (found.number, found.kind, found.before, found.after) == expected
 
 
 def test_the_place_of_a_change() -> None:
-    """The change is shown with a little of what is around it, in one line, however long the message is."""
+    """The change is shown with some context, in one line, however long the message is."""
     text = "x" * 200 + "it is 10:32:01\n" + "y" * 200
     found = compare(request(text), request(text.replace("01", "07"))).divergence
     assert found is not None
@@ -59,7 +59,7 @@ def test_the_place_of_a_change() -> None:
 
 
 def test_a_change_inside_a_character() -> None:
-    """A change in the middle of a character's bytes is shown whole."""
+    """A change within a character's bytes is shown whole."""
     found = compare(
         Request("k", (), ('{"content":"月亮"}'.encode(),), {}), Request("k", (), ('{"content":"月京"}'.encode(),), {})
     ).divergence
@@ -68,7 +68,7 @@ def test_a_change_inside_a_character() -> None:
 
 
 def test_other_differences() -> None:
-    """Tools, model and other parameters are told apart; how the answer travels is no difference."""
+    """Tools, model and other parameters are distinguished; parameters of the transport are ignored."""
     one = request("s", tools=[{"a": 1}, {"b": 2}], temperature=0.3, stream=True)
     other = request("s", "t", model="m", tools=[{"a": 1}, {"b": 3}], temperature=0.6, n=1, stream=False)
     found = compare(one, other)
@@ -78,7 +78,7 @@ def test_other_differences() -> None:
 
 
 def test_kinship() -> None:
-    """The call that a call continues is the one with the most messages in common, though the first one changed."""
+    """A call continues the one with the most common messages, even if the first one changed."""
     later = request("now 2", "a", "b", "c")
     others = [request("now 2", "x"), request("now 1", "a", "b"), request("now 1", "a"), request("z")]
     assert [kinship(other, later) for other in others] == [(1, 1), (2, 0), (1, 0), (0, 0)]
@@ -103,13 +103,13 @@ NOW = ("now", "a", "b", "c", "d")
     ],
 )
 def test_choosing(newest_first: list[Request], chosen: int | None) -> None:
-    """The call with the most in common is chosen; rather one for the same model, if the conversation began with it."""
+    """The call with the most in common is chosen, preferably for the same model, if the conversation began with it."""
     found = choose(request(*NOW), enumerate(newest_first))
     assert found == (None if chosen is None else (chosen, newest_first[chosen]))
 
 
 def test_choosing_what_had_ended() -> None:
-    """Of equals the call that had ended is chosen, and rather one that began the prompt than one in flight."""
+    """Of equal calls an ended one is chosen, and rather one that began the prompt than one in flight."""
     later, whole, start = request(*NOW), request(*NOW[:3]), request(NOW[0], "x")
     other = request(*NOW[:4], model="other")
     for calls, chosen in (([whole, whole], 1), ([whole, start], 1), ([other, whole], 1), ([whole, request("z")], 0)):
@@ -119,7 +119,7 @@ def test_choosing_what_had_ended() -> None:
 
 
 def test_choosing_the_most_alike() -> None:
-    """Without a message in common, the most alike prompt is chosen, one for the same model if there is any."""
+    """Without a common message, the most similar prompt is chosen, for the same model if possible."""
     rules = "".join(f"Rule {number}: be kind. " for number in range(200))
     later = request(f"Time: 483. {rules}", "plan")
     calls = [
@@ -138,7 +138,7 @@ def test_choosing_the_most_alike() -> None:
 
 
 def test_a_number_that_python_cannot_read() -> None:
-    """A message with a number of too many digits has no role, and is compared all the same."""
+    """A message with a number of too many digits has no role, and is still compared."""
     bodies = [f'{{"model":"k","messages":[{{"role":"user","content":{digit * 5000}}}]}}'.encode() for digit in "89"]
     one, other = (read_request(body) for body in bodies)
     assert one is not None
@@ -150,7 +150,7 @@ def test_a_number_that_python_cannot_read() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"model":"k","messages":[]}'])
 def test_no_request(body: bytes) -> None:
-    """What is no chat request is none."""
+    """Other requests have no prompt."""
     assert read_request(body) is None
 
 

@@ -1,4 +1,4 @@
-"""What a divergence cost, in tokens and words; the whole report is compared in test_cache.py."""
+"""The cost of a divergence, in tokens and words; cache.py's tests compare the whole report."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,7 +19,7 @@ def call(prompt: int | None, cached: int | None = None) -> Any:
 
 
 def comparison(same_bytes: int = 500, *, same_model: bool = True, divergence: Divergence | None = None) -> Comparison:
-    """Return what two requests have in common."""
+    """Return the common part of two requests."""
     return Comparison(1, 1, same_bytes, True, same_model, (), divergence)
 
 
@@ -36,12 +36,12 @@ def comparison(same_bytes: int = 500, *, same_model: bool = True, divergence: Di
     ],
 )
 def test_cost(earlier: int | None, later: int | None, cached: int | None, same_bytes: int, cost: Cost) -> None:
-    """What could have been cached is the earlier prompt in whole blocks; what was not is the cost."""
+    """The earlier prompt in whole blocks could have been cached; the rest of it is the cost."""
     assert cost_of(call(earlier), call(later, cached), REQUEST, comparison(same_bytes)) == cost
 
 
 def test_another_model_keeps_nothing() -> None:
-    """Models share no cache, however much of the prompts is the same."""
+    """Models share no cache, however similar the prompts are."""
     cost = cost_of(call(600), call(1000, 0), REQUEST, comparison(1000, same_model=False))
     assert (cost.kept, cost.possible, cost.lost) == (0, 0, 0)
     assert [*map(str, cost_lines(cost, cause="other model"))] == ["tokens: 0 of 1,000 were cached"]
@@ -67,12 +67,12 @@ def test_another_model_keeps_nothing() -> None:
     ],
 )
 def test_divergence(divergence: Divergence | None, expected: list[str]) -> None:
-    """The message is named, with what stood there and what stands there."""
+    """The message is named, with its old and its new text."""
     assert [*map(str, divergence_lines(call(1), divergence))] == expected
 
 
 def test_what_a_loss_cost() -> None:
-    """Lost tokens are counted, and have a price if that is known; an API without blocks has none."""
+    """Lost tokens are counted, and priced if possible; an API without blocks has none."""
     assert str(cost_lines(Cost(1000, 0, 512, 0, 512))[-1]) == "cost: 512 tokens that were not cached"
     lines = [*map(str, cost_lines(Cost(1000, 0, 512, 0, 512), 1, (0.0015, "USD")))]
     assert lines[0].endswith("512 could have been")

@@ -26,7 +26,7 @@ def read(path: str, **members: Any) -> Request:
 
 
 def test_messages() -> None:
-    """Of Anthropic's messages the system's blocks are first, then the messages; tools are apart."""
+    """Of Anthropic's messages, system blocks come first, then the messages; tools are separate."""
     turn = {"role": "user", "content": "a"}
     found = read(MESSAGES, system=[text("s"), text("t")], messages=[turn], tools=[{"name": "f"}], max_tokens=9)
     assert list(map(json.loads, found.messages)) == [
@@ -41,7 +41,7 @@ def test_messages() -> None:
 
 
 def test_a_marker_that_wanders() -> None:
-    """Cache markers are no part of a prompt, though a text becomes a block to carry one."""
+    """Cache markers are not part of a prompt, even if a text becomes a block to carry one."""
     first = read(MESSAGES, messages=[{"role": "user", "content": [text("a", **MARK)]}])
     answer = {"role": "assistant", "content": "b"}
     later = read(
@@ -61,13 +61,13 @@ def test_a_marker_that_wanders() -> None:
     ],
 )
 def test_the_time_asked_for(members: dict[str, Any], ttl: int | None, is_marked: bool) -> None:
-    """The markers say how long the cache is to live: five minutes, or an hour."""
+    """The markers have the cache's lifetime: five minutes, or an hour."""
     found = read(MESSAGES, messages=[{"role": "user", "content": "a"}], **members)
     assert (found.ttl, found.is_marked) == (ttl, is_marked)
 
 
 def test_responses() -> None:
-    """Of Responses the instructions are first, then the items; a text is a user's message."""
+    """Of Responses, instructions come first, then the items; a text is a user's message."""
     items = [{"role": "user", "content": "a"}, {"type": "function_call", "call_id": "c", "name": "f"}]
     found = read(RESPONSES, instructions="s", input=items, tools=[{"name": "f"}], prompt_cache_retention="24h")
     assert list(map(json.loads, found.messages)) == [{"role": "system", "content": "s"}, *items]
@@ -91,6 +91,6 @@ def test_chat_keeps_its_bytes() -> None:
 @for_each("path", [MESSAGES, RESPONSES, "/v1/embeddings", "/v1/models"])
 @for_each("body", [b"", b"[]", b"{}", b'{"model":"m","messages":[],"input":[]}', b'{"messages":[{}]}'])
 def test_no_prompt(path: str, body: bytes) -> None:
-    """What is no request of a known face has no prompt."""
+    """A request of an unknown face has no prompt."""
     assert read_request(body, path) is None
     assert is_known(path) == (path in (MESSAGES, RESPONSES))

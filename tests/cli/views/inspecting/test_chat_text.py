@@ -1,4 +1,4 @@
-"""Tests of conversations for reading."""
+"""Tests of readable conversations."""
 
 from __future__ import annotations
 
@@ -83,18 +83,18 @@ def lines_of_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_conversation(exchange: Callable[..., Exchange]) -> None:
-    """Roles, reasoning, calls, results, images and the answer are all there, and nothing commands the terminal."""
+    """Roles, reasoning, calls, results, images and the answer are shown, without control characters."""
     assert shown(exchange(), ANSWER) == SHOWN
 
 
 def test_without_a_terminal(exchange: Callable[..., Exchange]) -> None:
-    """The same lines are there as plain text, for views that are no terminal."""
+    """The same lines are available as plain text."""
     expected = "\n".join(line.replace("--", "──").replace("==", "══") for line in SHOWN.split("\n"))
     assert plain_text(lines(exchange(), ANSWER)) == expected
 
 
 def test_colours_change_nothing_else(exchange: Callable[..., Exchange]) -> None:
-    """On a terminal the same lines come in colours."""
+    """On a terminal the same lines are coloured."""
     coloured = shown(exchange(), ANSWER, colour=True)
     assert coloured != SHOWN
     assert STYLE.sub("", coloured) == SHOWN
@@ -102,7 +102,7 @@ def test_colours_change_nothing_else(exchange: Callable[..., Exchange]) -> None:
 
 @pytest.mark.parametrize("width", [30, 80])
 def test_long_lines_are_folded(exchange: Callable[..., Exchange], width: int) -> None:
-    """Text is folded to the terminal, between words where there are some."""
+    """Text is wrapped to the terminal, between words if possible."""
     answer = {"choices": [{"message": {"content": "some words of a length " * 9 + "很长的一段话" * 30}}]}
     text = shown(exchange(), answer, width)
     assert all(wcswidth(line) <= width for line in text.split("\n"))
@@ -139,6 +139,6 @@ def test_long_lines_are_folded(exchange: Callable[..., Exchange], width: int) ->
 def test_ends(
     exchange: Callable[..., Exchange], changes: dict[str, object], answer: object, expected: list[str]
 ) -> None:
-    """An answer ends with what went wrong, once; several choices follow each other."""
+    """An answer ends with its error, once; several choices follow each other."""
     text = shown(exchange(**changes), answer)
     assert text[text.index("==") :].split(" by 127")[0].split("\n") == expected

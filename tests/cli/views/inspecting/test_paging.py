@@ -10,7 +10,7 @@ from moonpalace_cli.views.inspecting import paging
 
 @pytest.fixture
 def paged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Put a terminal of 20 columns and 5 lines in place; give what goes through the pager."""
+    """Simulate a terminal of 20 columns and 5 lines; return the pager's input."""
     texts: list[str] = []
     monkeypatch.setattr(paging, "is_terminal", lambda: True)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
@@ -25,7 +25,7 @@ LONG = "a\nb\nc\nd\ne"
 
 
 def test_long_text_is_paged(paged: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """What does not fit goes through the pager, what fits does not."""
+    """Only output that does not fit goes through the pager."""
     paging.show("a\nb\nc\nd", pager=True)
     assert (paged, capsys.readouterr().out) == ([], "a\nb\nc\nd\n")
     paging.show(LONG, pager=True)
@@ -36,7 +36,7 @@ def test_long_text_is_paged(paged: list[str], capsys: pytest.CaptureFixture[str]
 def test_no_pager(
     paged: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
-    """--no-pager, an empty PAGER, a pipe and an input without keys print all at once."""
+    """With --no-pager, an empty PAGER, a pipe, or an input without keys, everything is printed directly."""
     if how == "PAGER":
         monkeypatch.setenv("PAGER", "")
     elif how == "pipe":

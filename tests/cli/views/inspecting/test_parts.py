@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def test_piped_bodies_are_as_wide_as_the_original_had_them(exchange: Callable[..., Exchange]) -> None:
-    """Without a terminal bodies are cut at 48 columns, everything else is whole."""
+    """Without a terminal bodies are wrapped at 48 columns, everything else is whole."""
     bodies = Bodies('{"content":"你好 it\'s me, and this is Kimi. 你好你好你好"}'.encode(), b"x" * 50, None)
     call = exchange(response_headers="Strict-Transport-Security: max-age=15724800; includeSubDomains\r\n")
     texts = part_texts(call, bodies, ["request_body", "response_body", "response_header"], merged=False)
@@ -47,7 +47,7 @@ def test_tables_fit_the_terminal(exchange: Callable[..., Exchange], width: int, 
 
 
 def test_narrow_terminals_get_parts_under_each_other() -> None:
-    """Where a body would get too narrow to read, or another part be wrapped for nothing, each has its own table."""
+    """If a body would get too narrow, or another part would be wrapped, each has its own table."""
     rule = "+" + "-" * 42 + "+"
     stacked = [rule, f"| {'request_body':40} |", rule, f"| {'a' * 40} |", rule]
     stacked += [rule, f"| {'request_header':40} |", rule, f"| {'b' * 40} |", rule]
@@ -55,7 +55,7 @@ def test_narrow_terminals_get_parts_under_each_other() -> None:
 
 
 def test_bodies_are_wrapped_to_stand_beside_the_rest() -> None:
-    """A body gives way to what is better whole, down to what can still be read."""
+    """A body shrinks before other parts, down to a readable width."""
     assert parts_table({"request_body": "a" * 40, "request_header": "b" * 40}, 79).split("\n") == [
         "+----------------------------------+------------------------------------------+",
         f"| {'request_body':32} | {'request_header':40} |",
@@ -67,7 +67,7 @@ def test_bodies_are_wrapped_to_stand_beside_the_rest() -> None:
 
 
 def test_errors_are_wrapped_at_words() -> None:
-    """A long error is as wide as a body without a terminal, and gives way as one on a terminal; words stay whole."""
+    """A long error is as wide as a body without a terminal, and shrinks like one on a terminal; words stay whole."""
     texts = {"metadata": "{}", "error": "upstream_tls: " + "certificate verify failed " * 3}
     assert parts_table(texts, None).split("\n")[3:6] == [
         "| {}       | upstream_tls: certificate verify failed      |",

@@ -21,7 +21,7 @@ MS = 10**6
 
 
 def event(content: str, **more: object) -> bytes:
-    """Return an event that brings this content."""
+    """Return an event with this content."""
     return (
         f"data: {json.dumps({'choices': [{'delta': {'content': content}, **more}]}, ensure_ascii=False)}\n\n".encode()
     )
@@ -45,7 +45,7 @@ def moments_of(stream: bytes, chunks: list[tuple[int, int]], path: str = "/v1/ch
 
 
 def test_the_face_decides() -> None:
-    """At an unknown path the events say which face they are of, and an event of another one is only named."""
+    """At an unknown path the events decide the face, and an event of another one is only named."""
     said = [{"type": "content_block_delta", "delta": {"text": "Hi"}}, {"choices": [{"delta": {"content": "Ho"}}]}]
     stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in said)
     assert [(each.kind, each.text) for each in moments(stream, [], "/x")] == [("content", "Hi"), ("empty", "")]
@@ -53,7 +53,7 @@ def test_the_face_decides() -> None:
 
 
 def test_events_come_with_the_chunk_that_ends_them() -> None:
-    """An event is there with the chunk that holds its last byte, wherever the chunks are cut."""
+    """An event arrives with the chunk that has its last byte, wherever the chunks are cut."""
     first, second, third, done = EVENTS
     found = moments_of(*chunked(first[:5], first[5:] + second + third[:3], third[3:], done))
     assert [(moment.number, moment.at, moment.gap) for moment in found] == [
@@ -67,14 +67,14 @@ def test_events_come_with_the_chunk_that_ends_them() -> None:
 
 
 def test_without_times() -> None:
-    """Where the times were not kept, the events are there all the same."""
+    """Without times, the events are still shown."""
     found = moments_of(b"".join(EVENTS), [])
     assert [(moment.at, moment.gap) for moment in found] == [(None, None)] * 4
     assert timeline.longest(found) is None
 
 
 def test_a_stream_that_broke_off() -> None:
-    """The event that the stream ended in is the last one; nothing at all has no events."""
+    """The incomplete last event is included; an empty stream has no events."""
     stream, chunks = chunked(EVENTS[0], b'data: {"choi')
     assert [moment.kind for moment in moments_of(stream, chunks)] == ["content", "not JSON"]
     assert moments_of(b"", []) == []
@@ -96,13 +96,13 @@ def spans(found: list[timeline.Run]) -> list[tuple[int, int]]:
 
 
 def test_short_streams_are_shown_event_by_event() -> None:
-    """Up to forty events have a line each; so have any number if every event is asked for."""
+    """Up to forty events have a line each; so does any number on request."""
     assert len(runs(spaced(*[1] * 39))) == 40
     assert len(runs(spaced(*[1] * 99), every=True)) == 100
 
 
 def test_long_streams_are_summed_up() -> None:
-    """Runs of like events become one line, and each of the longest gaps begins a new one."""
+    """Similar events are one line, and each of the longest gaps begins a new one."""
     found = spaced(*[1] * 49, 500, *[1] * 20, 300, *[1] * 29, kinds="r" + "c" * 99 + "f")
     lines = runs(found)
     assert (1, 1) in spans(lines)
@@ -113,7 +113,7 @@ def test_long_streams_are_summed_up() -> None:
 
 
 def test_even_gaps_are_no_stalls() -> None:
-    """In a stream without any pause all events of a kind are one line."""
+    """In a stream without pauses all events of a kind are one line."""
     assert spans(runs(spaced(*[0] * 99))) == [(1, 100)]
 
 
@@ -138,14 +138,14 @@ def ended(exchange: Callable[..., Exchange], **more: int) -> Exchange:
 
 
 def test_table(exchange: Callable[..., Exchange]) -> None:
-    """The table shows headers, events with bars for their gaps, and the end; the longest gap is named."""
+    """The table has headers, events with bars for their gaps, and the end; the longest gap is named."""
     found = moments_of(*chunked(*EVENTS))
     text = timeline_table.table(ended(exchange), found, runs(found), None, blocks=False, colour=False)
     assert text == TABLE
 
 
 def test_the_silence_before_the_end_is_a_gap(exchange: Callable[..., Exchange]) -> None:
-    """Where a stream fell silent for longer than ever before, that is its longest stall."""
+    """If the silence before the end is the longest, it is the longest stall."""
     found = moments_of(*chunked(*EVENTS))
     text = timeline_table.table(ended(exchange, latency=90 * MS), found, runs(found), None, blocks=False, colour=False)
     assert "longest stall 40ms before the end" in text
@@ -157,7 +157,7 @@ def test_the_silence_before_the_end_is_a_gap(exchange: Callable[..., Exchange]) 
 @pytest.mark.parametrize("width", [72, 80, 100, 200])
 @pytest.mark.parametrize("colour", [True, False])
 def test_table_fits_the_terminal(exchange: Callable[..., Exchange], width: int, colour: bool) -> None:
-    """Whatever the width, lines are as wide as the table, and no wider than the terminal."""
+    """At any width, all lines are as wide as the table, and no wider than the terminal."""
     stream, chunks = chunked(*[event("很长的内容 \x1b[31m" * 20) for _ in range(60)], step=700)
     found = moments_of(stream, chunks)
     text = timeline_table.table(ended(exchange), found, runs(found), width, blocks=True, colour=colour)
@@ -170,7 +170,7 @@ def test_table_fits_the_terminal(exchange: Callable[..., Exchange], width: int, 
 
 
 def test_json(exchange: Callable[..., Exchange]) -> None:
-    """JSON has every event with all of its text, times in milliseconds."""
+    """JSON has every event with its whole text, times in milliseconds."""
     lines = list(timeline_table.json_lines(moments_of(*chunked(*EVENTS))))
     assert json.loads(lines[1]) == {
         "event": 2,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def test_every_stored_field_is_a_column() -> None:
-    """Whatever is stored of a call can be shown, under its own name."""
+    """Every stored field of a call can be shown, under its own name."""
     assert set(NAMES) - columns.BY_NAME.keys() == set()
 
 
@@ -36,7 +36,7 @@ def test_every_column_of_the_view_is_a_column(store: Store) -> None:
 
 @for_each("name", list(columns.BY_NAME))
 def test_every_column_works(exchange: Callable[..., Exchange], name: str) -> None:
-    """Each column has a cell and a value that JSON can have, for a whole call and for one of which little is known."""
+    """Each column has a cell and a valid JSON value, for a complete call and for one with little data."""
     (column,) = columns.chosen([name])
     whole = Listed(exchange(), ("a", "b"), Bodies(b'{"a": 1}', b"answer", None))
     for call in (whole, Listed(exchange(refused=True)), Listed(exchange(refused=True), (), Bodies(None, None, None))):
@@ -45,7 +45,7 @@ def test_every_column_works(exchange: Callable[..., Exchange], name: str) -> Non
 
 
 def test_cells(exchange: Callable[..., Exchange]) -> None:
-    """The documented columns have their cells, in their order; what is unknown is empty."""
+    """The documented columns have their cells, in order; unknown values are empty."""
     call = Listed(exchange(id=7, chatcmpl_id=None))
     assert [column.cell(call) for column in columns.chosen(columns.VERBOSE)] == [
         "7",
@@ -89,7 +89,7 @@ def test_cells(exchange: Callable[..., Exchange]) -> None:
 def test_values(
     exchange: Callable[..., Exchange], name: str, changes: dict[str, object], cell: str, value: Json
 ) -> None:
-    """Tables have times for people, JSON the numbers of the documented columns."""
+    """Tables have readable times, JSON the numbers of the documented columns."""
     call = Listed(exchange(**changes))
     (column,) = columns.chosen([name])
     assert column.cell(call) == cell
@@ -108,7 +108,7 @@ def test_values(
     ],
 )
 def test_bodies(exchange: Callable[..., Exchange], bodies: Bodies, cell: str, value: Json) -> None:
-    """A body is shown by its beginning in one line; JSON has all of it, and null for what is no text."""
+    """A table shows the beginning of a body in one line; JSON has all of it, and null if it is not text."""
     (column,) = columns.chosen(["request_body"])
     call = Listed(exchange(), (), bodies)
     assert column.cell(call) == cell

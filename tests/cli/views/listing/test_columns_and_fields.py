@@ -1,4 +1,4 @@
-"""Tests that a name means the same to `mpal list --columns` and to predicates."""
+"""Tests that a name means the same in `mpal list --columns` and in predicates."""
 
 import io
 import json
@@ -45,13 +45,13 @@ CALLS: list[dict[str, object]] = [
 
 @dataclass(frozen=True)
 class Listed:
-    """A store with calls, and what `mpal list` shows of them."""
+    """A store with calls, and their columns in `mpal list`."""
 
     engine: Engine
     calls: list[dict[str, Any]]
 
     def found(self, predicate: str) -> list[int]:
-        """Return the calls for which a predicate holds, oldest row first."""
+        """Return the calls that match a predicate, oldest row first."""
         query = select(EXCHANGES.c.id).where(condition([predicate], self.engine)).order_by(EXCHANGES.c.id)
         with self.engine.connect() as connection:
             return list(connection.execute(query).scalars())
@@ -79,7 +79,7 @@ def listed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Itera
 
 
 def literal(name: str, value: object) -> str:
-    """Return a value that --json shows as predicates write it."""
+    """Return a value of --json as a literal of predicates."""
     if FIELDS[name].kind == "json":
         value = json.dumps(value)
     if isinstance(value, str):
@@ -90,7 +90,7 @@ def literal(name: str, value: object) -> str:
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
 def test_a_name_means_the_same(listed: Listed, name: str) -> None:
-    """What a column shows of calls is what a predicate finds these calls by, what it leaves empty is NULL."""
+    """A predicate with a column's value finds exactly these calls; an empty value is NULL."""
     shown = {call["id"]: call[name] for call in listed.calls}
     values = {json.dumps(value): value for value in shown.values()}
     for value in values.values():
@@ -105,7 +105,7 @@ def test_a_name_means_the_same(listed: Listed, name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(name for name, field in FIELDS.items() if field.kind in ("text", "headers")))
 def test_text_is_found_as_it_is_shown(listed: Listed, name: str) -> None:
-    """A piece from within a cell of a table is found by `~`."""
+    """A part of a table's cell is found by `~`."""
     for call in listed.calls:
         if isinstance(call[name], str) and len(call[name]) > 2:
             piece = call[name][1:-1].replace("\\", "\\\\\\\\").replace("%", "\\\\%").replace("_", "\\\\_")

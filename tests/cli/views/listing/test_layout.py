@@ -69,13 +69,13 @@ requested_at   2024-07-29 21:30:46"""
     ],
 )
 def test_list_fits_the_terminal(rows: list[list[str]], width: int | None, expected: str) -> None:
-    """Ids give way first, then headers are broken, and where nothing helps each call gets a block of its own."""
+    """Ids shrink first, then headers are broken, and at last each call becomes a block."""
     assert lay_out(COLUMNS, rows, width) == expected
 
 
 @for_each("width", range(20, 160, 7))
 def test_nothing_is_wider_than_the_terminal(width: int) -> None:
-    """No line of a table is wider than the terminal, Chinese text or not."""
+    """No line of a table is wider than the terminal, even with Chinese text."""
     rows = [DONE, FAILED, ["1", "200", "编号" * 20, "请求" * 20, "1", "2024-07-29 21:30:46"]]
     table = lay_out(COLUMNS, rows, width)
     if table.startswith("+"):
@@ -93,7 +93,7 @@ NOTE = """\
 
 
 def test_a_row_is_one_line() -> None:
-    """Names are shortened in the middle, what is read loses its end, at the end of a word; numbers are on the right."""
+    """Names are shortened in the middle, other texts at the end of a word; numbers are right-aligned."""
     rows = [
         ["7", "moonshot-v1-128k-vision-preview", "so is the rest of it", "6.1ms"],
         ["8", "kimi-k2.6", "回答得很好，没有错误\n至少", ""],
@@ -113,17 +113,17 @@ def test_a_pipe_gets_everything() -> None:
 
 
 def test_several_lines_in_a_block() -> None:
-    """Where each call gets a block, the further lines of a cell stand under its first."""
+    """In blocks, the further lines of a cell are below its first."""
     assert lay_out(("id", "warnings"), [["7", "one\ntwo"]], 8) == "id        7\nwarnings  one\n          two"
 
 
 def test_headers_of_their_own() -> None:
-    """Headers may differ from the names of the columns, by which cells give way."""
+    """Headers may differ from the names of the columns, which determine how cells shrink."""
     text = lay_out(("model", "x"), [["moonshot-v1-128k-vision-preview", "1"]], 30, headers=("which", "how many"))
     assert text.split("\n")[1] == "| which           | how many |"
 
 
 def test_the_mark_of_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the output is not UTF-8 the mark is one whose width is the same on every terminal."""
+    """Without UTF-8 the ellipsis has the same width on every terminal."""
     monkeypatch.setattr("moonpalace_cli.output.is_utf8", lambda: False)
     assert "cmpl-12b~e7a9b11" in lay_out(COLUMNS, [DONE], 90)

@@ -1,4 +1,4 @@
-"""Tests of the page that says what columns and fields mean."""
+"""Tests of the page on columns and fields."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     ],
 )
 def test_line(name: str, facts: str) -> None:
-    """Unit or kind, and other names, stand behind the meaning."""
+    """The meaning is followed by the unit or kind, and other names."""
     assert line(FIELDS[name]) == FIELDS[name].meaning + facts
 
 
@@ -40,5 +40,5 @@ def test_page(mpal: Callable[..., Outcome]) -> None:
 
 
 def test_help_of_other_commands_is_no_page(mpal: Callable[..., Outcome]) -> None:
-    """Only that one word is a page."""
+    """Only that word shows the page."""
     assert mpal("help", "columns", "list").code == 2

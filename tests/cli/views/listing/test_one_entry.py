@@ -1,4 +1,4 @@
-"""Tests that an entry of the catalogue is all that the places that use fields need to know of a new one."""
+"""Tests that an entry of the catalogue is all that a new field needs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CARRIED = """
     client_age: int | None = stored("age of the client", "客户端的年龄", carried=True)
 """
 SECOND_SECTION = "    status_code: int | None = stored("
-"""What stands in `Exchange` behind the first section."""
+"""The attributes of `Exchange` after the first section."""
 SCRIPT = """
 import contextlib, io, json, sys
 from importlib.util import find_spec, module_from_spec
@@ -67,7 +67,7 @@ print(json.dumps([*printed, translator("zh")(find(printed[-1][0]).meaning)]))
 
 
 def printed(module: str, place: str, entry: str, commands: Sequence[Sequence[str]], part: str) -> list[Any]:
-    """Give what the commands and the three completions print where the entry has been added, and its Chinese."""
+    """Return the output of the commands and the three completions with the new entry and its Chinese."""
     command = [sys.executable, "-c", SCRIPT, f"moonpalace_addons.store.{module}", place, entry]
     found = subprocess.run([*command, json.dumps(commands), part], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
@@ -107,7 +107,7 @@ def test_a_computed_field(store: Store) -> None:
 
 
 def with_column(store: Store, place: Path, column: str, values: Sequence[object]) -> Path:
-    """Store a call for each value of a column that is new, and return an empty store that has the column too."""
+    """Store a call for each value of a new column, and return an empty store that has the column, too."""
     other = place / "other.sqlite"
     file = store.engine.url.database
     assert file
@@ -126,7 +126,7 @@ def with_column(store: Store, place: Path, column: str, values: Sequence[object]
 
 
 def test_a_stored_field(store: Store, tmp_path: Path) -> None:
-    """Exports and imports have it too, and redaction replaces what it says of a person."""
+    """Exports and imports have it, too, and redaction replaces personal data in it."""
     other = str(with_column(store, tmp_path, "client_language TEXT", [None, "zh of ann@example.com"]))
     exports = [str(tmp_path / name) for name in ("plain.json", "redacted.json")]
     columns = ("--json", "--columns", "id,client_language")
@@ -156,7 +156,7 @@ def test_a_stored_field(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_carried_field(store: Store, tmp_path: Path) -> None:
-    """What neither the metadata nor headers and bodies of an export tell stands among its fields."""
+    """A field that neither metadata nor headers and bodies contain is among an export's fields."""
     other, export = str(with_column(store, tmp_path, "client_age BIGINT", [40])), str(tmp_path / "export.json")
     commands = (
         ("export", "1", "-o", export),

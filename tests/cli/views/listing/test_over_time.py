@@ -19,7 +19,7 @@ START = int(datetime.fromisoformat("2026-11-30T09:00+08:00").timestamp()) * MICR
 
 
 def call(at: int, model: str | None = "kimi-k3", status: int = 200, latency: int = 100 * MS) -> Measured:
-    """Return a completed call that began so many microseconds after the start."""
+    """Return a completed call that began this many microseconds after the start."""
     values = (model, "completed", status, None, 10, 5, 15, 4, 2, 20 * MS, 3 * MS, latency, 0.5, "CNY", START + at)
     return cast("Measured", values)
 
@@ -30,7 +30,7 @@ def sums(found: OverTime) -> list[tuple[str, int, int]]:
 
 
 def test_periods() -> None:
-    """Calls are added up where they began; a period without calls is there too."""
+    """Calls are counted in the period in which they began; empty periods are included."""
     found = over_time([[call(0), call(59 * MICROSECONDS, status=429)], [call(130 * MICROSECONDS, None)]])
     assert sums(found) == [("2026-11-30 09:00", 2, 1), ("2026-11-30 09:01", 0, 0), ("2026-11-30 09:02", 1, 0)]
     assert {name: group.calls for name, group in found.models.items()} == {"kimi-k3": 2, None: 1}
@@ -43,7 +43,7 @@ def test_none() -> None:
 
 
 def test_the_order_of_calls_does_not_matter() -> None:
-    """Calls in any order and in batches of any size give the sums that they give together, whatever came first."""
+    """Calls in any order and in batches of any size give the same sums."""
     author = random.Random(17)
     calls = [call(author.randrange(50 * HOUR), author.choice(["a", "b", None]), author.choice([200, 500]), at * MS)
              for at in range(1, 300)]  # fmt: skip
@@ -57,7 +57,7 @@ def test_the_order_of_calls_does_not_matter() -> None:
 
 
 def test_the_same_sums_as_without_time() -> None:
-    """By model, and in all, it is what `mpal list --stats` prints."""
+    """By model, and in total, it agrees with `mpal list --stats`."""
     calls = [call(at * HOUR, model, latency=at * MS) for at in range(1, 80) for model in ("a", "b")]
     plain = stats.add_up([[cast("Measured", each[:-1]) for each in calls]])
     assert stats.document(over_time([calls[:50], calls[50:]]).models) == stats.document(plain)

@@ -1,4 +1,4 @@
-"""Tests of cutting time into periods."""
+"""Tests of dividing time into periods."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def moment(text: str) -> int:
     ],
 )  # fmt: skip
 def test_widths(first: str, last: str, width: str, expected: list[str] | None) -> None:
-    """The range decides on the width; periods begin where people expect it, and hold the first and the last moment."""
+    """The range determines the width; periods begin at natural times, and cover the first and the last call."""
     one, other = moment(first), moment(last)
     found = width_for(one, other)
     assert found.name == width
@@ -48,7 +48,7 @@ def test_widths(first: str, last: str, width: str, expected: list[str] | None) -
 @pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"])
 @pytest.mark.parametrize("width", WIDTHS, ids=lambda width: width.name)
 def test_daylight_saving(monkeypatch: pytest.MonkeyPatch, day: str, width: object) -> None:
-    """Where a day has 23 or 25 hours, periods still follow each other, and days begin at midnight."""
+    """If a day has 23 or 25 hours, periods are still contiguous, and days begin at midnight."""
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
     (found,) = [each for each in WIDTHS if each == width]

@@ -17,7 +17,7 @@ ROW = [
 
 
 def test_table() -> None:
-    """Columns are as wide as can be expected, whatever the first rows have."""
+    """Columns have the expected width, whatever the first rows contain."""
     table = RunningTable(("id", "status", "model"), [["1", "200", "月之暗面"]], None)
     assert (table.head() + "\n" + table.row(["12", "timed_out", "月之暗面"]) + "\n" + table.foot()).split("\n") == [
         "+--------+---------------------+--------------------+",
@@ -29,7 +29,7 @@ def test_table() -> None:
 
 
 def test_a_pipe_gets_everything() -> None:
-    """Without a terminal a cell that is too wide moves its row, and is whole."""
+    """Without a terminal a cell that is too wide shifts its row, and is whole."""
     table = RunningTable(("model", "id"), [], None)
     assert table.row(["x" * 40, "1"]) == "| " + "x" * 40 + " | 1      |"
 
@@ -45,13 +45,13 @@ def test_rows_fit_the_terminal(width: int) -> None:
 
 
 def test_blocks() -> None:
-    """A terminal too narrow for a table gets a block for each row."""
+    """On a terminal too narrow for a table each row is a block."""
     table = RunningTable(DEFAULT, [], 50)
     assert (table.head(), table.foot()) == ("", "")
     assert table.row(ROW).split("\n")[:3] == ["id             15", "status         200", f"chatcmpl       {ROW[2]}"]
 
 
 def test_notes_are_cut() -> None:
-    """A row is one line on a terminal."""
+    """On a terminal a row is one line."""
     table = RunningTable(("id", "note"), [], 40)
     assert table.row(["1", "the answer is right in every respect"]) == "| 1      | the answer is right in…  |"

@@ -32,7 +32,7 @@ FAILED = [
 
 
 def test_groups() -> None:
-    """Calls are added up by model, that of most calls first, over all batches."""
+    """Calls are summed by model over all batches, most calls first."""
     groups = stats.add_up([[call(), call(None)], [call(), call("kimi-k2", cached_tokens=None)]])
     assert list(groups) == ["kimi-k3", None, "kimi-k2"]
     assert (groups["kimi-k3"].calls, groups["kimi-k3"].tokens) == (2, [20, 10, 30, 8, 4])
@@ -41,7 +41,7 @@ def test_groups() -> None:
 
 
 def test_failures() -> None:
-    """A call counts as an error once: by its state, its status, or an error inside its stream; not one under way."""
+    """A call counts as an error once: by its state, its status, or an error in its stream; not one in flight."""
     under_way = call(state="in_flight", status_code=None, latency=None)
     (group,) = stats.add_up([[call(), under_way, *FAILED]]).values()
     assert (group.calls, group.in_flight, group.errors) == (5, 1, 3)
@@ -53,12 +53,12 @@ def test_failures() -> None:
     [([], [None, None, None]), ([7], [7, 7, 7]), (list(range(1, 101)), [50, 90, 99]), ([1, 2, 3, 4], [2, 4, 4])],
 )
 def test_percentiles(times: list[int], expected: list[int | None]) -> None:
-    """A percentile is the smallest time that so many percent of the calls do not exceed."""
+    """A percentile is the smallest time that this percentage of the calls does not exceed."""
     assert stats.percentiles(times) == expected
 
 
 def test_document() -> None:
-    """JSON has all calls together and each model apart, times in milliseconds."""
+    """JSON has the total and each model, times in milliseconds."""
     groups = stats.add_up([[call(latency=None, ttft=1_234_567), call("b"), *FAILED]])
     document = json.loads(dumps(stats.document(groups)))
     assert (document["calls"], document["errors"], document["prompt_tokens"]) == (5, 3, 50)
@@ -75,14 +75,14 @@ def test_document() -> None:
 
 
 def test_no_calls() -> None:
-    """Without calls everything is nothing, and nothing fails."""
+    """Without calls all numbers are zero or unknown."""
     document = json.loads(dumps(stats.document({})))
     assert (document["calls"], document["latency_ms"]["p50"], document["models"]) == (0, None, [])
     assert "| all calls |     0 " in stats.report({}, None, blocks=True)
 
 
 def test_costs() -> None:
-    """Costs are added up by currency, and have a column if any is known."""
+    """Costs are summed by currency, and have a column if any is known."""
     calls = [call(cost=0.5, cost_currency="USD"), call(cost=2.0, cost_currency="CNY"), call("b", cost=None)]
     groups = stats.add_up([calls, calls])
     document = json.loads(dumps(stats.document(groups)))
@@ -112,7 +112,7 @@ def test_report() -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_report_fits_the_terminal(width: int) -> None:
-    """On a narrow terminal numbers are rounded; nothing is ever wider than the terminal."""
+    """On a narrow terminal numbers are rounded; no line is wider than the terminal."""
     many = [call("moonshot-v1-128k-vision-preview", prompt_tokens=10**9), call("模型" * 12)] * 30
     text = stats.report(stats.add_up([many]), width, blocks=True)
     assert all(wcswidth(line) <= width for line in text.split("\n") if line.startswith(("|", "+")))
@@ -124,5 +124,5 @@ def test_report_fits_the_terminal(width: int) -> None:
     [(0, "0"), (9999, "9999"), (12_345, "12.3k"), (451_801_756, "452M"), (999_999, "1000k"), (10**16, "10000T")],
 )
 def test_rounded(number: int, text: str) -> None:
-    """Great numbers are rounded to thousands, millions and so on."""
+    """Large numbers are rounded to thousands, millions and so on."""
     assert stats.rounded(number) == text

@@ -38,7 +38,7 @@ TABLE = """\
 
 
 def run(store: Store, pauses: Sequence[Callable[[], object]], columns: Sequence[str], *, as_json: bool) -> None:
-    """Watch the store; in each pause something happens, after the last somebody interrupts."""
+    """Watch the store; something happens in each pause, and an interrupt after the last."""
     left = iter(pauses)
 
     def pause() -> None:
@@ -65,7 +65,7 @@ def end(store: Store, row_id: int, state: State) -> None:
 
 
 def test_table(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    """The table begins with the newest calls that are over, and grows with each that ends; then it is closed."""
+    """The table begins with the newest ended calls, and grows with each that ends; then it is closed."""
     store.add()
     slow = store.add(refused=True, state=State.IN_FLIGHT)
     pauses = [
@@ -78,7 +78,7 @@ def test_table(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_lines(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without columns each call is one line, as in the log, as wide as it may be."""
+    """Without columns each call is one line, like in the log, of the given width."""
     store.add()
     run(store, [lambda: store.add(finish_reason="length")], (), as_json=False)
     lines = capsys.readouterr().out.splitlines()
@@ -87,7 +87,7 @@ def test_lines(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_json(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    """In JSON each call is a line, there as soon as it ends."""
+    """In JSON each call is a line, printed as soon as it ends."""
     lines: list[int] = []
 
     def look() -> None:
@@ -100,7 +100,7 @@ def test_json(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("arguments", [["--json"], ["--columns", "id,model"]], ids=" ".join)
 def test_interrupted(store: Store, arguments: list[str]) -> None:
-    """A pipe gets each call at once; Ctrl-C ends with 130 and no traceback."""
+    """A pipe gets each call immediately; Ctrl-C ends with 130 and no traceback."""
     store.add()
     database = str(store.engine.url.database)
     command = [sys.executable, "-m", "moonpalace_cli.main", "list", "--watch", "--database", database]
@@ -121,6 +121,6 @@ def test_interrupted(store: Store, arguments: list[str]) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a process of its own."""
+    """Return the environment of a separate process."""
     paths = os.pathsep.join(path for path in sys.path if path)
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "addons"), paths])}

@@ -1,4 +1,4 @@
-"""What `mpal why` says in Chinese."""
+"""The Chinese of `mpal why`."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ WORD = re.compile(r"[A-Za-z]{3}")
 BETWEEN = re.compile(r"\{\w+\}|[:,(|]")
 FINISHED = {**TEXTS, **MISTAKES}
 PUT_TOGETHER = {"d ago", "h ago", "min ago", "repeat interrupted"}
-"""Texts that the code has in parts."""
+"""Texts that the code assembles from parts."""
 
 
 def sentences() -> Iterator[str]:
-    """Yield all texts in the modules that make sentences for people, those of which there is Chinese left out."""
+    """Yield all texts in the modules with sentences for people, except the Chinese ones."""
     for file in sorted(file for room in ROOMS for file in room.glob("*.py") if not file.name.startswith("chinese")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -59,7 +59,7 @@ def sentences() -> Iterator[str]:
 
 
 def templates() -> Iterator[str]:
-    """Yield the sentences that these modules give to `phrase` as they are."""
+    """Yield the sentences that these modules pass to `phrase` literally."""
     for file in sorted(file for room in ROOMS for file in room.glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("phrase", "some"):
@@ -82,7 +82,7 @@ def test_every_sentence_has_its_chinese() -> None:
 
 
 def test_every_way_to_fail_has_its_chinese() -> None:
-    """How a call failed is said in Chinese too."""
+    """Every kind of failure has a Chinese text."""
     assert set(FAILURES.values()) <= chinese.OUTCOMES.keys()
 
 
@@ -94,7 +94,7 @@ ANSWER = {"choices": [{"message": {"tool_calls": [TOOL]}, "finish_reason": "stop
 
 
 def warnings() -> Iterator[str]:
-    """Yield warnings as they are made."""
+    """Yield warnings as they are generated."""
     cut = {"choices": [{"finish_reason": "length"}], "usage": {"completion_tokens": 48, "prompt_tokens": 8144}}
     yield truncated({"model": "moonshot-v1-8k"}, cut, at_limit=True, streamed=False)
     yield truncated({"max_tokens": 48}, cut, at_limit=True, streamed=False)
@@ -116,7 +116,7 @@ def warnings() -> Iterator[str]:
 
 
 def test_warnings_have_their_chinese() -> None:
-    """Warnings are stored in English, and said in Chinese with their values, clause by clause."""
+    """Warnings are stored in English, and shown in Chinese with their values, clause by clause."""
     for text in warnings():
         chinese = in_chinese(text)
         assert CJK.search(chinese), text
@@ -154,12 +154,12 @@ def test_warnings_have_their_chinese() -> None:
     ],
 )
 def test_outcomes_with_values(text: str, expected: str) -> None:
-    """An outcome is translated with what is in it; an unknown one stays."""
+    """An outcome is translated with its values; an unknown one is unchanged."""
     assert (translated(text, "zh"), translated(text, "en")) == (expected, text)
 
 
 def test_hostile_texts_take_no_time() -> None:
-    """Others write into these texts: whatever they repeat of a template costs time by its length only."""
+    """Foreign text in them costs linear time, whatever part of a template it repeats."""
     templates = [each for each in FINISHED if NAME.search(each)]
     began = time.process_time()
     for template in templates:
@@ -171,14 +171,14 @@ def test_hostile_texts_take_no_time() -> None:
 
 
 def test_quoted_values_are_last() -> None:
-    """A value that goes to the end of its text has nothing after it."""
+    """A value that extends to the end of its text has nothing after it."""
     for template in FINISHED:
         assert not [name for name in NAME.findall(template)[:-1] if name in QUOTED], template
         assert not any(f"{{{name}}}" in template[: -len(name) - 2] for name in QUOTED), template
 
 
 def test_finished_texts_are_those_of_the_code() -> None:
-    """What is looked for stands in the code, but for the values: a text that changes takes its Chinese with it."""
+    """Each pattern corresponds to a text in the code: changing the text requires changing its Chinese."""
     files = sorted(file for room in PACKAGES for file in room.rglob("*.py") if not file.name.startswith("chinese"))
     code = re.sub(r'"\s+f?"', "", "\n".join(file.read_text(encoding="utf-8") for file in files))
     pieces = {piece.strip(" ;.)") for template in FINISHED for piece in BETWEEN.split(template)}
@@ -186,7 +186,7 @@ def test_finished_texts_are_those_of_the_code() -> None:
 
 
 def test_values_within_values() -> None:
-    """A sentence is translated with the sentences in it; braces in a value are a part of it."""
+    """A sentence is translated with the sentences in it; braces in a value are part of it."""
     inner = (phrase("no call"), phrase("{wait}, then try again", wait=phrase("wait {seconds} s", seconds="{3}")))
     found = phrase("the API refused the request: {said}", said=inner)
     assert str(found) == "the API refused the request: no call; wait {3} s, then try again"
@@ -205,12 +205,12 @@ def test_values_within_values() -> None:
     ],
 )
 def test_the_language_of_the_terminal(locale: str, encoding: str, expected: str) -> None:
-    """The locale decides, if the encoding can hold Chinese."""
+    """The locale decides, if the encoding supports Chinese."""
     assert code_of({"LANG": locale}, encoding) == expected
 
 
 def test_commands(store: Store, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a Chinese locale the commands say in Chinese why a call ended, to programs in English."""
+    """In a Chinese locale the commands explain calls in Chinese, but in English to programs."""
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     store.add()
     store.add(finish_reason="length", completion_tokens=4096, reasoning_tokens=4000)

@@ -1,4 +1,4 @@
-"""A table of calls as they are recorded, and what `mpal why` says of each."""
+"""A table of recorded calls, with the causes that `mpal why` finds."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def calling(arguments: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A call that is stored, and parts of the evidence and the advice; without evidence there must be no reason."""
+    """A stored call, and parts of the evidence and the advice; without evidence there must be no reason."""
 
     name: str
     evidence: str
@@ -270,7 +270,7 @@ CASES = (
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_reasons(store: Store, mpal: Callable[..., Outcome], case: Case) -> None:
-    """Each cause is found by what is stored, with its advice; a whole answer has none."""
+    """Each cause is found from the store, with its advice; a complete answer has none."""
     row_id = store.add(
         request=case.request, response=case.response, events=case.events, chunks=case.chunks, **case.changes
     )
@@ -286,7 +286,7 @@ def test_reasons(store: Store, mpal: Callable[..., Outcome], case: Case) -> None
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_the_key_is_accepted_elsewhere(store: Store, mpal: Callable[..., Outcome], status: int) -> None:
-    """Where a call shows at which host the key works, that is the evidence."""
+    """If another call shows at which host the key works, that is the evidence."""
     store.add(key_fingerprint="f", endpoint="https://api.moonshot.ai", status_code=status)
     store.add(key_fingerprint="f", status_code=401)
     found = json.loads(mpal("why", "--json").out)["reasons"]
@@ -299,7 +299,7 @@ def test_the_key_is_accepted_elsewhere(store: Store, mpal: Callable[..., Outcome
 
 
 def test_a_lost_cache(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """A long prompt that continues another, with a change at its beginning, lost its cache."""
+    """A long prompt that continues another one, with a change at its beginning, lost its cache."""
     turns = [{"role": "system", "content": "12:00 " + "x" * 500}, {"role": "user", "content": "a"}]
     store.add(request=asked(messages=turns), prompt_tokens=1500, cached_tokens=1024)
     changed = [{"role": "system", "content": "12:01 " + "x" * 500}, *turns[1:], {"role": "user", "content": "b"}]
@@ -310,7 +310,7 @@ def test_a_lost_cache(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_a_loop_that_ends_at_a_limit(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """A loop is the reason, not the limit at which it ends: nobody is told to raise that."""
+    """The loop is the reason, not the limit at which it ended: raising that is not advised."""
     store.add(finish_reason="length", completion_tokens=5175, response=answered(content=LOOP))
     (found,) = json.loads(mpal("why", "--json").out)["reasons"]
     assert "the answer repeats itself" in found["evidence"]
@@ -320,7 +320,7 @@ def test_a_loop_that_ends_at_a_limit(store: Store, mpal: Callable[..., Outcome])
     ("response", "advice"), [(b"", "try again"), (b"data: {}", "try again; the part that arrived is stored")]
 )
 def test_a_cut_before_any_answer(store: Store, mpal: Callable[..., Outcome], response: bytes, advice: str) -> None:
-    """What arrived is only called stored if something arrived."""
+    """Only received data is called stored."""
     values: dict[str, Any] = {**CUT, "response_bytes": len(response), "latency": SECOND}
     store.add(**values, status_code=None, response=response or None)
     (found,) = json.loads(mpal("why", "--json").out)["reasons"]
@@ -328,7 +328,7 @@ def test_a_cut_before_any_answer(store: Store, mpal: Callable[..., Outcome], res
 
 
 def test_text(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """Evidence comes first, the advice below it; a call without a fault says so."""
+    """Evidence comes first, followed by the advice; a call without a fault says so."""
     store.add()
     store.add(finish_reason="length")
     assert mpal("why").out == (

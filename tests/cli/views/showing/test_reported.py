@@ -1,4 +1,4 @@
-"""Tests of the words for where a call was reported."""
+"""Tests of the description of a call's report."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ ZERO, MINUTE = "1970-01-01 08:00:00", "1970-01-01 08:01:00"
     ],
 )
 def test_words(changes: dict[str, object], words: str) -> None:
-    """Each state says when and to whom; a rule says for how many calls."""
+    """Each state has a time and a destination; a rule has the number of calls."""
     assert reported(replace(SENT, **changes)).in_language("en") == words  # type: ignore[arg-type]
 
 

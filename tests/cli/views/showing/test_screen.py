@@ -49,7 +49,7 @@ ANSWER = {
 
 @pytest.fixture
 def rich(store: Store) -> Store:
-    """Store a call of which there is something in every section."""
+    """Store a call with something in every section."""
     row_id = store.add(
         request=json.dumps({"model": "kimi-k2.6", "max_tokens": 256, "messages": MESSAGES}).encode(),
         response=json.dumps(ANSWER).encode(),
@@ -79,7 +79,7 @@ def screen(store: Store, width: int | None, *, colour: bool = False) -> list[str
 
 
 def test_sections(rich: Store, mpal: Callable[..., Outcome]) -> None:
-    """The newest call is shown, with all that is known of it in short."""
+    """The newest call is shown, with all its data in short."""
     shown = mpal("show").out
     assert shown == mpal("show", "1").out
     assert [line.split()[0] for line in shown.splitlines()[3:] if line[:1].strip()] == [
@@ -119,7 +119,7 @@ def test_no_line_is_wider_than_the_terminal(rich: Store, width: int | None) -> N
 
 @pytest.mark.parametrize("text", ["word " * 100_000, "x" * 500_000, "月" * 500_000, "\n" * 500_000 + "x"])
 def test_long_texts_are_cut_first(store: Store, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """Of a text that does not fit, only the beginning is looked at; the number of its lines is then a lower bound."""
+    """Only the beginning of a text that does not fit is read; the number of its lines is then a lower bound."""
     seen: list[int] = []
 
     def noted(shown: str) -> str:
@@ -142,12 +142,12 @@ def test_long_texts_are_cut_first(store: Store, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_colours_change_nothing_else(rich: Store) -> None:
-    """In colours the screen has the same text."""
+    """With colours the screen has the same text."""
     assert [STYLE.sub("", line) for line in screen(rich, 80, colour=True)] == screen(rich, 80)
 
 
 def test_a_call_without_anything(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """A call that never got an answer has only what there is."""
+    """A call without an answer only has what there is."""
     store.add(refused=True, error_kind="upstream_refused", request=b"\x00", response=None)
     result = mpal("show")
     assert result.code == 0
@@ -163,7 +163,7 @@ def test_packing() -> None:
 
 
 def test_odd_numbers(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """No share over 100 % is shown, and amounts are written out."""
+    """No percentage over 100 is shown, and amounts are written out."""
     store.add(prompt_tokens=10, cached_tokens=50, completion_tokens=1, cost=0.00005, cost_currency="CNY")
     store.add(prompt_tokens=10, cached_tokens=5, completion_tokens=1, cost=12345.678, cost_currency="CNY")
     assert "of the prompt was cached" not in mpal("show", "1").out
