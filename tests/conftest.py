@@ -37,6 +37,14 @@ def pytest_collection() -> Generator[None, object, object]:
     return found
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests of whole programs: they wait while the others compute, and share programs by module.
+
+    A process that has run out of tests takes the last ones of another, and would start the programs of these anew.
+    """
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Databases]:
     """Give the databases of a server that lives as long as the tests of this process."""
