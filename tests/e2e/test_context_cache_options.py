@@ -138,7 +138,7 @@ def test_a_locked_store_delays_no_call(start: Start) -> None:
 
 
 def test_unused_caches_are_deleted(start: Start) -> None:
-    """A cache that nobody used for --cache-cleanup seconds is forgotten, and deleted at the API."""
+    """A cache that was not used for --cache-cleanup seconds is forgotten, and deleted at the API."""
     with start("--cache-ttl", "600", "--cache-cleanup", "1") as user:
         user.ask(history(1))
         (call,) = until(user.deleted)
@@ -151,7 +151,7 @@ def test_unused_caches_are_deleted(start: Start) -> None:
 
 @BOTH
 def test_the_hint(start: Start) -> None:
-    """--cache-key-hint adds a key that stays through a conversation, and lets the client's own stand."""
+    """--cache-key-hint adds a key that stays the same during a conversation, unless the client sent one."""
     other: Messages = [*history(1)[:1], {"role": "user", "content": "something else"}]
     with start("--cache-key-hint", cached=False) as user:
         for messages in (history(1), history(2), other):
@@ -169,7 +169,7 @@ def test_the_hint(start: Start) -> None:
 
 @BOTH
 def test_a_refused_hint(start: Start) -> None:
-    """An API that knows no hints costs one second try; from then on calls go without, and the rows say so."""
+    """If an API rejects hints, one call is retried; later calls have no hint, and the rows say so."""
     with start("--cache-key-hint", cached=False) as user:
         for turn in (1, 2):
             assert user.ask(history(turn), model="mock-no-hints")[0] == f"question {turn}"
@@ -185,7 +185,7 @@ def test_a_refused_hint(start: Start) -> None:
 
 @BOTH
 def test_an_error_beside_a_hint(start: Start) -> None:
-    """An error that is not about the hint reaches the client as it is, and the hint stays."""
+    """An error that is not about the hint reaches the client unchanged, and the hint stays."""
     with start("--cache-key-hint", cached=False) as user:
         with pytest.raises(openai.BadRequestError, match="max_tokens must be"):
             user.ask(history(1), max_tokens=0)
@@ -194,7 +194,7 @@ def test_an_error_beside_a_hint(start: Start) -> None:
 
 
 def test_under_mitmdump(launch: Launcher, mock: MockServer, key: str) -> None:
-    """The bundle does all of this in mitmdump as well, the second try included; its own requests are no calls."""
+    """The bundle does all of this in mitmdump too, including retries; its own requests are not stored as calls."""
     options = {"endpoint": mock.url, "auto_cache": "true", "cache_min_bytes": "1000", "cache_wait": "30"}
     flags = [part for name, value in options.items() for part in ("--set", f"moonpalace_{name}={value}")]
     with launch.mitmproxy("mitmdump", "-p", "0", *flags) as dump:

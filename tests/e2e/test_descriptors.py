@@ -25,7 +25,7 @@ SAID = "out of file descriptors"
 
 
 def is_answered(proxy: Proxy) -> bool:
-    """Tell whether a new connection is taken and its call answered."""
+    """Return whether a new connection is accepted and its call answered."""
     with proxy.client() as client:
         try:
             return client.post("/v1/chat/completions", json=BODY).status_code == 200
@@ -35,7 +35,7 @@ def is_answered(proxy: Proxy) -> bool:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets one process limit another")
 def test_a_flood_is_refused_in_a_line_and_calls_go_on(launch: Launcher, mock: MockServer) -> None:
-    """More connections than descriptors are sent away with a word in the log; calls before and after succeed."""
+    """Connections beyond the limit of descriptors are refused and logged; calls before and after succeed."""
     with launch.start(endpoint=mock.url) as proxy, proxy.client() as client:
         assert client.post("/v1/chat/completions", json=BODY).status_code == 200
         pid, (_, most) = proxy.process.pid, resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE)

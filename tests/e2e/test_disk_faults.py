@@ -26,7 +26,7 @@ from tests.e2e.surviving import HASTE, database, integrity, opened, survive
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
-    """Mount a disk of 2 MB on a folder, for the length of a block; skip the test where that is not allowed."""
+    """Mount a disk of 2 MB on a folder inside the block; skip the test where that is not permitted."""
     mount = shutil.which("mount")
     command = [str(mount), "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", str(folder)]
     if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
@@ -38,7 +38,7 @@ def small_disk(folder: Path) -> Iterator[None]:
 
 
 def test_a_full_disk_costs_no_call(launch: Launcher, mock: MockServer) -> None:
-    """While a disk is full calls go on, though there is no room for a journal either; then all are stored."""
+    """While a disk is full calls continue, though there is no room for a journal either; later all are stored."""
     folder = launch.folder()
     place = folder / "disk"
     place.mkdir()
@@ -56,7 +56,7 @@ def test_a_full_disk_costs_no_call(launch: Launcher, mock: MockServer) -> None:
 
 
 def test_a_quota_costs_no_call(launch: Launcher, mock: MockServer) -> None:
-    """While no file may grow calls go on; once they may again, all are stored."""
+    """While no file may grow calls continue; afterwards all are stored."""
     folder = launch.folder()
 
     with launch.start(endpoint=mock.url, folder=folder) as proxy:
@@ -75,7 +75,7 @@ def test_a_quota_costs_no_call(launch: Launcher, mock: MockServer) -> None:
 
 @pytest.mark.parametrize("tool", ["mpal", "mitmdump"])
 def test_a_disk_that_stays_full_is_told(launch: Launcher, mock: MockServer, tool: str) -> None:
-    """If neither the store nor a journal can take the last calls, the log says how many, and the exit code is 1."""
+    """If neither the store nor a journal can hold the last calls, the log has their number, and the exit code is 1."""
     if tool == "mpal":
         starting = launch.start(endpoint=mock.url, extra=HASTE)
     else:
@@ -100,7 +100,7 @@ def test_a_disk_that_stays_full_is_told(launch: Launcher, mock: MockServer, tool
 
 
 def test_a_file_that_cannot_be_written_costs_no_call(launch: Launcher, mock: MockServer) -> None:
-    """While the file is immutable calls go on; once it can be written again, all are stored."""
+    """While the file is immutable calls continue; afterwards all are stored."""
     folder = launch.folder()
     file = database(folder)
     attribute = shutil.which("chattr")
@@ -125,7 +125,7 @@ def test_a_file_that_cannot_be_written_costs_no_call(launch: Launcher, mock: Moc
 
 
 def test_a_file_that_is_deleted_costs_no_call(launch: Launcher, mock: MockServer) -> None:
-    """If somebody deletes the database, calls that end after that are in a new one, sound and readable."""
+    """If somebody deletes the database, later calls are stored in a new one, which is valid and readable."""
     folder = launch.folder()
     file = database(folder)
     with launch.start(endpoint=mock.url, folder=folder) as proxy:

@@ -1,6 +1,6 @@
-"""Peers that send without end, wherever bytes come in, beside ordinary calls: these go on, in bounded memory.
+"""Clients and upstreams that send endlessly do not disturb ordinary calls, and memory stays bounded.
 
-`MOONPALACE_TEST_ENDLESS` is how many megabytes such a peer sends, and makes the limits those of the defaults.
+`MOONPALACE_TEST_ENDLESS` is how many megabytes such a peer sends, and sets the limits to the defaults.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ SECONDS = 60.0 if THOROUGH else 0.25
 LIMITS = () if THOROUGH else ("--max-body", "2MB")
 CALLS = 20
 LATER = 0.05 if THOROUGH else 1.0
-"""Seconds by which an ordinary call may come later than the slowest of those that are made alone; without the thorough
-run it is what a machine with other work shows of a loop that stands still."""
+"""Seconds by which a call may be slower than without load; a busy machine only shows a blocked loop.
+"""
 MEMORY = 400_000_000
 ROUNDS = 3
-"""How often it is looked whether calls come later: the machine has other work too."""
+"""Attempts to find that calls are not delayed: the machine has other work too."""
 
 pytestmark = [
     pytest.mark.engine,
@@ -55,8 +55,7 @@ ANSWERS: dict[str, tuple[int | None, ...]] = {
     "WebSocket messages": (101,),
     "ahead of the answer": (None, 200, 400, 502),
 }
-"""What clients are answered, by one engine or the other; None where that depends on how much they can send in the time.
-"""
+"""Expected answers to clients, by engine; None if that depends on how much they can send in the time."""
 
 
 @pytest.fixture(scope="module")
@@ -72,21 +71,21 @@ def upstream() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def plain(launch: Launcher, upstream: str) -> Iterator[Proxy]:
-    """Give a proxy that passes answers on as they are."""
+    """Provide a proxy that passes answers on unchanged."""
     with launch.start(*LIMITS, endpoint=upstream, fresh=bool(THOROUGH)) as proxy:
         yield proxy
 
 
 @pytest.fixture(scope="module")
 def changing(launch: Launcher, upstream: str) -> Iterator[Proxy]:
-    """Give a proxy that changes requests and answers in all ways."""
+    """Provide a proxy that changes requests and answers in every possible way."""
     options = ("--force-stream", "--detect-repeat", "--stream-usage", "--cache-key-hint")
     with launch.start(*options, *LIMITS, endpoint=upstream, fresh=bool(THOROUGH)) as proxy:
         yield proxy
 
 
 def durations(url: str) -> list[float]:
-    """Make ordinary calls, one after the other, and return how long each took."""
+    """Make ordinary calls one after the other, and return the duration of each."""
     taken = []
     connection = http.client.HTTPConnection("127.0.0.1", port(url), timeout=60)
     for _ in range(CALLS):
@@ -101,24 +100,24 @@ def durations(url: str) -> list[float]:
 
 @cache
 def slowest_alone(url: str) -> float:
-    """Return how long the slowest of calls takes that are made alone."""
+    """Return the duration of the slowest call without load."""
     return max(durations(url))
 
 
 def port(url: str) -> int:
-    """Return where a proxy listens."""
+    """Return the port of a proxy."""
     return int(url.rpartition(":")[2])
 
 
 def peak(pid: int) -> int:
-    """Return how many bytes of memory a process has had at most."""
+    """Return the peak memory of a process in bytes."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert found is not None
     return int(found[1]) * 1024
 
 
 def beside(proxy: Proxy, role: str, name: str) -> bytes:
-    """Have a peer send without end, and make ordinary calls meanwhile; return what was answered first."""
+    """Make ordinary calls while a peer sends endlessly; return the first answer to that peer."""
     slowest = slowest_alone(proxy.url)
     for number in range(ROUNDS):
         command = [sys.executable, SCRIPT, role, name, str(port(proxy.url)), str(MOST), str(SECONDS)]
@@ -134,7 +133,7 @@ def beside(proxy: Proxy, role: str, name: str) -> bytes:
 
 
 def status(answer: bytes) -> int | None:
-    """Return the status of an answer, which interim responses may come before."""
+    """Return the status of an answer, skipping interim responses."""
     found = re.match(rb"(?:HTTP/1\.1 1(?!01)\d\d [^\r]*\r\n(?:[^\r]+\r\n)*\r\n)*HTTP/1\.1 (\d{3}) ", answer)
     return int(found[1]) if found else None
 
@@ -143,24 +142,24 @@ QUICK = {
     *("header", "headers", "body", "chunks", "tiny chunks", "trailers", "JSON", "events", "events without line ends"),
     *("gzip of JSON", "WebSocket messages"),
 }
-"""The cases that are run without the thorough run: one of each kind."""
+"""The cases outside the thorough run: one of each kind."""
 
 
 def cases(names: Iterable[str]) -> list[str]:
-    """Return those of the cases that are run."""
+    """Return the cases to run."""
     return [name for name in names if THOROUGH or name in QUICK]
 
 
 @pytest.mark.parametrize("name", cases(endless.CLIENTS))
 def test_clients(plain: Proxy, name: str) -> None:
-    """A client that sends without end is answered while it sends, and holds nobody up."""
+    """A client that sends endlessly is answered while it sends, and does not delay other calls."""
     got = beside(plain, "send", name)
     assert status(got) in ANSWERS[name], got[:200]
 
 
 @pytest.mark.parametrize("name", cases(endless.UPSTREAMS))
 def test_upstreams(plain: Proxy, name: str) -> None:
-    """An upstream that sends without end is passed on or given up, and holds nobody up."""
+    """An endless answer is passed on or aborted, and does not delay other calls."""
     got = beside(plain, "receive", name)
     assert status(got) in (101, 200, 400, 502)
 
@@ -170,5 +169,5 @@ CHANGED = [name for name, sent in endless.UPSTREAMS.items() if b"event-stream" i
 
 @pytest.mark.parametrize("name", cases(CHANGED))
 def test_upstreams_of_changed_streams(changing: Proxy, name: str) -> None:
-    """Nor does it where a stream is read on its way."""
+    """The same applies to streams that are parsed on the way."""
     beside(changing, "receive", name)

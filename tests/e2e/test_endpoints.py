@@ -1,4 +1,4 @@
-"""Endpoints by name behind one proxy, in all ways to run it, with what their calls cost."""
+"""Named endpoints of one proxy, in every way to run it, and the cost of their calls."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ prices:
 
 @pytest.fixture(scope="module")
 def second() -> Iterator[MockServer]:
-    """Provide another API."""
+    """Provide a second API."""
     with MockServer() as server:
         yield server
 
 
 @pytest.fixture(scope="module", params=["start", "mitmproxy", "mitmdump", "mode"])
 def named(request: pytest.FixtureRequest, launch: Launcher, mock: MockServer, second: MockServer) -> Iterator[Proxy]:
-    """Provide a proxy before both: on our engine, on mitmproxy's server, as a script, and with a mode of one's own."""
+    """Provide a proxy for both: on our engine, on mitmproxy's server, as a script, and with an explicit mode."""
     file = launch.folder() / "config.yaml"
     file.write_text(CONFIG.format(first=mock.url, second=second.url, key=KEY), encoding="utf-8")
     extra = {"MOONPALACE_CONFIG": str(file)}
@@ -53,7 +53,7 @@ def named(request: pytest.FixtureRequest, launch: Launcher, mock: MockServer, se
 
 
 def headers_at(api: MockServer, request_id: str) -> list[dict[str, str]]:
-    """Return the headers with which calls of a test reached an API."""
+    """Return the headers with which a test's calls reached an API."""
     found = [dict(call.headers) for call in api.log if call.headers.get("X-Request-Id") == request_id]
     return [{name.lower(): value for name, value in headers.items()} for headers in found]
 
@@ -89,7 +89,7 @@ def test_a_call_goes_where_its_path_says(
 
 
 def test_an_endpoint_with_a_path(named: Proxy, mock: MockServer, request_id: str) -> None:
-    """The path of an endpoint precedes that of its calls, upstream and in the row's URL."""
+    """The path of an endpoint is put before that of its calls, upstream and in the row's URL."""
     with named.client() as client:
         client.post(f"/@gateway{CHAT}?a=1", json=BODY, headers={"X-Request-Id": request_id})
     assert [call.path for call in mock.log if call.headers.get("X-Request-Id") == request_id] == [f"/openai{CHAT}"]
@@ -98,7 +98,7 @@ def test_an_endpoint_with_a_path(named: Proxy, mock: MockServer, request_id: str
 
 
 def test_calls_in_turn_on_one_connection(named: Proxy, request_id: str) -> None:
-    """A client that keeps its connection reaches each endpoint that it names."""
+    """A client that keeps its connection open reaches each endpoint that it names."""
     with named.client() as client:
         for number, prefix in enumerate(("", "/@second", "/@first", "/@second")):
             answer = client.post(prefix + CHAT, json=BODY, headers={"X-Request-Id": f"{request_id}-{number}"})
@@ -108,7 +108,7 @@ def test_calls_in_turn_on_one_connection(named: Proxy, request_id: str) -> None:
 
 
 def test_trouble_names_the_endpoint(named: Proxy, request_id: str) -> None:
-    """A name that there is not is refused, and the call is stored; a silent endpoint is named in the error."""
+    """A call to an unknown name is refused and stored; the error for a silent endpoint names it."""
     with named.client() as client:
         unknown = client.post(f"/@secnod{CHAT}", json=BODY, headers={"X-Request-Id": f"{request_id}-u"})
         assert unknown.status_code == 404
@@ -126,7 +126,7 @@ def test_trouble_names_the_endpoint(named: Proxy, request_id: str) -> None:
 
 
 def test_the_key_is_nowhere(named: Proxy, request_id: str) -> None:
-    """Neither the store nor the log has the key of an endpoint."""
+    """Neither the store nor the log contains the key of an endpoint."""
     with named.client() as client:
         body = BODY | {"messages": [{"role": "user", "content": KEY}]}
         client.post(f"/@second{CHAT}", json=body, headers={"X-Request-Id": request_id})

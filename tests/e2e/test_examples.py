@@ -1,4 +1,4 @@
-"""Every example runs, against the mock."""
+"""Every example runs against the mock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXAMPLES = ROOT / "examples"
 
 @pytest.fixture(scope="module")
 def environment(proxy, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:  # type: ignore[no-untyped-def]
-    """Provide the environment in which a reader runs the examples; `mpal` is on the path."""
+    """Provide the environment for running the examples; `mpal` is on the path."""
     folder = tmp_path_factory.mktemp("bin")
     script = folder / "mpal"
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m moonpalace_cli.main "$@"\n')
@@ -33,7 +33,7 @@ def environment(proxy, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
 
 
 def run(name: str, environment: dict[str, str], *arguments: str) -> str:
-    """Run an example; return what it printed."""
+    """Run an example; return its output."""
     program = sys.executable if name.endswith(".py") else "/bin/sh"
     done = subprocess.run(
         [program, str(EXAMPLES / name), *arguments], env=environment, capture_output=True, text=True, check=False
@@ -44,12 +44,12 @@ def run(name: str, environment: dict[str, str], *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def answered(environment: dict[str, str]) -> str:
-    """Make the call of the first example; return what that printed."""
+    """Make the call of the first example; return its output."""
     return run("openai_plain.py", environment)
 
 
 def test_the_first_example(answered: str) -> None:
-    """It prints what the mock answers."""
+    """It prints the mock's answer."""
     assert answered.startswith("Who lives in the palace on the moon? 谁住在月宫里？\nchatcmpl-")
 
 
@@ -63,7 +63,7 @@ def test_the_first_example(answered: str) -> None:
     ],
 )
 def test_example(name: str, extra: dict[str, str], expected: str, environment: dict[str, str]) -> None:
-    """The example prints what the mock answers."""
+    """The example prints the mock's answer."""
     assert run(name, environment | extra).startswith(expected)
 
 
@@ -76,14 +76,14 @@ def test_example(name: str, extra: dict[str, str], expected: str, environment: d
 )
 @pytest.mark.usefixtures("answered")
 def test_the_store_is_read_by_others(name: str, expected: list[str], environment: dict[str, str], proxy: Proxy) -> None:
-    """Programs that know nothing of MoonPalace read the views, while the proxy has the store open."""
+    """Programs that know nothing of MoonPalace can read the views while the proxy has the store open."""
     until(lambda: any(row.state is State.COMPLETED for row in proxy.rows_so_far()))
     printed = run(name, environment, str(proxy.home / "moonpalace.sqlite"))
     assert [words for words in expected if words not in printed] == []
 
 
 def test_bad_case(environment: dict[str, str], tmp_path: Path) -> None:
-    """The exported report names the newest chat call and calls it a bad case."""
+    """The exported report is about the newest chat call, which it calls a bad case."""
     identifier = run("openai_plain.py", environment).splitlines()[1].partition(":")[0]
     run("bad_case.sh", environment, str(tmp_path))
     report = json.loads((tmp_path / f"{identifier}.json").read_text())
@@ -91,7 +91,7 @@ def test_bad_case(environment: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_team(environment: dict[str, str], postgres_blank_url: str, mock: MockServer, ports: Callable[[], int]) -> None:
-    """Two proxies make one list, in a database that was blank before."""
+    """Two proxies write to one list, in a database that was blank before."""
     extra = {"MOONPALACE_DATABASE": postgres_blank_url, "MOONPALACE_ENDPOINT": mock.url}
     listed = run("team.sh", environment | extra | {"PORT": str(ports()), "OTHER_PORT": str(ports())})
     rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in listed.splitlines() if "chatcmpl-" in line]
@@ -99,7 +99,7 @@ def test_team(environment: dict[str, str], postgres_blank_url: str, mock: MockSe
 
 
 def test_every_example_is_tested(mock: MockServer) -> None:
-    """No example stands in the folder without a test here."""
+    """Every example in the folder has a test here."""
     text = Path(__file__).read_text()
     programs = [path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".sh")]
     assert programs

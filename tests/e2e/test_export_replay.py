@@ -1,4 +1,4 @@
-"""Exported commands and scripts, run for real: what they send is what was captured."""
+"""Exported commands and scripts send the captured request when they are run."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ CASES = {
     ),
 }
 OURS = {"host", "authorization", "accept-encoding", "connection", "content-length"}
-"""Headers of the connection, and the key: the client's own is stored nowhere."""
+"""Headers of the connection, and the key: the client's key is not stored."""
 RUNNERS = {"curl": ["sh"], "python": [sys.executable]}
 
 
 def captured(mock: MockServer, proxy: Proxy, asked: Asked) -> tuple[Served, int]:
-    """Send a request through the proxy; return it as upstream got it, and the id of its row."""
+    """Send a request through the proxy; return the request that upstream received, and the id of its row."""
     served, stored = len(mock.log), len(proxy_rows(proxy))
     headers = [(name.encode(), value.encode()) for name, value in asked.headers.items()]
     headers.append((b"authorization", b"Bearer sk-of-the-client-0123456789"))
@@ -81,14 +81,14 @@ def captured(mock: MockServer, proxy: Proxy, asked: Asked) -> tuple[Served, int]
 
 
 def proxy_rows(proxy: Proxy) -> list[object]:
-    """Return the rows that are there now."""
+    """Return the proxy's rows so far."""
     from moonpalace_addons.store.records import exchanges
 
     return list(exchanges.latest(proxy.engine, limit=10_000))
 
 
 def replayed(mock: MockServer, command: list[str], folder: Path) -> tuple[Served, bytes]:
-    """Run a command; return the request that upstream got of it, and what it printed."""
+    """Run a command; return the request that upstream received, and the output."""
     before = len(mock.log)
     environment = {"MOONSHOT_API_KEY": KEY, "PATH": "/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8"}
     ran = subprocess.run(command, env=environment, cwd=folder, capture_output=True, timeout=PATIENCE, check=False)
@@ -100,7 +100,7 @@ def replayed(mock: MockServer, command: list[str], folder: Path) -> tuple[Served
 def exported(
     proxy: Proxy, mock: MockServer, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, tuple[Served, Path]]:
-    """Provide the requests of all cases as upstream got them, and for each the folder of what they are exported to."""
+    """Provide the requests of all cases as upstream received them, with the folder of each one's exports."""
     cases, commands = {}, list[tuple[str, ...]]()
     for name, asked in CASES.items():
         expected, row_id = captured(mock, proxy, asked)

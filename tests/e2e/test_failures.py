@@ -1,4 +1,4 @@
-"""Calls that fail: what the client is told, what upstream notices, and what the row says."""
+"""Failed calls: what the client gets, what upstream notices, and what the row contains."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Hello 月亮 world"}]
 NEVER = {"X-Mock-Delay": "3600"}
 BROKEN = (httpx.RemoteProtocolError, httpx.ReadError)
-"""What httpx says of a transfer that ends before its end."""
+"""httpx's messages for a transfer that ends too early."""
 
 
 @contextmanager
 def closed_port() -> Iterator[int]:
-    """Give a port that nobody listens on and nobody else can take."""
+    """Give a port on which nobody listens and which nobody else can take."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
@@ -46,7 +46,7 @@ def dead(launch: Launcher) -> Iterator[Proxy]:
 
 @pytest.fixture(scope="module")
 def hasty(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
-    """Provide a proxy that gives up after a second of silence."""
+    """Provide a proxy whose idle timeout is one second."""
     with launch.start("--idle-timeout", "1", endpoint=mock.url) as running:
         yield running
 
@@ -67,7 +67,7 @@ def served(mock: MockServer, request_id: str) -> Served:
 
 
 def error_of(answer: httpx.Response, status: int) -> dict[str, str]:
-    """Return the error in an answer of ours, which has the shape of the API's own."""
+    """Return the error in an answer of the proxy, which has the API's format."""
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == "application/json"
     assert list(answer.json()) == ["error"]
@@ -78,7 +78,7 @@ def error_of(answer: httpx.Response, status: int) -> dict[str, str]:
 
 
 def read_until_broken(answer: httpx.Response) -> bytes:
-    """Return what comes of an answer whose transfer must break."""
+    """Return what was read of an answer whose transfer must break off."""
     got = b""
     try:
         for piece in answer.iter_bytes():
@@ -89,14 +89,14 @@ def read_until_broken(answer: httpx.Response) -> bytes:
 
 
 def assert_failed(row: Exchange, kind: str) -> None:
-    """Check that a row tells of an upstream that failed, and how."""
+    """Check a row's state and error after a failure of upstream."""
     assert (row.state, row.error_kind) == (State.UPSTREAM_FAILED, kind)
     assert row.error_message
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_closed_port_is_a_502(dead: Proxy, request_id: str, stream: bool) -> None:
-    """Without an upstream the client gets JSON with the reason, and the row keeps request and reason."""
+    """Without an upstream the client gets the reason as JSON, and the row has the request and the reason."""
     body = asked("mock-echo", stream=stream)
     with dead.client() as client:
         answer = client.post(CHAT, json=body, headers={"X-Request-Id": request_id})
@@ -111,7 +111,7 @@ def test_a_closed_port_is_a_502(dead: Proxy, request_id: str, stream: bool) -> N
 
 
 def test_the_commands_show_a_failed_call(dead: Proxy, request_id: str) -> None:
-    """`mpal list` shows the state where a status would stand, `mpal inspect` the reason."""
+    """`mpal list` shows the state in place of a status, `mpal inspect` the reason."""
     with dead.client() as client:
         client.get("/v1/models", headers={"X-Request-Id": request_id})
     row = dead.row(request_id)
@@ -123,7 +123,7 @@ def test_the_commands_show_a_failed_call(dead: Proxy, request_id: str) -> None:
 
 @pytest.mark.parametrize(("method", "length"), [("GET", True), ("HEAD", False), ("DELETE", True)])
 def test_a_closed_port_is_a_502_for_every_method(dead: Proxy, request_id: str, method: str, length: bool) -> None:
-    """The error fits the method: HEAD gets its headers alone."""
+    """The error fits the method: HEAD gets only headers."""
     with dead.client() as client:
         answer = client.request(method, "/v1/models", headers={"X-Request-Id": request_id})
     assert answer.status_code == 502
@@ -132,7 +132,7 @@ def test_a_closed_port_is_a_502_for_every_method(dead: Proxy, request_id: str, m
 
 
 def test_a_large_upload_to_a_closed_port_is_a_502(dead: Proxy, request_id: str) -> None:
-    """A client that sends much before it reads still gets the answer."""
+    """A client that sends a large body before it reads still gets the answer."""
     with dead.client() as client:
         answer = client.post("/v1/files", content=b"x" * (8 << 20), headers={"X-Request-Id": request_id})
     error_of(answer, 502)
@@ -141,7 +141,7 @@ def test_a_large_upload_to_a_closed_port_is_a_502(dead: Proxy, request_id: str) 
 
 
 def test_a_request_beyond_the_limit_is_a_413(launch: Launcher, mock: MockServer) -> None:
-    """Whether it says before how large it is or not: the client is told which setting it is, and so is the row."""
+    """With or without an announced length, the client's error and the row name the setting."""
     body = b"x" * 2000
     with launch.start("--max-body", "1000", endpoint=mock.url) as proxy, proxy.client() as client:
         for content in (body, iter([body])):
@@ -156,7 +156,7 @@ def test_a_request_beyond_the_limit_is_a_413(launch: Launcher, mock: MockServer)
 
 
 def test_an_unknown_host_is_a_502(launch: Launcher, request_id: str) -> None:
-    """A host that does not exist is told apart from one that refuses."""
+    """The error for an unknown host differs from that for a refused connection."""
     with launch.start(endpoint="http://nothing.invalid") as proxy, proxy.client() as client:
         error = error_of(client.post(CHAT, json=asked("mock-echo", stream=False)), 502)
         (row,) = proxy.rows(1)
@@ -166,7 +166,7 @@ def test_an_unknown_host_is_a_502(launch: Launcher, request_id: str) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_upstream_that_hangs_up_is_a_502(proxy: Proxy, client: httpx.Client, request_id: str, stream: bool) -> None:
-    """An upstream that closes the connection before any byte is a JSON error for plain calls and streams."""
+    """If upstream closes the connection before the first byte, plain calls and streams get an error as JSON."""
     answer = client.post(CHAT, json=asked("mock-reset-early", stream=stream), headers={"X-Request-Id": request_id})
     error_of(answer, 502)
     row = proxy.row(request_id)
@@ -179,7 +179,7 @@ def test_an_upstream_that_hangs_up_is_a_502(proxy: Proxy, client: httpx.Client, 
 def test_half_a_json_is_a_502(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str, model: str
 ) -> None:
-    """A body that breaks off never reaches the client as half a document; what came of it is kept."""
+    """A truncated body never reaches the client as a document; what was received is stored."""
     answer = client.post(CHAT, json=asked(model, stream=False), headers={"X-Request-Id": request_id})
     error_of(answer, 502)
     row = proxy.row(request_id)
@@ -194,7 +194,7 @@ def test_half_a_json_is_a_502(
 
 @pytest.mark.parametrize("model", ["mock-cut", "mock-reset"])
 def test_a_broken_stream_breaks_for_the_client(proxy: Proxy, client: httpx.Client, request_id: str, model: str) -> None:
-    """A stream that breaks off does not look whole to the client, who has got all that came; the row has it too."""
+    """A truncated stream is visibly incomplete for the client, who gets all that was received, as does the row."""
     ask = client.stream("POST", CHAT, json=asked(model, stream=True), headers={"X-Request-Id": request_id})
     with ask as answer:
         got = read_until_broken(answer)
@@ -213,7 +213,7 @@ def test_a_broken_stream_breaks_for_the_client(proxy: Proxy, client: httpx.Clien
 def test_a_client_that_leaves_stops_upstream(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str
 ) -> None:
-    """When the client leaves in mid-stream, upstream is told at once, and the row keeps what had come."""
+    """If the client disconnects during a stream, upstream is disconnected at once; the row has what was received."""
     headers = {**NEVER, "X-Request-Id": request_id}
     with client.stream("POST", CHAT, json=asked("mock-slow", stream=True), headers=headers) as answer:
         got = next(answer.iter_raw())
@@ -226,7 +226,7 @@ def test_a_client_that_leaves_stops_upstream(
 
 
 def send_part(proxy: Proxy, request_id: str, *, body: bytes, announced: int) -> socket.socket:
-    """Send a request of `announced` bytes as far as `body` goes, and return the connection."""
+    """Announce a request of `announced` bytes, send only `body`, and return the connection."""
     host, port = proxy.url.removeprefix("http://").split(":")
     head = (
         f"POST {CHAT} HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {KEY}\r\nX-Request-Id: {request_id}\r\n"
@@ -238,7 +238,7 @@ def send_part(proxy: Proxy, request_id: str, *, body: bytes, announced: int) -> 
 
 
 def test_a_client_that_leaves_before_the_headers(mock: MockServer, proxy: Proxy, request_id: str) -> None:
-    """A client that gives up waiting leaves a row without an answer, and upstream is told."""
+    """A client that disconnects before the answer leaves a row without one, and upstream is disconnected."""
     body = json.dumps(asked("mock-echo", stream=False)).encode()
     with send_part(proxy, request_id, body=body, announced=len(body)):
         in_flight(proxy, request_id)
@@ -249,7 +249,7 @@ def test_a_client_that_leaves_before_the_headers(mock: MockServer, proxy: Proxy,
 
 
 def test_a_client_that_leaves_before_its_request_is_whole(proxy: Proxy, request_id: str) -> None:
-    """A request that breaks off is a row too; nothing of it goes upstream."""
+    """A truncated request has a row; nothing of it goes upstream."""
     with send_part(proxy, request_id, body=b'{"model": "mock-echo", ', announced=1000):
         pass
     row = proxy.row(request_id)
@@ -262,7 +262,7 @@ def in_flight(proxy: Proxy, request_id: str) -> None:
 
 
 def test_silence_before_the_headers_is_a_504(hasty: Proxy, request_id: str) -> None:
-    """An upstream that says nothing for longer than the idle timeout is a JSON 504, and the row says timed_out."""
+    """If upstream is silent for longer than the idle timeout, the client gets a 504 as JSON; the row is `timed_out`."""
     headers = {**NEVER, "X-Request-Id": request_id}
     with hasty.client() as client:
         answer = client.post(CHAT, json=asked("mock-echo", stream=False), headers=headers)
@@ -273,7 +273,7 @@ def test_silence_before_the_headers_is_a_504(hasty: Proxy, request_id: str) -> N
 
 
 def test_silence_in_a_json_body_is_a_504(hasty: Proxy, request_id: str) -> None:
-    """Half a JSON body and then silence is a JSON 504 too, and the half is kept."""
+    """If upstream falls silent within a JSON body, the client gets a 504 as JSON, and what was received is stored."""
     with hasty.client() as client:
         answer = client.post(CHAT, json=asked("mock-stall", stream=False), headers={"X-Request-Id": request_id})
     error_of(answer, 504)
@@ -283,7 +283,7 @@ def test_silence_in_a_json_body_is_a_504(hasty: Proxy, request_id: str) -> None:
 
 
 def test_silence_in_a_stream_breaks_it(mock: MockServer, hasty: Proxy, request_id: str) -> None:
-    """A stream that falls silent is broken off, for the client and for upstream."""
+    """A stream that falls silent is aborted, for the client and for upstream."""
     body = asked("mock-stall", stream=True)
     with (
         hasty.client() as client,
@@ -298,7 +298,7 @@ def test_silence_in_a_stream_breaks_it(mock: MockServer, hasty: Proxy, request_i
 
 
 def test_a_client_that_stops_in_its_request_is_a_408(hasty: Proxy, request_id: str) -> None:
-    """A request that falls silent half-way gets one answer, which blames nobody else, and the row says the same."""
+    """If a client falls silent within its request, the answer and the row blame only the client."""
     with send_part(hasty, request_id, body=b'{"model": "mock-echo", ', announced=1000) as connection:
         got = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, body = got.partition(b"\r\n\r\n")
@@ -310,7 +310,7 @@ def test_a_client_that_stops_in_its_request_is_a_408(hasty: Proxy, request_id: s
 
 
 def test_a_client_that_stops_reading_is_not_upstreams_silence(hasty: Proxy, request_id: str) -> None:
-    """A client that takes nothing of a stream is given up, and the row does not blame upstream."""
+    """A client that stops reading a stream is disconnected, and the row does not blame upstream."""
     body = json.dumps(asked("mock-many", stream=True)).encode()
     head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nX-Request-Id: {request_id}\r\n"
     head += f"X-Mock-Events: 40000\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -323,7 +323,7 @@ def test_a_client_that_stops_reading_is_not_upstreams_silence(hasty: Proxy, requ
 
 
 def test_a_proxy_goes_on_after_failures(proxy: Proxy, client: httpx.Client, request_id: str) -> None:
-    """After every kind of failure the next call on the same client is answered."""
+    """After each kind of failure the next call of the same client is answered."""
     for model in ("mock-reset-early", "mock-cut", "mock-reset"):
         client.post(CHAT, json=asked(model, stream=False))
         answer = client.post(CHAT, json=asked("mock-echo", stream=False), headers={"X-Request-Id": request_id + model})

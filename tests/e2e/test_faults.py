@@ -1,7 +1,7 @@
-"""Databases and proxies that fail under load: no call fails for it, and afterwards every row is there, once.
+"""Databases and proxies that fail under load: no call fails because of it, and every row is stored once.
 
-`MOONPALACE_FAULT_ROUNDS` says how often a proxy is killed (50 for a thorough run), `MOONPALACE_FAULT_SECONDS` for how
-long a store is out of order (20 for a thorough run, whose proxies wait for it as long as they do elsewhere).
+`MOONPALACE_FAULT_ROUNDS` is how often a proxy is killed (50 for a thorough run), `MOONPALACE_FAULT_SECONDS` how long a
+store is unavailable (20 for a thorough run, whose proxies wait for it as long as by default).
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ from tests.e2e.surviving import HASTE, PAUSE, SECONDS, database, integrity, open
 
 ROUNDS = int(os.environ.get("MOONPALACE_FAULT_ROUNDS", "2"))
 ON_DISK = 0.1
-"""Seconds after which an answer survives the death of proxy and writer, if nobody has to wait for the machine."""
+"""Age in seconds from which an answer survives the death of proxy and writer, on a machine that is not overloaded."""
 PATIENCE = 60.0
 STORED = "New Row Inserted"
 
 
 def missing(path: Path) -> bool:
-    """Tell whether there is nothing with this name."""
+    """Return whether no file has this name."""
     return not path.exists()
 
 
 def has_said(proxy: Proxy, text: str, times: int) -> bool:
-    """Tell whether the log says something so many times."""
+    """Return whether the log contains a text this many times."""
     return proxy.log.text.count(text) == times
 
 
 def has_stored_more(proxy: Proxy, before: int) -> bool:
-    """Tell whether more calls have been stored than before."""
+    """Return whether more calls have been stored than before."""
     return proxy.log.text.count(STORED) > before
 
 
 @pytest.mark.parametrize("all_of_it", [False, True], ids=["proxy", "proxy-and-writer"])
 def test_a_killed_proxy_loses_nothing_that_was_answered(launch: Launcher, mock: MockServer, all_of_it: bool) -> None:
-    """SIGKILL at any moment: the file is sound; what was in it and answers `ON_DISK` old are there, whole, once."""
+    """After SIGKILL the file is valid; its rows and answers `ON_DISK` seconds old are stored whole, once."""
     folder = launch.folder()
     file = database(folder)
     chance = random.Random(7)
@@ -93,7 +93,7 @@ def test_a_killed_proxy_loses_nothing_that_was_answered(launch: Launcher, mock: 
 
 
 def test_a_killed_writer_loses_nothing(launch: Launcher, mock: MockServer) -> None:
-    """SIGKILL of what writes, again and again: no call fails, all are stored once, and each death is one line."""
+    """After repeated SIGKILLs of the writer no call has failed, all are stored once, and each death is one log line."""
     folder = launch.folder()
     file = database(folder)
     chance = random.Random(7)
@@ -116,7 +116,7 @@ def test_a_killed_writer_loses_nothing(launch: Launcher, mock: MockServer) -> No
 
 
 def test_each_stop_tells_what_its_clients_got(launch: Launcher, mock: MockServer) -> None:
-    """Under load that goes on over the stop rows and clients agree call by call: whole, refused, cut at that byte."""
+    """After a stop under load, rows and clients agree on each call: complete, refused, or cut off at the same byte."""
     chance = random.Random(7)
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     ends = Counter[str]()
@@ -138,31 +138,31 @@ def test_each_stop_tells_what_its_clients_got(launch: Launcher, mock: MockServer
 
 
 def any_is_safe(load: Load, file: Path) -> bool:
-    """Return whether there is an answer that has to survive what happens now."""
+    """Return whether any answer has to survive a failure now."""
     now, waited, seen = time.monotonic(), stalled(), completed(file)
     return any(name in seen or is_safe(answer, now, waited) for name, answer in tuple(load.answers.items()))
 
 
 def completed(file: Path) -> set[str]:
-    """Return the names of the calls that have reached their end in a store."""
+    """Return the names of the completed calls in a store."""
     with closing(sqlite3.connect(file)) as connection:
         rows = connection.execute("SELECT client_request_id FROM exchanges WHERE state = ?", [State.COMPLETED])
         return {name for (name,) in rows}
 
 
 def is_safe(answer: Answer, at: float, waited: float) -> bool:
-    """Return whether an answer has to be on the disk at a time, by which `waited` seconds had been stalled."""
+    """Return whether an answer must be on disk at a time before which writing had stalled for `waited` seconds."""
     return at - answer.at - max(0.0, waited - answer.stalled) > ON_DISK
 
 
 def lag(engine: Engine, load: Load, killed: float) -> float:
-    """Return how old the oldest answer was, when the proxy was killed, that is not in the store."""
+    """Return the age, when the proxy was killed, of the oldest answer that is not in the store."""
     over = {row.client_request_id for row in exchanges.latest(engine, limit=None) if row.state is State.COMPLETED}
     return max((killed - answer.at for name, answer in load.answers.items() if name not in over), default=0.0)
 
 
 def test_a_locked_store_costs_no_call(launch: Launcher, mock: MockServer) -> None:
-    """While another process holds a write lock calls go on; when it lets go, all are stored."""
+    """While another process holds a write lock calls continue; after it is released, all are stored."""
     folder = launch.folder()
 
     @contextmanager
@@ -181,7 +181,7 @@ def test_a_locked_store_costs_no_call(launch: Launcher, mock: MockServer) -> Non
 
 
 def test_a_stop_while_the_store_is_locked_loses_nothing(launch: Launcher, mock: MockServer) -> None:
-    """A proxy that is told to stop while the store is locked says where it leaves the calls; the next one has them."""
+    """If the store is locked when a proxy is stopped, it logs where it leaves the calls; the next proxy stores them."""
     folder = launch.folder()
     file = database(folder)
     with launch.start(endpoint=mock.url, folder=folder, extra=HASTE) as proxy:

@@ -1,4 +1,4 @@
-"""`--force-stream` over real sockets: upstream streams, and the client gets what it would have got without it."""
+"""`--force-stream` over real sockets: upstream streams, and the client gets the same answer as without it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def proxy(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
 
 
 def served(mock: MockServer, request_id: str) -> Served:
-    """Return the call that upstream saw, once it is over for upstream too."""
+    """Return the call in the mock's record, once it has ended there."""
     (call,) = until(lambda: [call for call in mock.log if call.headers.get("X-Request-Id") == request_id])
     return call
 
@@ -66,7 +66,7 @@ def asked(model: str, **more: object) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def sdks(mock: MockServer, proxy: Proxy) -> Iterator[tuple[openai.OpenAI, openai.OpenAI]]:
-    """Provide a client through the proxy and one of the mock itself: making one takes longer than many calls."""
+    """Provide a client through the proxy and one of the mock: creating one takes longer than many calls."""
 
     def sdk(url: str) -> openai.OpenAI:
         http = openai.DefaultHttpxClient(verify=NO_AUTHORITIES)
@@ -77,7 +77,7 @@ def sdks(mock: MockServer, proxy: Proxy) -> Iterator[tuple[openai.OpenAI, openai
 
 
 def parsed(sdk: openai.OpenAI, body: dict[str, object]) -> object:
-    """Return what the SDK makes of an answer: the completion's fields, the body as text, or the error it raises."""
+    """Return the SDK's result: the completion's fields, the body as text, or the error it raises."""
     try:
         answer: object = sdk.chat.completions.create(**body)
     except openai.APIStatusError as error:
@@ -87,7 +87,7 @@ def parsed(sdk: openai.OpenAI, body: dict[str, object]) -> object:
 
 @pytest.mark.parametrize("name", ALIKE)
 def test_the_sdk_gets_the_same(sdks: tuple[openai.OpenAI, openai.OpenAI], name: str) -> None:
-    """What the SDK parses is what the mock's own non-streaming answer parses to, for errors too."""
+    """The SDK's result equals that of the mock's own non-streaming answer, for errors too."""
     through, direct = sdks
     for more in ({}, {"n": 2}, {"max_tokens": 5, "stream": False}, {"stream": None}):
         body = asked(name, **more)
@@ -96,14 +96,14 @@ def test_the_sdk_gets_the_same(sdks: tuple[openai.OpenAI, openai.OpenAI], name: 
 
 @pytest.mark.parametrize("name", ["mock-echo", "mock-tools", "mock-two-choices", "mock-logprobs", "mock-refusal"])
 def test_the_json_is_the_same(mock: MockServer, proxy: Proxy, client: httpx.Client, name: str) -> None:
-    """Not only what the SDK knows is the same, but all of the JSON."""
+    """All of the JSON is the same, including what the SDK does not know."""
     through = client.post(CHAT, json=asked(name))
     assert through.json() == client.post(f"{mock.url}{CHAT}", json=asked(name)).json()
     assert through.headers["content-type"] == JSON_TYPE
 
 
 def test_the_sdk_gets_what_it_cannot_decode(sdks: tuple[openai.OpenAI, openai.OpenAI]) -> None:
-    """A stream in an encoding that the SDK does not know comes decoded."""
+    """A stream in an encoding that the SDK does not support arrives decoded."""
     found, expected = (parsed(sdks[0], asked(name)) for name in ("mock-zstd", "mock-gzip"))
     assert isinstance(found, dict)
     assert isinstance(expected, dict)
@@ -156,7 +156,7 @@ HELLO = b'"messages":[{"role":"user","content":"Hello"}]'
 def test_only_two_fields_of_the_request_change(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str, body: bytes, upstream: bytes
 ) -> None:
-    """Upstream gets the client's bytes with the two fields; the store keeps the client's, and says what was changed."""
+    """Upstream gets the client's bytes with two fields changed; the store has the client's, and lists the changes."""
     parts: tuple[bytes | Iterator[bytes], ...] = (body, iter([body[:20], body[20:]]))
     for number, content in enumerate(parts):
         headers = {"Content-Type": "application/json", "X-Request-Id": f"{request_id}-{number}"}
@@ -169,7 +169,7 @@ def test_only_two_fields_of_the_request_change(
 
 
 def untouched() -> dict[str, tuple[str, str, bytes, dict[str, str]]]:
-    """Return calls that are no plain chat completions: method, path, body and headers."""
+    """Return calls that are not plain chat completions: method, path, body and headers."""
     kind = {"Content-Type": "application/json"}
     plain = json.dumps(asked("mock-echo")).encode()
     return {
@@ -199,7 +199,7 @@ def untouched() -> dict[str, tuple[str, str, bytes, dict[str, str]]]:
 def test_all_else_passes_untouched(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str, which: str
 ) -> None:
-    """Upstream gets the bytes of the client, and the client the bytes and headers of upstream."""
+    """Upstream gets the client's bytes, and the client the bytes and headers of upstream."""
     method, path, body, headers = untouched()[which]
     found = []
     for number, url in enumerate((mock.url, "")):
@@ -218,7 +218,7 @@ def test_all_else_passes_untouched(
 def test_headers_and_heartbeats_come_at_once(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str
 ) -> None:
-    """While upstream is silent the client has the headers and gets blanks; when it leaves, upstream is left."""
+    """While upstream is silent the client gets headers and blanks; if it disconnects, upstream is disconnected."""
     headers = {"X-Mock-Delay": "3600", "X-Request-Id": request_id}
     with client.stream("POST", CHAT, json=asked("mock-slow"), headers=headers) as answer:
         assert (answer.status_code, answer.headers["content-type"]) == (200, JSON_TYPE)
@@ -233,7 +233,7 @@ def test_headers_and_heartbeats_come_at_once(
 
 @pytest.mark.engine
 def test_the_completion_follows_the_last_event(mock: MockServer, client: httpx.Client, request_id: str) -> None:
-    """Between the blanks nothing of the answer comes; after the last event it comes whole, and the transfer ends."""
+    """Only blanks are sent before the last event; then the whole answer follows, and the transfer ends."""
     headers = {"X-Mock-Delay": "0.3", "X-Request-Id": request_id}
     with client.stream("POST", CHAT, json=asked("mock-slow"), headers=headers) as answer:
         pieces = list(answer.iter_raw())
@@ -248,7 +248,7 @@ def test_the_completion_follows_the_last_event(mock: MockServer, client: httpx.C
 def test_errors_of_the_api_pass_as_they_are(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str, name: str
 ) -> None:
-    """Status, headers and bytes of an error are upstream's, HTML ones too."""
+    """Status, headers and bytes of an error are upstream's, also of HTML pages."""
     body = asked(name)
     direct = client.post(f"{mock.url}{CHAT}", json=body)
     through = client.post(CHAT, json=body, headers={"X-Request-Id": request_id})
@@ -262,7 +262,7 @@ def test_errors_of_the_api_pass_as_they_are(
 
 
 def test_an_answer_that_is_no_stream_passes_as_it_is(mock: MockServer, client: httpx.Client) -> None:
-    """A page of HTML with status 200 is what the client gets."""
+    """An HTML page with status 200 reaches the client unchanged."""
     direct = client.post(f"{mock.url}{CHAT}", json=asked("mock-html"))
     through = client.post(CHAT, json=asked("mock-html"))
     assert (through.status_code, through.content) == (200, direct.content)
@@ -270,7 +270,7 @@ def test_an_answer_that_is_no_stream_passes_as_it_is(mock: MockServer, client: h
 
 
 def read_until_broken(client: httpx.Client, body: object, headers: dict[str, str]) -> bytes:
-    """Return what comes of an answer whose transfer must break; none of it may be JSON."""
+    """Return what was read of an answer whose transfer must break off; none of it may be JSON."""
     got: list[bytes] = []
     with client.stream("POST", CHAT, json=body, headers=headers) as answer:
         assert answer.status_code == 200
@@ -283,7 +283,7 @@ def read_until_broken(client: httpx.Client, body: object, headers: dict[str, str
 
 @pytest.mark.parametrize("name", ["mock-cut", "mock-reset"])
 def test_a_broken_stream_is_a_broken_transfer(proxy: Proxy, client: httpx.Client, request_id: str, name: str) -> None:
-    """What came of an answer that broke off in mid-stream never parses; the row has it."""
+    """A truncated stream reaches the client as something that never parses; the row has what was received."""
     read_until_broken(client, asked(name), {"X-Request-Id": request_id})
     row = proxy.row(request_id)
     assert (row.state, row.is_coerced, row.status_code) == (State.UPSTREAM_FAILED, True, 200)
@@ -294,7 +294,7 @@ def test_a_broken_stream_is_a_broken_transfer(proxy: Proxy, client: httpx.Client
 
 
 def test_an_upstream_that_closes_early_is_a_502(proxy: Proxy, client: httpx.Client, request_id: str) -> None:
-    """Before any byte of an answer there is still a status to say it with."""
+    """Before the first byte of an answer the error can still be a status."""
     answer = client.post(CHAT, json=asked("mock-reset-early"), headers={"X-Request-Id": request_id})
     assert answer.status_code == 502
     assert answer.json()["error"]["message"]
@@ -303,7 +303,7 @@ def test_an_upstream_that_closes_early_is_a_502(proxy: Proxy, client: httpx.Clie
 
 
 def test_an_error_in_the_stream_is_a_broken_transfer(proxy: Proxy, client: httpx.Client, request_id: str) -> None:
-    """What came before an error object in mid-stream is no answer; the row has it, and says what the error was."""
+    """What precedes an error object in a stream is not an answer; the row has it, and the error."""
     read_until_broken(client, asked("mock-error-in-stream"), {"X-Request-Id": request_id})
     row = proxy.row(request_id)
     assert (row.state, row.error_kind, row.finish_reason) == (State.UPSTREAM_FAILED, "server_error", None)
@@ -314,7 +314,7 @@ def test_an_error_in_the_stream_is_a_broken_transfer(proxy: Proxy, client: httpx
 
 
 def test_the_row_of_a_forced_stream(mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str) -> None:
-    """The row has the raw events, the completion as the client got it, the tokens and the times of the stream."""
+    """The row has the raw events, the completion that the client got, the tokens and the times of the stream."""
     headers = {"X-Mock-Delay": "0.05", "X-Request-Id": request_id}
     answer = client.post(CHAT, json=asked("mock-reasoning"), headers=headers)
     as_stream = asked("mock-reasoning", stream=True, stream_options={"include_usage": True})
@@ -346,7 +346,7 @@ def test_the_row_of_a_forced_stream(mock: MockServer, proxy: Proxy, client: http
 def test_a_truncated_answer_gets_its_warning(
     proxy: Proxy, client: httpx.Client, request_id: str, name: str, word: str
 ) -> None:
-    """As for any call that was not streamed, the warning suggests what to do."""
+    """The warning suggests a remedy, as for any call without streaming."""
     client.post(CHAT, json=asked(name), headers={"X-Request-Id": request_id})
     row = proxy.row(request_id)
     assert row.finish_reason == "length"
@@ -354,7 +354,7 @@ def test_a_truncated_answer_gets_its_warning(
 
 
 def test_many_at_once_are_not_mixed_up(proxy: Proxy) -> None:
-    """Fifty forced streams at once, some compressed, each get their own answer."""
+    """Fifty concurrent forced streams, some compressed, each get their own answer."""
 
     async def ask(client: httpx.AsyncClient, number: int) -> str:
         model = ("mock-echo", "mock-gzip", "mock-crlf", "mock-split")[number % 4]
@@ -381,7 +381,7 @@ def test_many_at_once_are_not_mixed_up(proxy: Proxy) -> None:
 
 @pytest.mark.engine
 def test_an_upstream_that_stalls_is_given_up(launch: Launcher, mock: MockServer) -> None:
-    """Heartbeats do not count as a sign of life of upstream: the idle limit ends the call as a broken transfer."""
+    """Heartbeats do not extend the idle timeout for upstream, which breaks the transfer off."""
     options = ("--force-stream", "--heartbeat", "0.1", "--idle-timeout", "1")
     with launch.start(*options, endpoint=mock.url) as proxy:
         with proxy.client() as client:

@@ -1,4 +1,4 @@
-"""Forced streams on the wire: framing, encodings and headers that are true, to and from all kinds."""
+"""Forced streams on the wire: correct framing, encodings and headers, with all kinds of clients and upstreams."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def connect(proxy: Proxy) -> socket.socket:
 
 
 def headers_of(head: bytes) -> dict[str, str]:
-    """Return the headers of an answer by their names in lower case; none may be there twice."""
+    """Return the headers of an answer by their lower-case names; none may occur twice."""
     pairs = [line.split(": ", 1) for line in head.decode().split("\r\n")[1:] if line]
     assert len(pairs) == len({name.lower() for name, _ in pairs}), head
     return {name.lower(): value for name, value in pairs}
@@ -67,7 +67,7 @@ def headers_of(head: bytes) -> dict[str, str]:
 
 @pytest.mark.parametrize("model", ["mock-echo", "mock-gzip", "mock-zstd", "mock-until-close", "mock-big"])
 def test_the_framing_is_true(mock: MockServer, proxy: Proxy, model: str) -> None:
-    """The answer comes in chunks up to the last one, says so and nothing else, and the connection serves on."""
+    """The answer is chunked, no header contradicts that, and the connection stays usable."""
     expected = httpx.post(
         f"{mock.url}{CHAT}", json=asked(model), headers={"Authorization": f"Bearer {KEY}"}, trust_env=False
     ).json()
@@ -93,7 +93,7 @@ def test_the_framing_is_true(mock: MockServer, proxy: Proxy, model: str) -> None
 
 
 def test_an_old_client(mock: MockServer, proxy: Proxy) -> None:
-    """A client of HTTP/1.0 gets no chunks: the end of the connection is the end of the answer."""
+    """A client of HTTP/1.0 gets no chunks: the answer ends with the connection."""
     with connect(proxy) as connection, connection.makefile("rb") as reader:
         connection.sendall(request(proxy, "mock-echo", version="1.0"))
         head, _, body = reader.read().partition(b"\r\n\r\n")
@@ -102,7 +102,7 @@ def test_an_old_client(mock: MockServer, proxy: Proxy) -> None:
 
 
 def test_a_client_that_wants_the_connection_closed(proxy: Proxy) -> None:
-    """After the last chunk the connection ends."""
+    """The connection is closed after the last chunk."""
     with connect(proxy) as connection, connection.makefile("rb") as reader:
         connection.sendall(request(proxy, "mock-echo", "Connection: close"))
         answer = reader.read()
@@ -111,7 +111,7 @@ def test_a_client_that_wants_the_connection_closed(proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("options", [(), ("--compressed",), ("--http1.0",), ("--no-keepalive",)])
 def test_curl(proxy: Proxy, options: tuple[str, ...]) -> None:
-    """`curl -i` shows one status and the completion, and finds nothing wrong with the transfer."""
+    """`curl -i` shows one status and the completion, and reports no transfer error."""
     curl = ["curl", "-sS", "-i", "--noproxy", "*", "--max-time", "60", *options]
     curl += ["-H", f"Authorization: Bearer {KEY}", "-H", "Content-Type: application/json"]
     body = json.dumps(asked("mock-br"))
@@ -125,7 +125,7 @@ def test_curl(proxy: Proxy, options: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("model", ["mock-cut", "mock-reset"])
 @pytest.mark.parametrize("options", [(), ("--http1.0",)])
 def test_curl_sees_a_broken_transfer(proxy: Proxy, model: str, options: tuple[str, ...]) -> None:
-    """When upstream breaks off, curl fails, and what it got is no JSON; old clients see a reset."""
+    """If upstream breaks off, curl fails and its output is not JSON; old clients see a reset."""
     curl = ["curl", "-sS", "--noproxy", "*", "--max-time", "60", *options]
     curl += ["-H", f"Authorization: Bearer {KEY}", "-H", "Content-Type: application/json"]
     done = subprocess.run(
@@ -140,9 +140,9 @@ LINGERING = "lingering"
 
 
 class Canned(SocketServer):
-    """An upstream that answers a call with the bytes for its model, and then closes the connection.
+    """An upstream that sends the bytes for a call's model, and then closes the connection.
 
-    Under the name LINGERING it waits for the other side to close it.
+    For the model LINGERING it waits for the other side to close it.
     """
 
     def __init__(self, answers: Mapping[str, bytes]) -> None:
@@ -185,14 +185,14 @@ WHOLE = ("content-length", "chunked", "until close", "gzip", "capitals", LINGERI
 
 @pytest.fixture(scope="module")
 def canned(launch: Launcher) -> Iterator[Proxy]:
-    """Provide a proxy before an upstream that frames its answers in all the ways there are."""
+    """Provide a proxy before an upstream that frames its answers in every possible way."""
     with Canned(FRAMED) as upstream, launch.start("--force-stream", endpoint=upstream.url) as running:
         yield running
 
 
 @pytest.mark.parametrize("framing", WHOLE)
 def test_a_whole_stream_in_any_framing(canned: Proxy, request_id: str, framing: str) -> None:
-    """However upstream frames its stream, the client gets the answer."""
+    """The client gets the answer regardless of the stream's framing."""
     with canned.client() as client:
         answer = client.post(CHAT, json=asked(framing), headers={"X-Request-Id": request_id})
     choice = {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
@@ -202,7 +202,7 @@ def test_a_whole_stream_in_any_framing(canned: Proxy, request_id: str, framing: 
 
 @pytest.mark.parametrize("framing", [name for name in FRAMED if name not in (*WHOLE, "empty", "no gzip")])
 def test_a_stream_that_is_not_whole(canned: Proxy, request_id: str, framing: str) -> None:
-    """A stream that ends cleanly for HTTP, but not with the end of the answer, is a broken transfer to the client."""
+    """A stream whose transfer ends cleanly but whose answer is incomplete is a broken transfer for the client."""
     got: list[bytes] = []
     with (
         canned.client() as client,
@@ -218,7 +218,7 @@ def test_a_stream_that_is_not_whole(canned: Proxy, request_id: str, framing: str
 
 @pytest.mark.engine
 def test_a_stream_of_nothing_that_can_be_read(canned: Proxy, request_id: str) -> None:
-    """A body that is no stream at all, though it is called one, is an error with a status."""
+    """A body that is not a stream, despite its content type, is an error with a status."""
     with canned.client() as client:
         answer = client.post(CHAT, json=asked("no gzip"), headers={"X-Request-Id": request_id})
     assert (answer.status_code, answer.json()["error"]["type"]) == (502, "upstream_cut")
@@ -226,7 +226,7 @@ def test_a_stream_of_nothing_that_can_be_read(canned: Proxy, request_id: str) ->
 
 
 def test_an_empty_stream(canned: Proxy, request_id: str) -> None:
-    """A stream of no bytes at all, announced as such, is an empty answer, not JSON."""
+    """An empty stream, announced as such, is an empty answer, not JSON."""
     with canned.client() as client:
         answer = client.post(CHAT, json=asked("empty"), headers={"X-Request-Id": request_id})
     assert (answer.status_code, answer.content) == (200, b"")

@@ -1,4 +1,4 @@
-"""Many calls at once through one proxy: nothing is lost, nothing is changed, nothing is mixed up."""
+"""Many concurrent calls through one proxy: none is lost, changed or mixed up with another."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ MODELS = {
     "mock-500": 500,
     "mock-504-html": 504,
 }
-"""Models and the status that each answers with."""
+"""Models and the status of their answers."""
 
 BOUNDARY = "boundary7MA4YWxk"
 BINARY = bytes(range(256)) * 40
 CHANGING = ("date", "connection", "transfer-encoding")
-"""Headers of an answer that differ from one call to the next, or belong to one connection."""
+"""Headers of an answer that differ between calls, or belong to one connection."""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A call to make, and what must come of it; `plain` is its body as the store shall keep it."""
+    """A call to make, and its expected result; `plain` is its body as it is to be stored."""
 
     number: int
     method: str
@@ -73,13 +73,13 @@ class Ask:
 
     @property
     def request_id(self) -> str:
-        """Return what tells its row from others."""
+        """Return the id that distinguishes its row."""
         return f"many-{self.number}"
 
 
 @dataclass(frozen=True)
 class Got:
-    """What a client got: the bytes as they came over the wire, and decoded."""
+    """The answer that a client got: its bytes on the wire, and decoded."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -88,7 +88,7 @@ class Got:
 
 
 def asks() -> list[Ask]:
-    """Return the calls, no two of them alike."""
+    """Return the calls, all of them different."""
     makers = [(model, stream) for model in MODELS for stream in (False, True)]
     others = (models, upload, binary, compressed, nothing, estimate)
     made = []
@@ -99,7 +99,7 @@ def asks() -> list[Ask]:
 
 
 def chat(number: int, model: str, stream: bool) -> Ask:
-    """Return a chat completion that is written in a way that no encoder would choose."""
+    """Return a chat completion in a format that no encoder would produce."""
     text = f"call {number} 月亮🌙 \\u00e9 \\ud83d " + "long " * (number % 50)
     messages = f'[ {{"role":"user", "content":"{text}"}} ]'
     body = f'{{"messages" :{messages},\r\n\t"model":"{model}","stream": {str(stream).lower()}, "x":1.50}}'.encode()
@@ -117,7 +117,7 @@ def models(number: int) -> Ask:
 
 
 def upload(number: int) -> Ask:
-    """Return an upload of a file, whose bytes are not text."""
+    """Return the upload of a file whose bytes are not text."""
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{number}.bin"\r\n\r\n'
     body = head.encode() + BINARY + f"\r\n--{BOUNDARY}--\r\n".encode()
     kind = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -125,13 +125,13 @@ def upload(number: int) -> Ask:
 
 
 def binary(number: int) -> Ask:
-    """Return a call whose body is no text and no JSON."""
+    """Return a call whose body is neither text nor JSON."""
     body = number.to_bytes(4) + BINARY
     return Ask(number, "POST", "/v1/batches", 404, body, body, {"Content-Type": "application/octet-stream"})
 
 
 def compressed(number: int) -> Ask:
-    """Return a call whose body is compressed; the API does not take it, but it passes."""
+    """Return a call with a compressed body; the API rejects it, but the proxy passes it on."""
     plain = json.dumps({"model": "mock-echo", "messages": [{"role": "user", "content": f"packed {number}"}]}).encode()
     encode = {"gzip": gzip.compress, "br": brotli.compress, "zstd": zstandard.compress, "deflate": zlib.compress}
     name = list(encode)[number // 48 % len(encode)]
@@ -140,7 +140,7 @@ def compressed(number: int) -> Ask:
 
 
 def nothing(number: int) -> Ask:
-    """Return a call for something that is not there."""
+    """Return a call to a path that does not exist."""
     return Ask(number, "DELETE", f"/v1/files/none-{number}", 404)
 
 
@@ -151,7 +151,7 @@ def estimate(number: int) -> Ask:
 
 
 async def get(client: httpx.AsyncClient, ask: Ask) -> Got:
-    """Make a call and read all of its answer, as it came."""
+    """Make a call and return the whole answer, as received."""
     headers = {**ask.headers, "X-Request-Id": ask.request_id}
     # A body by parts keeps httpx from adding anything to it; it is then sent chunked, which is also worth a try.
     content = in_two(ask.body) if ask.number % 3 == 0 and ask.body else ask.body
@@ -163,13 +163,13 @@ async def get(client: httpx.AsyncClient, ask: Ask) -> Got:
 
 
 async def in_two(body: bytes) -> AsyncIterator[bytes]:
-    """Give a body in two parts."""
+    """Yield a body in two parts."""
     yield body[: len(body) // 2]
     yield body[len(body) // 2 :]
 
 
 async def get_all(url: str, calls: list[Ask]) -> list[Got]:
-    """Make all calls at once."""
+    """Make all calls concurrently."""
     limits = httpx.Limits(max_connections=COUNT, max_keepalive_connections=COUNT)
     headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(
@@ -180,7 +180,7 @@ async def get_all(url: str, calls: list[Ask]) -> list[Got]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of the calls, by their request ids."""
+    """The results of the calls, by their request ids."""
 
     asks: dict[str, Ask]
     through: dict[str, Got]
@@ -192,7 +192,7 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def outcome(proxy: Proxy, mock: MockServer) -> Outcome:
-    """Provide what came of 200 calls at once through the proxy, and of the same calls without it."""
+    """Provide the results of 200 concurrent calls through the proxy, and of the same calls without it."""
     calls = asks()
     through = asyncio.run(get_all(proxy.url, calls))
     served: dict[str, list[Served]] = {}
@@ -212,7 +212,7 @@ def outcome(proxy: Proxy, mock: MockServer) -> Outcome:
 
 
 def test_every_call_is_a_completed_row(outcome: Outcome) -> None:
-    """There are as many rows as calls, each completed, each with its own call's columns."""
+    """Each call has one row, which is completed and has that call's columns."""
     assert len(outcome.rows) == COUNT
     assert Counter(row.state for row in outcome.rows.values()) == {State.COMPLETED: COUNT}
     for key, ask in outcome.asks.items():
@@ -222,13 +222,13 @@ def test_every_call_is_a_completed_row(outcome: Outcome) -> None:
 
 
 def without_added_length(got: Got, direct: Got) -> Got:
-    """Return what came through without a length that is said where the API only closes its connection."""
+    """Return the headers received through the proxy, without a length that the API does not send."""
     names = {name for name, _ in direct.headers}
     return replace(got, headers=[field for field in got.headers if field[0] != "content-length" or field[0] in names])
 
 
 def test_the_client_gets_what_the_api_sends(outcome: Outcome) -> None:
-    """Status, headers and the bytes on the wire are those of a call without the proxy, encoded ones too."""
+    """Status, headers and bytes on the wire are the same as without the proxy, also with an encoding."""
     for key, got in outcome.through.items():
         assert without_added_length(got, outcome.direct[key]) == outcome.direct[key], outcome.asks[key]
         assert got.status == outcome.asks[key].status
@@ -247,13 +247,13 @@ def test_the_api_gets_what_the_client_sends(outcome: Outcome) -> None:
 
 
 def test_the_store_has_what_the_client_sent(outcome: Outcome) -> None:
-    """Requests come back from the store byte for byte, decoded."""
+    """Requests are read from the store byte for byte, decoded."""
     for key, ask in outcome.asks.items():
         assert (outcome.bodies[key].request or b"") == ask.plain, ask
 
 
 def test_the_store_has_what_the_client_got(outcome: Outcome) -> None:
-    """Answers come back from the store byte for byte, decoded; of streams, the events as they came."""
+    """Answers are read from the store byte for byte, decoded; streams as the events that were received."""
     for key, ask in outcome.asks.items():
         bodies = outcome.bodies[key]
         kept = bodies.event_stream if ask.is_stream else bodies.response
@@ -262,7 +262,7 @@ def test_the_store_has_what_the_client_got(outcome: Outcome) -> None:
 
 
 def test_streams_merge_to_their_completions(outcome: Outcome) -> None:
-    """However a stream is spelled, the completion stored for it says what the plain answer says."""
+    """The completion stored for a stream equals the plain answer, whatever the spelling of its events."""
     merged = 0
     for key, ask in outcome.asks.items():
         if ask.is_stream:

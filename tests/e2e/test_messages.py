@@ -37,7 +37,7 @@ FINISH_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "too
 
 @dataclass(frozen=True)
 class Side:
-    """A proxy and its mode, a client through it, and one of the mock itself."""
+    """A proxy and its mode, a client of it, and one of the mock."""
 
     mode: str
     proxy: Proxy
@@ -46,7 +46,7 @@ class Side:
 
 
 def sdk(url: str) -> anthropic.Anthropic:
-    """Return a client that tries once."""
+    """Return a client that does not retry."""
     import anthropic  # takes seconds, which nobody else waits for
 
     return anthropic.Anthropic(base_url=url, api_key="sk-e2e-client-0123456789", max_retries=0, timeout=60.0)
@@ -64,14 +64,14 @@ def side(request: pytest.FixtureRequest, launch: Launcher, mock: MockServer) -> 
 
 
 def dumped(message: anthropic.BaseModel) -> dict[str, Any]:
-    """Return what the SDK knows of a message."""
+    """Return the fields of a message that the SDK knows."""
     known: dict[str, Any] = message.model_dump(exclude_none=True)
     return known
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_sdk_gets_the_same(side: Side, request_id: str, model: str) -> None:
-    """Without a stream, with one and event by event, the SDK gets what it gets from the API, and the row agrees."""
+    """Without a stream, with one and event by event, the SDK gets the API's answer, and the row agrees."""
     headers = {"X-Request-Id": request_id}
     expected = side.direct.messages.create(model=model, **QUESTION)
     assert dumped(side.through.messages.create(model=model, extra_headers=headers, **QUESTION)) == dumped(expected)
@@ -109,7 +109,7 @@ def test_async(side: Side) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_row_is_that_of_the_same_chat(side: Side, request_id: str, model: str) -> None:
-    """The same question gives the same tokens, text, calls and reason as a message and as a chat completion."""
+    """The same question has the same tokens, text, calls and reason as a message and as a chat completion."""
     tools = [
         {"type": "function", "function": {"name": tool["name"], "parameters": tool["input_schema"]}}
         for tool in QUESTION["tools"]
@@ -137,7 +137,7 @@ def test_the_row_is_that_of_the_same_chat(side: Side, request_id: str, model: st
 
 
 def test_errors(side: Side, request_id: str) -> None:
-    """An error is what the SDK raises for the API's own, in a stream too, and the row has its kind."""
+    """The SDK raises the error of the API, in a stream too, and the row has its kind."""
     import anthropic
 
     for client in (side.through, side.direct):
@@ -155,7 +155,7 @@ def test_errors(side: Side, request_id: str) -> None:
 
 
 def test_a_slow_answer(side: Side) -> None:
-    """An answer that takes its time is the same; where its stream is forced, whitespace comes before it."""
+    """A slow answer is the same; if its stream is forced, whitespace precedes it."""
     headers = {"X-Mock-Delay": "0.06"}
     through = side.through.messages.with_raw_response.create(model="mock-echo", extra_headers=headers, **QUESTION)
     assert dumped(through.parse()) == dumped(side.direct.messages.create(model="mock-echo", **QUESTION))
@@ -163,7 +163,7 @@ def test_a_slow_answer(side: Side) -> None:
 
 
 def test_the_conversation_is_shown(side: Side, request_id: str) -> None:
-    """`mpal inspect --chat` shows instructions, tools, question, thinking, text and calls, as of a chat completion."""
+    """`mpal inspect --chat` shows instructions, tools, question, thinking, text and calls, as for a chat completion."""
     for model in ("mock-reasoning", "mock-tools"):
         headers = {"X-Request-Id": f"{request_id}-{model}"}
         with side.through.messages.stream(model=model, extra_headers=headers, **QUESTION) as stream:
@@ -193,7 +193,7 @@ def guarded(launch: Launcher) -> Iterator[tuple[Proxy, anthropic.Anthropic]]:
 def test_a_loop_is_ended(
     guarded: tuple[Proxy, anthropic.Anthropic], request_id: str, model: str, is_streamed: bool
 ) -> None:
-    """The SDK ends with a message, whatever loops in it, streamed or forced; the row and the mark say why."""
+    """The SDK gets a complete message, whatever loops, streamed or forced; the row and the mark have the reason."""
     more: dict[str, Any] = {"model": model, "extra_headers": {"X-Request-Id": request_id}, **QUESTION}
     more["max_tokens"] = 20_000
     proxy, client = guarded

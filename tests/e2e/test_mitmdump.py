@@ -1,4 +1,4 @@
-"""The bundle in `mitmdump` as a real process: the same calls, the same rows, and mitmproxy's own options respected."""
+"""The bundle in a `mitmdump` process: the same calls and rows, and mitmproxy's own options take effect."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLOSED = "http://127.0.0.1:1"
 
 @pytest.fixture(scope="module", params=["engine", "mode"])
 def dump(request: pytest.FixtureRequest, launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
-    """Provide a `mitmdump` with the bundle before the mock: on our engine, and with a mode of one's own."""
+    """Provide a `mitmdump` with the bundle before the mock: on our engine, and with an explicit mode."""
     mode = () if request.param == "engine" else ("--mode", f"reverse:{mock.url}")
     with launch.mitmproxy("mitmdump", "-p", "0", *mode, extra={"MOONPALACE_ENDPOINT": mock.url}) as running:
         yield running
@@ -36,7 +36,7 @@ def dump(request: pytest.FixtureRequest, launch: Launcher, mock: MockServer) -> 
 
 @pytest.mark.parametrize("model", ["mock-echo", "mock-tools", "mock-reasoning", "mock-two-choices"])
 def test_the_sdk_works(dump: Proxy, request_id: str, model: str) -> None:
-    """Plain calls and streams of the SDK become completed rows that agree."""
+    """Plain calls and streams of the SDK become completed rows with the same values."""
     ids = {stream: f"{request_id}-{stream}" for stream in (False, True)}
     with openai.OpenAI(base_url=f"{dump.url}/v1", api_key=KEY, max_retries=0) as sdk:
         ask = sdk.chat.completions.create
@@ -62,7 +62,7 @@ def test_the_sdk_works(dump: Proxy, request_id: str, model: str) -> None:
 @pytest.mark.parametrize("model", ["mock-gzip", "mock-br", "mock-crlf", "mock-comments", "mock-until-close"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_bytes_pass_as_they_are(mock: MockServer, dump: Proxy, request_id: str, model: str, stream: bool) -> None:
-    """The bytes on the wire are those of a direct call, and the store has what they decode to."""
+    """The bytes on the wire are those of a direct call, and the store has them decoded."""
     body = {**BODY, "model": model, "stream": stream}
     headers = {"Authorization": f"Bearer {KEY}", "X-Request-Id": request_id}
     raw = []
@@ -78,7 +78,7 @@ def test_bytes_pass_as_they_are(mock: MockServer, dump: Proxy, request_id: str, 
 
 
 def test_the_first_event_comes_at_once(mock: MockServer, dump: Proxy, request_id: str) -> None:
-    """The first event is there while the second has not been sent; a client that leaves is noticed."""
+    """The first event arrives before the second is sent; a client's disconnection is noticed."""
     headers = {"X-Mock-Delay": "3600", "X-Request-Id": request_id}
     body = {**BODY, "model": "mock-slow", "stream": True}
     with dump.client() as client, client.stream("POST", CHAT, json=body, headers=headers) as answer:
@@ -93,7 +93,7 @@ def test_the_first_event_comes_at_once(mock: MockServer, dump: Proxy, request_id
 
 @pytest.mark.parametrize("model", ["mock-reset-early", "mock-cut", "mock-reset"])
 def test_failures_are_json(dump: Proxy, request_id: str, model: str) -> None:
-    """An upstream that fails is a 502 in the API's shape here too, never mitmproxy's page."""
+    """A failure of upstream is a 502 in the API's format here too, never mitmproxy's page."""
     with dump.client() as client:
         answer = client.post(CHAT, json={**BODY, "model": model}, headers={"X-Request-Id": request_id})
     assert answer.status_code == 502
@@ -102,7 +102,7 @@ def test_failures_are_json(dump: Proxy, request_id: str, model: str) -> None:
 
 
 def test_a_closed_port_is_a_502(launch: Launcher) -> None:
-    """Without an upstream the client gets JSON; settings come from mitmproxy's options too."""
+    """Without an upstream the client gets JSON; settings are read from mitmproxy's options too."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{held.getsockname()[1]}"
@@ -116,7 +116,7 @@ def test_a_closed_port_is_a_502(launch: Launcher) -> None:
 
 
 def test_the_port_is_the_settings_without_p(launch: Launcher, mock: MockServer) -> None:
-    """Without `-p` the setting's port is taken, on 127.0.0.1 only; a key works as in `mpal start`."""
+    """Without `-p` the port is the setting's, on 127.0.0.1 only; a key works as in `mpal start`."""
     key = "sk-owners-Key-0123456789"
     environment = {"MOONPALACE_ENDPOINT": mock.url, "MOONPALACE_PORT": "0", "MOONPALACE_KEY": key}
     # mitmproxy itself opens a port before any script runs, 8080 unless it is told another.
@@ -141,7 +141,7 @@ def test_a_mode_of_ones_own_wins(launch: Launcher, mock: MockServer) -> None:
 
 
 def test_a_forward_proxy_captures_the_endpoint_alone(launch: Launcher, mock: MockServer) -> None:
-    """In forward mode all calls pass, those to the endpoint's host are stored, and nobody is told a base_url."""
+    """In forward mode all calls pass, those to the endpoint's host are stored, and no base_url is announced."""
     arguments = ("--mode", "regular@0")
     with (
         MockServer() as other,
@@ -163,7 +163,7 @@ def test_a_forward_proxy_captures_the_endpoint_alone(launch: Launcher, mock: Moc
 
 
 def test_what_has_ended_is_stored_at_the_end(launch: Launcher, mock: MockServer) -> None:
-    """SIGTERM right after the last answer loses nothing."""
+    """SIGTERM directly after the last answer loses nothing."""
     with launch.mitmproxy("mitmdump", "-p", "0", extra={"MOONPALACE_ENDPOINT": mock.url}) as dump:
         with dump.client() as client:
             for _ in range(50):
@@ -184,7 +184,7 @@ def test_what_has_ended_is_stored_at_the_end(launch: Launcher, mock: MockServer)
     ],
 )
 def test_a_bad_setting_ends_it(launch: Launcher, arguments: tuple[str, ...], extra: dict[str, str], word: str) -> None:
-    """What is wrong is said in one line; mitmdump does not go on without the bundle."""
+    """The error is one line; mitmdump does not continue without the bundle."""
     ended = launch.run_mitmdump("-p", "0", *arguments, extra=extra)
     said = (ended.stdout + ended.stderr).decode()
     assert ended.returncode == 1, said
@@ -203,7 +203,7 @@ def test_a_bad_setting_ends_it(launch: Launcher, arguments: tuple[str, ...], ext
     ],
 )
 def test_a_key_is_not_offered_to_strangers(launch: Launcher, arguments: tuple[str, ...]) -> None:
-    """Where mitmproxy's own options let other machines reach a key without a token, it ends in one clear line."""
+    """If mitmproxy's options let other machines use a key without a token, it exits with a one-line error."""
     key = "sk-owners-Key-0123456789"
     ended = launch.run_mitmdump(*arguments, extra={"MOONPALACE_KEY": key})
     said = (ended.stdout + ended.stderr).decode()
@@ -216,7 +216,7 @@ def test_a_key_is_not_offered_to_strangers(launch: Launcher, arguments: tuple[st
 
 
 def test_a_port_in_use_ends_it(launch: Launcher) -> None:
-    """A port that is taken is said, without a traceback."""
+    """A port in use is reported without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         ended = launch.run_mitmdump("--listen-host", "127.0.0.1", "-p", str(held.getsockname()[1]))
     said = (ended.stdout + ended.stderr).decode()

@@ -1,4 +1,4 @@
-"""The bundle in mitmweb, run as `mitmweb -s` and as `mpal start --web`: its page shows what passes."""
+"""The bundle in mitmweb, run as `mitmweb -s` and as `mpal start --web`: its page shows the calls."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def web(
 
 
 XSRF = "0" * 32
-"""What mitmweb wants twice of whoever changes something; any value will do."""
+"""The token that mitmweb requires twice for changes; any value will do."""
 
 
 @pytest.fixture
 def page(web: Proxy) -> Iterator[httpx.Client]:
-    """Provide a client of mitmweb's own API, with the token that it printed."""
+    """Provide a client of mitmweb's API, with the printed token."""
     found = web.log.wait_for(PAGE)
     headers = {"Authorization": f"Bearer {found[2]}", "X-XSRFToken": XSRF, "Cookie": f"_mitmproxy_xsrf={XSRF}"}
     with web.client(base_url=f"http://127.0.0.1:{found[1]}", headers=headers) as client:
@@ -53,7 +53,7 @@ def page(web: Proxy) -> Iterator[httpx.Client]:
 @pytest.mark.parametrize("model", ["mock-echo", "mock-gzip", "mock-big"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_page_shows_the_call(web: Proxy, page: httpx.Client, request_id: str, model: str, stream: bool) -> None:
-    """Mitmweb's API lists the flow and has its whole body, of a stream too, and the row is there."""
+    """Mitmweb's API lists the flow and has its whole body, also of a stream, and the row is stored."""
     with web.client(headers={"Authorization": "Bearer sk-test-0123456789", "X-Request-Id": request_id}) as client:
         answer = client.post(CHAT, json={**BODY, "model": model, "stream": stream})
     assert answer.status_code == 200
@@ -71,7 +71,7 @@ def test_the_page_shows_the_call(web: Proxy, page: httpx.Client, request_id: str
 
 
 def test_a_stream_is_not_held_up(web: Proxy, request_id: str) -> None:
-    """The first event comes while the second has not been sent, though the page keeps bodies."""
+    """The first event arrives before the second is sent, although the page keeps bodies."""
     headers = {"X-Mock-Delay": "3600", "X-Request-Id": request_id}
     body = {**BODY, "model": "mock-slow", "stream": True}
     with web.client() as client, client.stream("POST", CHAT, json=body, headers=headers) as answer:
@@ -90,7 +90,7 @@ def test_the_page_wants_its_token(web: Proxy, page: httpx.Client) -> None:
 
 
 def shown_of(page: httpx.Client, request_id: str) -> dict[str, Any]:
-    """Return the flow of a call that waits for the user."""
+    """Return the flow of an intercepted call."""
 
     def found() -> list[dict[str, Any]]:
         flows = page.get("/flows").json()
@@ -102,13 +102,13 @@ def shown_of(page: httpx.Client, request_id: str) -> dict[str, Any]:
 
 
 def done(answer: httpx.Response) -> None:
-    """Check that mitmweb has done what it was asked."""
+    """Check that mitmweb has accepted a request."""
     assert answer.status_code < 300, answer.text
 
 
 @pytest.fixture
 def caller(web: Proxy, page: httpx.Client, request_id: str) -> Iterator[Callable[[str], Future[httpx.Response]]]:
-    """Provide what makes a call that is intercepted where a filter of mitmweb's says so."""
+    """Provide a function that makes a call, intercepted by a filter of mitmweb's."""
 
     def call(which: str) -> Future[httpx.Response]:
         done(page.put("/options", json={"intercept": which}))
@@ -123,7 +123,7 @@ def caller(web: Proxy, page: httpx.Client, request_id: str) -> Iterator[Callable
 def test_a_request_is_edited_and_replayed(
     web: Proxy, page: httpx.Client, request_id: str, caller: Callable[[str], Future[httpx.Response]]
 ) -> None:
-    """What the user makes of a request goes to the API; the row has what the client sent; a replay is a call too."""
+    """The edited request goes to the API; the row has the client's request; a replay is a call too."""
     called = caller("~q")
     flow = shown_of(page, request_id)
     edited = json.dumps({**BODY, "messages": [{"role": "user", "content": "edited by hand"}]})
@@ -145,7 +145,7 @@ def test_a_request_is_edited_and_replayed(
 def test_an_answer_is_edited(
     web: Proxy, page: httpx.Client, request_id: str, caller: Callable[[str], Future[httpx.Response]]
 ) -> None:
-    """The client gets what the user makes of an answer, with a length that is true; the row has what the API said."""
+    """The client gets the edited answer, with the correct length; the row has the API's answer."""
     called = caller("~s")
     flow = shown_of(page, request_id)
     done(page.put(f"/flows/{flow['id']}", json={"response": {"content": '{"edited": true}', "code": 418}}))
@@ -160,7 +160,7 @@ def test_an_answer_is_edited(
 def test_a_call_is_killed(
     web: Proxy, page: httpx.Client, request_id: str, caller: Callable[[str], Future[httpx.Response]]
 ) -> None:
-    """The client of a flow that the user kills gets nothing but the end, and the row says who it was."""
+    """The client of a killed flow only gets the end of the connection, and the row says who ended it."""
     called = caller("~q")
     done(page.post(f"/flows/{shown_of(page, request_id)['id']}/kill"))
     with pytest.raises(httpx.TransportError):

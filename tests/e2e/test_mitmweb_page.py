@@ -1,4 +1,4 @@
-"""What a user sees in mitmweb, in a real browser: what each row was, and conversations in place of bytes."""
+"""Mitmweb in a real browser: the description of each row, and conversations in place of bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FACES: dict[str, dict[str, object]] = {
     "/anthropic/v1/messages": {"messages": MESSAGES, "max_tokens": 4096},
     "/v1/responses": {"input": ASKED},
 }
-"""The APIs, each with a request."""
+"""The APIs, with a request for each."""
 LIMITS = {"mock-length": {"max_tokens": 16}}
 ENDED = "(stop|end_turn|completed)"
 PAGE = r"http://127\.0\.0\.1:\d+/\?token=\w+"
@@ -51,7 +51,7 @@ def ask(proxy: Proxy, path: str, model: str, *, stream: bool) -> None:
 
 
 def test_rows_and_conversations(browser: Browser, launch: Launcher, ports: Callable[[], int]) -> None:
-    """Each row says how its call ended, the one that runs too; the answer of a stream reads as a conversation."""
+    """Each row shows its call's state, also while it runs; the answer of a stream is shown as a conversation."""
     arguments = ("--web", "--web-port", str(ports()), "--detect-repeat")
     times = Times(loop=0, slow=1.0, headers=0, split=0, reset=0.02)
     with MockServer(times=times) as mock, launch.start(*arguments, endpoint=mock.url) as proxy:

@@ -1,4 +1,4 @@
-"""Calls exported to OpenTelemetry by a whole proxy, to a receiver that decodes them."""
+"""Calls exported to OpenTelemetry by a proxy, to a receiver that decodes them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def receiver() -> Iterator[OtlpReceiver]:
 
 @pytest.fixture(scope="module")
 def exporting(launch: Launcher, mock: MockServer, receiver: OtlpReceiver) -> Iterator[Proxy]:
-    """Provide a proxy that exports messages too."""
+    """Provide a proxy that also exports messages."""
     extra = receiver.environment | {"OTEL_EXPORTER_OTLP_HEADERS": f"Authorization=Bearer%20{KEY}"}
     with launch.start("--otel-content", endpoint=mock.url, extra=extra) as proxy:
         yield proxy
@@ -41,7 +41,7 @@ def exporting(launch: Launcher, mock: MockServer, receiver: OtlpReceiver) -> Ite
 def test_a_call_arrives_once_it_is_stored(
     exporting: Proxy, mock: MockServer, receiver: OtlpReceiver, request_id: str
 ) -> None:
-    """Its span has what its row has; the client's trace reaches the API unchanged, and nothing secret leaves."""
+    """The span has the values of the row; the client's trace reaches the API unchanged, and no secret is exported."""
     headers = {"X-Request-Id": request_id, "traceparent": TRACEPARENT, "tracestate": "vendor=1"}
     body = {"model": "mock-echo", "stream": True, "temperature": 0.5, "max_tokens": 64}
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": f"Hello {SECRET}"}]
@@ -73,7 +73,7 @@ def test_a_call_arrives_once_it_is_stored(
 
 
 def test_sending_it_again_gives_the_same_span(exporting: Proxy, receiver: OtlpReceiver, request_id: str) -> None:
-    """`mpal otel` sends stored calls with their own ids and times, here without messages."""
+    """`mpal otel` sends stored calls with the same ids and times, here without messages."""
     with exporting.client() as client:
         client.post(CHAT, json=QUESTION, headers={"X-Request-Id": request_id})
     row = exporting.row(request_id)

@@ -1,7 +1,7 @@
-"""Calls exported to Arize Phoenix, a receiver that is not ours, in an environment of its own.
+"""Calls exported to Arize Phoenix, a third-party receiver, in a separate environment.
 
-It runs only if MOONPALACE_TEST_PHOENIX names a folder: that of a virtual environment with Phoenix, which is made there
-if it is missing. Phoenix and what it needs are 600 MB, and take a minute to install.
+It runs only if MOONPALACE_TEST_PHOENIX names a folder: that of a virtual environment with Phoenix, which is created if
+it is missing. Phoenix and its dependencies are 600 MB, and take a minute to install.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ FOLDER = os.environ.get("MOONPALACE_TEST_PHOENIX", "")
 CHAT = "/v1/chat/completions"
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 START_TIMEOUT = 600.0
-"""Seconds for its start, which imports for long and makes its tables: 20 s on a machine that does nothing else."""
+"""Seconds for its start, with long imports and the creation of its tables: 20 s on an idle machine."""
 CONFIG = 'prices: {"*": {input: 1000, output: 2000}}\n'
 
 pytestmark = pytest.mark.skipif(not FOLDER, reason="MOONPALACE_TEST_PHOENIX names no folder for Phoenix")
 
 
 def installed(folder: Path) -> Path:
-    """Return the program, which is installed if it is missing; skip the test if that is not possible."""
+    """Return the program, after installing it if it is missing; skip the test if that is not possible."""
     program = folder / "bin" / "phoenix"
     if not program.exists():
         commands = [
@@ -71,7 +71,7 @@ def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def is_ready(url: str) -> bool:
-    """Tell whether Phoenix answers."""
+    """Return whether Phoenix answers."""
     try:
         return httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
     except httpx.HTTPError:
@@ -79,13 +79,13 @@ def is_ready(url: str) -> bool:
 
 
 def spans(url: str) -> list[dict[str, Any]]:
-    """Return the spans that Phoenix has."""
+    """Return the spans in Phoenix."""
     answer = httpx.get(f"{url}/v1/projects/default/spans", trust_env=False)
     return answer.json()["data"] if answer.status_code == 200 else []
 
 
 def test_phoenix_shows_calls(launch: Launcher, mock: MockServer, phoenix: str) -> None:
-    """It knows model, tokens, cost and messages of a call, and the client's span as its parent."""
+    """It shows model, tokens, cost and messages of a call, with the client's span as its parent."""
     file = launch.folder() / "config.yaml"
     file.write_text(CONFIG, encoding="utf-8")
     extra = {"OTEL_EXPORTER_OTLP_ENDPOINT": phoenix, "MOONPALACE_CONFIG": str(file)}

@@ -1,4 +1,4 @@
-"""Two proxies and a reader on one PostgreSQL, as a team runs them."""
+"""Two proxies and a reader on one PostgreSQL, as in a team."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ while not done.wait(0.1):
     assert main(["list", "-n", "5000", "--json"]) == 0
     print('end of list', flush=True)
 """
-"""What lists the calls again and again, with a line behind each list, until its standard input ends."""
+"""Script that lists the calls repeatedly, with a line after each list, until its standard input ends."""
 PASSWORD = "hunter22-and-more"  # the server of the tests asks for none, and takes any
 
 
 @dataclass(frozen=True)
 class Call:
-    """What a client sent and got."""
+    """The request and the answer of a client."""
 
     sent: bytes
     got: bytes
@@ -56,7 +56,7 @@ class Call:
 
 @dataclass
 class Outcome:
-    """What came of all calls: what clients saw and what was stored, by request ids, and what a reader saw meanwhile."""
+    """The result of all calls: the answers and rows by request id, and what a reader saw meanwhile."""
 
     calls: dict[str, Call]
     rows: dict[str, Exchange]
@@ -81,7 +81,7 @@ def request(proxy: int, number: int) -> bytes:
 
 
 async def calls_through(url: str, proxy: int) -> dict[str, Call]:
-    """Make all calls of a proxy, some at a time."""
+    """Make all calls of a proxy, some of them concurrently."""
     limits = httpx.Limits(max_connections=TOGETHER)
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     made = {}
@@ -107,14 +107,14 @@ async def calls_through(url: str, proxy: int) -> dict[str, Call]:
 
 @pytest.fixture(scope="module")
 def url(postgres: Databases) -> Iterator[str]:
-    """Provide the URL of a blank database, with a password in it."""
+    """Provide the URL of a blank database, which contains a password."""
     with postgres.database() as name:
         yield postgres.url(name).replace("//postgres@", f"//postgres:{PASSWORD}@")
 
 
 @pytest.fixture(scope="module")
 def outcome(launch: Launcher, mock: MockServer, url: str) -> Outcome:
-    """Provide what came of hundreds of calls through two proxies that started at once, while a reader listed them."""
+    """Provide the result of hundreds of calls through two proxies started together, while a reader listed them."""
     environment = launch.environment(extra={"MOONPALACE_DATABASE": url})
     looked = launch.folder() / "looks"
     running = [launch.start("--database", url, endpoint=mock.url, fresh=True) for _ in range(2)]
@@ -150,7 +150,7 @@ def engine(url: str) -> Iterator[Engine]:
 
 
 def test_every_call_is_one_completed_row(outcome: Outcome, engine: Engine) -> None:
-    """All calls are rows, each completed, under ids of their own, from two runs that have ended."""
+    """Each call has one completed row with a unique id, from two runs that have ended."""
     assert len(outcome.calls) == len(outcome.rows) == 2 * CALLS
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*), count(DISTINCT uuid) FROM exchanges")).one() == (
@@ -164,7 +164,7 @@ def test_every_call_is_one_completed_row(outcome: Outcome, engine: Engine) -> No
 
 
 def test_every_call_is_stored_byte_for_byte(outcome: Outcome) -> None:
-    """The store gives back what each client sent and got, streams as they came."""
+    """The stored requests and answers equal each client's bytes, streams as received."""
     for key, call in outcome.calls.items():
         stored = outcome.bodies[key]
         assert stored.request == call.sent
@@ -177,7 +177,7 @@ def test_a_key_has_one_fingerprint(outcome: Outcome) -> None:
 
 
 def test_what_both_proxies_get_is_stored_once(outcome: Outcome, engine: Engine) -> None:
-    """The same request through both proxies, often in the same moment, is the same pieces of the store."""
+    """A request sent through both proxies, often simultaneously, is stored in the same chunks."""
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT client_request_id, request_parts FROM exchanges")).all()
         parts = connection.execute(text("SELECT count(*), count(DISTINCT hash) FROM parts")).one()
@@ -189,7 +189,7 @@ def test_what_both_proxies_get_is_stored_once(outcome: Outcome, engine: Engine) 
 
 
 def test_the_reader_sees_more_and_more(outcome: Outcome) -> None:
-    """Each look while the proxies write succeeds, newest first, and never shows fewer calls than the one before."""
+    """Every listing while the proxies write succeeds, newest first, and never has fewer calls than the one before."""
     seen = [[json.loads(line)["requested_at"] for line in look.splitlines()] for look in outcome.lists]
     assert len({len(times) for times in seen}) > 2
     assert all(times == sorted(times, reverse=True) for times in seen)
@@ -197,7 +197,7 @@ def test_the_reader_sees_more_and_more(outcome: Outcome) -> None:
 
 
 def test_nobody_was_in_trouble(outcome: Outcome) -> None:
-    """Neither proxy says a word about the store, and the password is in no log or process list."""
+    """Neither proxy logs anything about the store, and the password is in no log or process list."""
     for said in (*outcome.said, *outcome.command_lines):
         assert "store:" not in said
         assert PASSWORD not in said
@@ -209,7 +209,7 @@ def test_nobody_was_in_trouble(outcome: Outcome) -> None:
 )
 @pytest.mark.usefixtures("outcome")
 def test_no_command_shows_the_password(launch: Launcher, url: str, tmp_path: Path, command: tuple[str, ...]) -> None:
-    """What commands print, and the file that an export writes, is without the database's password."""
+    """The output of commands, and the file of an export, do not contain the database's password."""
     arguments = (*command, "--directory", str(tmp_path)) if command[0] == "export" else command
     done = launch.run(*arguments, extra={"MOONPALACE_DATABASE": url})
     assert done.returncode == 0, done.stderr
@@ -218,7 +218,7 @@ def test_no_command_shows_the_password(launch: Launcher, url: str, tmp_path: Pat
 
 
 def test_the_view_has_the_documented_columns(outcome: Outcome, engine: Engine) -> None:
-    """Any client of PostgreSQL reads the calls with their bodies as text from the documented view."""
+    """Any client of PostgreSQL can read the calls, with bodies as text, from the documented view."""
     query = (
         "SELECT request_id, request_body, response_body, latency, created_at FROM moonshot_requests "
         "WHERE response_status_code = 200 AND request_path = '/v1/chat/completions' AND moonshot_id IS NOT NULL"

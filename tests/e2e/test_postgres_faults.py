@@ -25,7 +25,7 @@ from tests.e2e.surviving import HASTE, PAUSE, SECONDS, opened, survive
 def test_a_postgresql_server_that_restarts_costs_no_call(
     launch: Launcher, mock: MockServer, postgres_server: PostgresServer, how: str
 ) -> None:
-    """While the server is down calls go on; when it is back, the connection is made anew and all are stored, once."""
+    """While the server is down calls continue; when it is back, the proxy reconnects and stores each of them once."""
 
     @contextmanager
     def hurt() -> Iterator[None]:
@@ -43,7 +43,7 @@ def test_a_postgresql_server_that_restarts_costs_no_call(
 def test_a_postgresql_server_that_stands_still_costs_no_call(
     launch: Launcher, mock: MockServer, postgres_server: PostgresServer
 ) -> None:
-    """While the server takes connections and says nothing calls go on; when it goes on, all are stored, once."""
+    """While the server accepts connections but does not answer calls continue; afterwards each is stored once."""
 
     @contextmanager
     def hurt() -> Iterator[None]:
@@ -60,7 +60,7 @@ def test_a_postgresql_server_that_stands_still_costs_no_call(
 def test_a_stop_while_the_server_stands_still_has_a_bound(
     launch: Launcher, mock: MockServer, postgres_server: PostgresServer
 ) -> None:
-    """A proxy that is told to stop while the server says nothing leaves a journal, in the time that it is given."""
+    """A proxy that is stopped while the server does not answer leaves a journal, within the time limit."""
     folder = launch.folder()
     with postgres_server.database() as name:
         url = postgres_server.url(name)

@@ -1,4 +1,4 @@
-"""The first moment of a proxy: who is answered at all is answered by one that is ready."""
+"""The start of a proxy: it answers nothing before it is ready."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAUSE = 0.005
 
 
 class Hammer(threading.Thread):
-    """A client that calls again and again, on a new connection each time, long before anybody listens there."""
+    """A client that calls repeatedly, on a new connection each time, starting long before the proxy listens."""
 
     def __init__(self, port: int) -> None:
         super().__init__(daemon=True)
@@ -34,7 +34,7 @@ class Hammer(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Call until told to stop."""
+        """Call until it is stopped."""
         body = json.dumps({"model": MODEL, "messages": history(1)}).encode()
         head = (
             b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer sk-hammer-0123456789\r\n"
@@ -51,7 +51,7 @@ class Hammer(threading.Thread):
                 self.refused += 1
 
     def ask(self, request: bytes) -> bytes:
-        """Return all that comes back for a request."""
+        """Return the whole answer to a request."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(request)
             answer = b""
@@ -60,14 +60,14 @@ class Hammer(threading.Thread):
             return answer
 
     def stop_after(self, count: int) -> None:
-        """Stop once so many calls have been answered."""
+        """Stop after this many answered calls."""
         until(lambda: len(self.answers) >= count)
         self.stopping.set()
         self.join(60)
 
 
 def cached(mock: MockServer) -> dict[str, str]:
-    """Return the environment of a proxy before the mock that makes caches."""
+    """Return the environment of a proxy that creates caches, before the mock."""
     return {**CACHED, "MOONPALACE_ENDPOINT": mock.url}
 
 
@@ -98,7 +98,7 @@ def mitmweb(launch: Launcher, mock: MockServer, port: int) -> AbstractContextMan
 def test_nothing_is_answered_before_all_is_ready(
     launch: Launcher, mock: MockServer, ports: Callable[[], int], start: Start
 ) -> None:
-    """From the first moment on each call is refused or gets the API's answer, its row, and its part in the caches."""
+    """From the start each call is either refused or gets the API's answer, a row, and its part in the caches."""
     hammer = Hammer(ports())
     with start(launch, mock, hammer.port) as proxy:
         hammer.stop_after(20)

@@ -54,12 +54,12 @@ class Guarded:
     proxy: Proxy
 
     def served(self, request_id: str) -> Served:
-        """Return the call that the mock saw, once it is over for the mock."""
+        """Return the call in the mock's record, once it has ended there."""
         (call,) = until(lambda: [call for call in self.mock.log if call.headers.get("X-Request-Id") == request_id])
         return call
 
     def assert_stopped(self, request_id: str, model: str, choice: int = 0) -> Exchange:
-        """Check that upstream was left early, and that the row and the log say so."""
+        """Check that upstream was disconnected early, and that the row and the log say so."""
         served = self.served(request_id)
         assert served.cut_off
         assert served.sent_events < served.total_events / 3
@@ -103,7 +103,7 @@ def chunks_of(body: bytes) -> list[Fields]:
 
 
 def assert_ends_well(chunks: list[Fields]) -> None:
-    """Check that the last chunk, and no other, has a reason, and that it looks like the others."""
+    """Check that only the last chunk has a reason, and that its format is that of the others."""
     first, *_, last = chunks
     assert last["choices"] == [{"index": 0, "delta": {}, "finish_reason": "repeat"}]
     assert all(chunk["choices"][0]["finish_reason"] is None for chunk in chunks[:-1])
@@ -113,7 +113,7 @@ def assert_ends_well(chunks: list[Fields]) -> None:
 
 @pytest.mark.parametrize("model", CHANNELS)
 def test_the_sdk(guarded: Guarded, request_id: str, model: str) -> None:
-    """The SDK gets a reason and an end; its next calls, on the same connection if it likes, work."""
+    """The SDK gets a reason and a clean end; its next calls, possibly on the same connection, work."""
     headers = {"X-Request-Id": request_id}
     with openai.OpenAI(base_url=f"{guarded.proxy.url}/v1", api_key=KEY, max_retries=0, timeout=PATIENCE) as sdk:
         chunks = list(cast("openai.Stream[Any]", sdk.chat.completions.create(**asked(model), extra_headers=headers)))
@@ -127,7 +127,7 @@ def test_the_sdk(guarded: Guarded, request_id: str, model: str) -> None:
 
 @pytest.mark.parametrize("model", CHANNELS)
 def test_httpx_reads_to_the_end_of_the_transfer(guarded: Guarded, request_id: str, model: str) -> None:
-    """The transfer ends cleanly after [DONE], the bytes before it are upstream's, and the connection serves on."""
+    """The transfer ends cleanly after [DONE], the bytes before it are upstream's, and the connection stays usable."""
     headers = {"X-Request-Id": request_id}
     with guarded.proxy.client() as client:
         answer = client.post(CHAT, json=asked(model), headers=headers)
@@ -145,7 +145,7 @@ def test_httpx_reads_to_the_end_of_the_transfer(guarded: Guarded, request_id: st
 @pytest.mark.parametrize("model", CHANNELS)
 @pytest.mark.parametrize("options", [(), ("--http1.0",)])
 def test_curl(guarded: Guarded, request_id: str, model: str, options: tuple[str, ...]) -> None:
-    """Curl finds nothing wrong with the transfer, an old one that knows no chunks included."""
+    """Curl reports no transfer error, nor does an old version without support for chunks."""
     headers = ("Authorization: Bearer " + KEY, "Content-Type: application/json", f"X-Request-Id: {request_id}")
     command = ["curl", "-sS", "-N", "--noproxy", "*", "--max-time", "60", *options]
     command += [part for header in headers for part in ("-H", header)]
@@ -158,7 +158,7 @@ def test_curl(guarded: Guarded, request_id: str, model: str, options: tuple[str,
 
 @pytest.mark.parametrize("model", CHANNELS)
 def test_one_after_another(guarded: Guarded, model: str) -> None:
-    """Loops one after another on one connection are all stopped, each with its end."""
+    """Successive loops on one connection are all stopped, each with a clean end."""
     with guarded.proxy.client() as client:
         for _ in range(5):
             assert_ends_well(chunks_of(client.post(CHAT, json=asked(model)).content))
@@ -166,7 +166,7 @@ def test_one_after_another(guarded: Guarded, model: str) -> None:
 
 @pytest.mark.parametrize("name", ["content", "reasoning_content"])
 def test_each_choice_is_ended(guarded: Guarded, request_id: str, name: str) -> None:
-    """Of two choices that loop the first found ends both, each with a chunk of its own."""
+    """If one of two choices loops, both are ended, each with its own chunk."""
     model = {value: key for key, value in CHANNELS.items()}[name]
     with guarded.proxy.client() as client:
         answer = client.post(CHAT, json=asked(model, n=2), headers={"X-Request-Id": request_id})
@@ -178,7 +178,7 @@ def test_each_choice_is_ended(guarded: Guarded, request_id: str, name: str) -> N
 
 
 def test_answers_that_do_not_loop_pass(guarded: Guarded) -> None:
-    """What is no loop passes byte for byte, whatever it looks like on the wire."""
+    """Streams without a loop pass byte for byte, whatever their spelling."""
     models = ("mock-echo", "mock-reasoning", "mock-tools-noindex", "mock-two-choices", "mock-many", "mock-emoji-cjk")
     spelled = ("mock-comments", "mock-cr", "mock-crlf", "mock-split", "mock-unterminated", "mock-error-in-stream")
     with guarded.proxy.client() as client:
@@ -205,14 +205,14 @@ def test_answers_without_streaming_pass(guarded: Guarded, request_id: str) -> No
 
 @pytest.fixture(scope="module")
 def mock() -> Iterator[MockServer]:
-    """Provide a mock with the pauses of a model: one without any has sent all before anybody can stop it."""
+    """Provide a mock with the pauses of a model: without any, everything is sent before it can be stopped."""
     with MockServer() as server:
         yield server
 
 
 @pytest.mark.parametrize("flags", [(), ("--detect-repeat",)])
 def test_forced_streams(launch: Launcher, mock: MockServer, flags: tuple[str, ...]) -> None:
-    """A forced stream that loops is a complete answer with the reason repeat; without detection it is not stopped."""
+    """A forced stream that loops becomes an answer with the reason repeat; without detection it is not stopped."""
     with launch.start("--force-stream", *flags, endpoint=mock.url) as proxy, proxy.client() as client:
         quick = {} if flags else {"X-Mock-Delay": "0"}
         for model in CHANNELS:
@@ -243,7 +243,7 @@ def test_forced_streams(launch: Launcher, mock: MockServer, flags: tuple[str, ..
     ids=["off", "min-length", "threshold 0"],
 )
 def test_when_nothing_is_interrupted(launch: Launcher, mock: MockServer, flags: tuple[str, ...]) -> None:
-    """Without the flag, before the minimal length and at threshold 0, a loop runs to its end and passes unchanged."""
+    """Without the flag, below the minimal length and at threshold 0, a loop passes unchanged to its end."""
     headers = {"X-Mock-Events": "60", "X-Mock-Delay": "0"}
     with launch.start(*flags, endpoint=mock.url) as proxy, proxy.client() as client:
         for model in CHANNELS:
@@ -259,7 +259,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
 
 
 class Looping(SocketServer):
-    """An upstream that loops, framed, encoded and spelled as the model's name says, until it is left."""
+    """An upstream that loops until it is disconnected, with the framing, encoding and spelling in the model's name."""
 
     COUNT = 300
 
@@ -330,7 +330,7 @@ def before_looping(launch: Launcher, looping: Looping) -> Iterator[Proxy]:
     ],
 )
 def test_whatever_upstream_sends(looping: Looping, before_looping: Proxy, request_id: str, model: str) -> None:
-    """In any framing, encoding and spelling the loop ends the same, in plain text, and upstream is left."""
+    """With any framing, encoding and spelling the loop ends in the same way, and upstream is disconnected."""
     with before_looping.client() as client:
         answer = client.post(CHAT, json=asked(model), headers={"X-Request-Id": request_id})
     how, events = looping.ends.get(timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""Rules that report calls by themselves, in both ways to run the proxy."""
+"""Rules that report calls automatically, in both ways to run the proxy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHAT = "/v1/chat/completions"
 
 @pytest.mark.parametrize("kind", ["start", "mitmdump"])
 def test_a_failed_call_is_reported(launch: Launcher, mock: MockServer, tmp_path: Path, kind: str) -> None:
-    """The first call that a new rule is for becomes a report, without anybody's doing; others do not."""
+    """The first call that matches a new rule becomes a report automatically; others do not."""
     file, out = tmp_path / "config.yaml", tmp_path / "out"
     rules = "rules: {limited: {when: status_code == 429, to: disk, delay: 0s}}"
     file.write_text(f"endpoint: {mock.url}\nreports: {{disk: {{folder: {out}}}}}\n{rules}\n", encoding="utf-8")

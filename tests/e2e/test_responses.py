@@ -43,7 +43,7 @@ FINISH_REASONS = {"stop": "completed", "length": "max_output_tokens", "tool_call
 
 @dataclass(frozen=True)
 class Side:
-    """A proxy and its mode, a client through it, and one of the mock itself."""
+    """A proxy and its mode, a client of it, and one of the mock."""
 
     mode: str
     proxy: Proxy
@@ -52,7 +52,7 @@ class Side:
 
 
 def sdk(url: str) -> openai.OpenAI:
-    """Return a client that tries once."""
+    """Return a client that does not retry."""
     return openai.OpenAI(base_url=f"{url}/v1", api_key="sk-e2e-client-0123456789", max_retries=0, timeout=60.0)
 
 
@@ -69,7 +69,7 @@ def side(request: pytest.FixtureRequest, launch: Launcher, mock: MockServer) -> 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_sdk_gets_the_same(side: Side, request_id: str, model: str) -> None:
-    """Without a stream, with one and event by event, the SDK gets what it gets from the API, and the row agrees."""
+    """Without a stream, with one and event by event, the SDK gets the API's answer, and the row agrees."""
     headers = {"X-Request-Id": request_id}
     expected = side.direct.responses.create(model=model, **QUESTION)
     assert side.through.responses.create(model=model, extra_headers=headers, **QUESTION) == expected
@@ -90,7 +90,7 @@ def test_the_sdk_gets_the_same(side: Side, request_id: str, model: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_chat_completions_are_the_same(side: Side, model: str) -> None:
-    """So are chat completions, without a stream and event by event."""
+    """The same holds for chat completions, without a stream and event by event."""
     clients = (side.through, side.direct)
     wholes = [client.chat.completions.create(model=model, **CHAT).to_dict() for client in clients]
     assert wholes[0] == wholes[1]
@@ -127,7 +127,7 @@ def test_async(side: Side) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_row_is_that_of_the_same_chat(side: Side, request_id: str, model: str) -> None:
-    """The same question gives the same tokens, text, calls and reason as a response and as a chat completion."""
+    """The same question has the same tokens, text, calls and reason as a response and as a chat completion."""
     tools = [
         {"type": "function", "function": {"name": tool["name"], "parameters": tool["parameters"]}}
         for tool in QUESTION["tools"]
@@ -158,7 +158,7 @@ def test_the_row_is_that_of_the_same_chat(side: Side, request_id: str, model: st
 
 
 def test_errors(side: Side, request_id: str) -> None:
-    """An error is what the SDK raises for the API's own, in a stream too, and the row has its kind."""
+    """The SDK raises the error of the API, in a stream too, and the row has its kind."""
     for client in (side.through, side.direct):
         with pytest.raises(openai.BadRequestError, match="temperature"):
             client.responses.create(model="mock-400", input="Hi")
@@ -171,13 +171,13 @@ def test_errors(side: Side, request_id: str) -> None:
 
 @pytest.mark.engine
 def test_an_error_without_a_stream(side: Side) -> None:
-    """A call that is not streamed raises the API's error, forced too."""
+    """Without a stream, also if one is forced, the SDK raises the API's error."""
     with pytest.raises(openai.InternalServerError):
         side.through.responses.create(model="mock-error-in-stream", input="Hi")
 
 
 def test_texts(side: Side, request_id: str) -> None:
-    """Legacy completions and embeddings are what they are without the proxy, and the rows have their numbers."""
+    """Legacy completions and embeddings are the same as without the proxy, and the rows have their numbers."""
     headers = {"X-Request-Id": request_id}
     asked: dict[str, Any] = {"model": "mock-echo", "prompt": "Hello 月亮 world"}
     expected = side.direct.completions.create(**asked)
@@ -209,7 +209,7 @@ def guarded(launch: Launcher) -> Iterator[tuple[Proxy, openai.OpenAI]]:
 @pytest.mark.parametrize("is_streamed", [True, False])
 @pytest.mark.parametrize("model", CHANNELS)
 def test_a_loop_is_ended(guarded: tuple[Proxy, openai.OpenAI], request_id: str, model: str, is_streamed: bool) -> None:
-    """The SDK ends with a response, whatever loops in it, streamed or forced; the row and the response say why."""
+    """The SDK gets a complete response, whatever loops, streamed or forced; row and response have the reason."""
     more: dict[str, Any] = {"model": model, "extra_headers": {"X-Request-Id": request_id}, **QUESTION}
     proxy, client = guarded
     if is_streamed:

@@ -38,12 +38,12 @@ def answered(client: ClientConnection) -> list[str]:
 
 
 def rows_of(proxy: Proxy, request_id: str, count: int) -> list[Exchange]:
-    """Return the rows of a connection, its own first, once they are over."""
+    """Return the rows of a connection, its own first, after they have ended."""
     return sorted(proxy.rows(count, of={"client_request_id": request_id}), key=lambda row: row.started_at)
 
 
 def test_each_call_is_a_row(proxy: Proxy, request_id: str) -> None:
-    """Calls of one connection have rows with tokens, text and outcome; what is of no call is with the connection."""
+    """Each call on a connection has a row with tokens, text and outcome; all else is stored with the connection."""
     with opened(proxy, request_id) as client:
         client.send(json.dumps({"type": "response.create", "model": "mock-echo", "input": f"my key is {KEY}, 你好"}))
         assert answered(client)[-1] == "response.completed"
@@ -76,7 +76,7 @@ def test_each_call_is_a_row(proxy: Proxy, request_id: str) -> None:
 
 
 def test_a_client_that_leaves(proxy: Proxy, request_id: str) -> None:
-    """A call without its end has that of the connection."""
+    """A call without an end gets the outcome of its connection."""
     client = opened(proxy, request_id)
     client.send(json.dumps({"type": "response.create", "model": "mock-stall", "input": "go"}))
     client.recv(60)

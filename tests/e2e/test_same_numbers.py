@@ -1,4 +1,4 @@
-"""The same call through each of the API's faces: the same tokens, and the same cost."""
+"""The same call has the same tokens and cost in each of the API's formats."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def priced(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
 
 @pytest.mark.parametrize("model", ["mock-echo", "mock-reasoning"])
 def test_the_same_call_has_the_same_numbers(priced: Proxy, request_id: str, model: str) -> None:
-    """Tokens, their parts and the cost are the same on each face, streamed or not."""
+    """Tokens, their parts and the cost are the same in each format, streamed or not."""
     found = {}
     with priced.client(headers={"Authorization": "Bearer sk-e2e-same-numbers-0123456789"}) as client:
         for number, (path, body) in enumerate(CALLS.items()):

@@ -1,4 +1,4 @@
-"""A key in every place of a call where one may stand: none is kept, and the search finds those that are put there."""
+"""A key in every possible place of a call: none is stored, and the search finds those inserted into the store."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ if TYPE_CHECKING:
 
 CODING = ["Content-Encoding: gzip"]
 PICKY = ("openai-batch", "dataset", "events", "report")
-"""The formats that some calls do not fit, or all: that is an error."""
+"""The formats that do not fit some calls, or any: an error is expected."""
 NUMBERED = list(enumerate(PLACES))
 
 
 def text_of(number: int, text: str) -> str:
-    """Return a text of a place with its secrets."""
+    """Return a text with the secrets of a place."""
     return PLACES[number].filled(text, *secrets_of(number))
 
 
 def answer_of(number: int) -> list[bytes]:
-    """Return the pieces in which an answer comes."""
+    """Return the pieces of an answer."""
     place = PLACES[number]
     return [piece.encode() for piece in place.pieces(text_of(number, place.answer))]
 
 
 def sent(place: Place, pieces: list[bytes]) -> list[bytes]:
-    """Return what goes over the wire of a body."""
+    """Return the bytes of a body on the wire."""
     return [gzip.compress(b"".join(pieces), mtime=0)] if place.packed else pieces
 
 
 class Upstream(SocketServer):
-    """Answer each request as the place that it names wants it, and close."""
+    """Answer each request as the place in it requires, and close the connection."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,13 +72,13 @@ class Upstream(SocketServer):
 
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
-    """Give an upstream that runs."""
+    """Give a running upstream."""
     with Upstream() as running:
         yield running
 
 
 def ask(proxy: Proxy, number: int, place: Place) -> bytes:
-    """Make the call of a place; return all that comes back."""
+    """Make the call of a place; return the whole answer."""
     host, port = proxy.url.removeprefix("http://").split(":")
     (body,) = sent(place, [text_of(number, place.body).encode()])
     lines = [f"{place.method} {text_of(number, place.target)} HTTP/1.1", f"Host: {host}:{port}", f"X-Place: {number}"]
@@ -91,14 +91,14 @@ def ask(proxy: Proxy, number: int, place: Place) -> bytes:
 
 
 def spellings(number: int) -> list[bytes]:
-    """Return what must be nowhere: the secrets of a place, and what could be turned into them."""
+    """Return the strings that must not occur: the secrets of a place, and their possible transformations."""
     key, word = secrets_of(number)
     encoded = [base64.b64encode(f"{before}{key}".encode()).decode()[4:-4] for before in ("", "me:")]
     return [text.encode() for text in (key[:20], key[-16:], word, key.replace("-", "\\u002d"), *encoded)]
 
 
 def test_no_key_is_kept_in_any_place(launch: Launcher, upstream: Upstream) -> None:
-    """What clients get is what upstream said, byte for byte; what is kept, logged and exported has none of the keys."""
+    """Clients get upstream's answer byte for byte; what is stored, logged and exported contains none of the keys."""
     trace, port = Trace(), upstream.port
     with launch.start(endpoint=f"http://127.0.0.1:{port}") as proxy:
         for number, place in NUMBERED:
@@ -134,13 +134,13 @@ def test_no_key_is_kept_in_any_place(launch: Launcher, upstream: Upstream) -> No
 
 
 def number_of(rows: list[Exchange], call: int | None) -> int:
-    """Return the number of the place whose call a row is."""
+    """Return the number of the place to which a row belongs."""
     headers = next(row.request_headers for row in rows if row.id == call)
     return int(headers.partition("X-Place: ")[2].partition("\r\n")[0])
 
 
 def put_by_hand(engine: Engine, number: int, place: Place) -> int:
-    """Store a call as if there were no gate; return its number."""
+    """Store a call without redaction; return its number."""
     path, _, query = text_of(number, place.target).partition("?")
     headers = {
         "request_headers": "".join(f"{text_of(number, line)}\r\n" for line in place.headers),
@@ -161,7 +161,7 @@ def put_by_hand(engine: Engine, number: int, place: Place) -> int:
 
 
 def test_the_search_finds_a_key_in_every_place(tmp_path: Path) -> None:
-    """`mpal doctor --secrets` looks for what the gate lets nobody bring in."""
+    """`mpal doctor --secrets` searches for all secrets that redaction removes."""
     engine = open_store(f"sqlite:///{tmp_path / 'calls.sqlite'}", create=True)
     with writing(engine) as connection:
         idempotency.ensure_run(connection, {"id": "r", "host": "h", "pid": 1, "version": "0"})
@@ -172,7 +172,7 @@ def test_the_search_finds_a_key_in_every_place(tmp_path: Path) -> None:
 
 
 def test_the_table_is_long_enough() -> None:
-    """Headers, queries, paths and bodies, asked and answered, are all there."""
+    """Headers, queries, paths and bodies, of requests and answers, are all covered."""
     assert len(PLACES) >= 60
     for word in ("request header", "answer header", "query", "path", "request body", "answer,", "stream,", "WebSocket"):
         assert any(place.name.startswith(word) for place in PLACES)

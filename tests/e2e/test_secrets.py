@@ -1,4 +1,4 @@
-"""Secrets: after calls of every kind, also failed ones and a crash, none is in any file, log, list or export."""
+"""After calls of every kind, including failed ones and a crash, no file, log, list or export contains a secret."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ MODELS = (
 
 
 def ask(client: httpx.Client, model: str, headers: dict[str, str], secrets: tuple[str, ...]) -> None:
-    """Make the same call plain and streaming, with the secrets in its body, which the mock repeats."""
+    """Make the same call with and without a stream, with the secrets in its body, which the mock repeats."""
     text = " ".join(secrets)
     tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": {"x": {"default": text}}}}}
     for stream in (False, True):
@@ -75,11 +75,11 @@ GARBLED = (
     "GET http://127.0.0.1:1/v1?api_key={0} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {0}\r\n\r\n",
     "{0}\r\n\r\n",
 )
-"""Requests that no client should send, with a secret in them."""
+"""Invalid requests with a secret in them."""
 
 
 def send_garbled(proxy: Proxy, secret: str) -> None:
-    """Send what mitmproxy refuses, and wait for the first it says to that."""
+    """Send bytes that mitmproxy rejects, and wait for the first bytes of its answer."""
     host, port = proxy.url.removeprefix("http://").split(":")
     for text in GARBLED:
         with socket.create_connection((host, int(port)), 60) as connection, suppress(OSError):
@@ -90,7 +90,7 @@ def send_garbled(proxy: Proxy, secret: str) -> None:
 
 @dataclass
 class Trace:
-    """All that a proxy leaves behind, by where it was found."""
+    """Everything that a proxy leaves behind, by its place."""
 
     texts: dict[str, bytes] = field(default_factory=dict)
 
@@ -105,7 +105,7 @@ class Trace:
             self.texts[f"{when}: process list"] = command.read_bytes()
 
     def assert_without(self, secrets: tuple[str, ...]) -> None:
-        """Check that no secret is anywhere, as it is, in base64 or in JSON's escapes."""
+        """Check that no secret occurs anywhere, verbatim, in base64 or with JSON's escapes."""
         for name, text in self.texts.items():
             for secret in secrets:
                 plain = secret.encode()
@@ -114,7 +114,7 @@ class Trace:
 
 
 def print_all(proxy: Proxy, trace: Trace) -> None:
-    """Add what every command prints: of a few calls through the command line, of all through the store."""
+    """Add the output of every command: for a few calls through the command line, for all through the store."""
     commands: list[tuple[str, ...]] = [("list", "-v", "-n", "1000"), ("list", "--json", "-n", "1000")]
     parts = "metadata,request_header,request_body,response_header,response_body,error"
     for row in most_telling(exchanges.latest(proxy.engine, limit=1000)):
@@ -149,14 +149,14 @@ def make_every_kind(proxy: Proxy, headers: dict[str, str], secrets: tuple[str, .
 
 
 def break_off(proxy: Proxy, headers: dict[str, str], secrets: tuple[str, ...]) -> None:
-    """Leave in mid-stream, and before the answer."""
+    """Disconnect during a stream, and before the answer."""
     body = {"model": "mock-repeat", "stream": True, "messages": [{"role": "user", "content": " ".join(secrets)}]}
     with proxy.client(headers={**headers, **ENDLESS}) as client, client.stream("POST", CHAT, json=body) as answer:
         next(answer.iter_raw())
 
 
 def clients_trace(launch: Launcher, mock: MockServer) -> Trace:
-    """Return what is left of calls whose clients bring the secrets, up to a crash and the start after it."""
+    """Return the traces of calls whose clients send the secrets, up to a crash and the start after it."""
     trace, folder = Trace(), launch.folder()
     own = (BEARER, API_KEY, COOKIE)
     with launch.start(endpoint=mock.url, folder=folder) as proxy:
@@ -187,7 +187,7 @@ def clients_trace(launch: Launcher, mock: MockServer) -> Trace:
 
 
 def owners_trace(launch: Launcher, mock: MockServer) -> Trace:
-    """Return what is left of calls through a proxy that has a key and a token."""
+    """Return the traces of calls through a proxy with a key and a token."""
     trace = Trace()
     options = ("--key", OWNERS_KEY, "--token", TOKEN)
     both = (TOKEN, OWNERS_KEY)
@@ -203,7 +203,7 @@ def owners_trace(launch: Launcher, mock: MockServer) -> Trace:
 
 
 def test_no_secret_of_a_client_is_kept(launch: Launcher, mock: MockServer) -> None:
-    """What clients send as keys, passwords and cookies is in no file, log or output, wherever else it stood."""
+    """Keys, passwords and cookies of clients are in no file, log or output, wherever in the call they were."""
     trace = clients_trace(launch, mock)
     assert_searched(trace)
     trace.assert_without(CLIENT_SECRETS)
@@ -219,7 +219,7 @@ def test_no_secret_of_the_owner_is_kept(launch: Launcher, mock: MockServer) -> N
 
 
 def assert_searched(trace: Trace) -> None:
-    """Check that the search reads databases, their journals and every output: what is no secret is found there."""
+    """Check that the search covers databases, their journals and every output: it finds other values there."""
     names = " ".join(trace.texts)
     for part in ("moonpalace.sqlite", "sqlite-wal", "sqlite-shm", "log", "output of mpal", "row "):
         assert part in names
@@ -241,7 +241,7 @@ def assert_searched(trace: Trace) -> None:
     ],
 )
 def test_errors_do_not_repeat_secrets(launch: Launcher, flags: tuple[str, ...]) -> None:
-    """What is wrong with a setting is said without the setting's secret."""
+    """The error for an invalid setting does not contain the setting's secret."""
     done = launch.run("start", "--port", "0", "--host", "192.0.2.1", *flags)
     said = done.stdout + done.stderr
     assert b"Traceback" not in said

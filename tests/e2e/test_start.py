@@ -1,4 +1,4 @@
-"""`mpal start` with the clients that people use: what they get, and what is stored of it."""
+"""`mpal start` with common clients: what they get, and what is stored."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ TOOLS: list[ChatCompletionToolParam] = [
 
 @pytest.fixture(scope="module")
 def sdk(proxy: Proxy) -> Iterator[openai.OpenAI]:
-    """Provide the SDK, pointed at the proxy as the announcement says."""
+    """Provide the SDK, configured as the announcement says."""
     with openai.OpenAI(base_url=f"{proxy.url}/v1", api_key=KEY, max_retries=0) as client:
         yield client
 
 
 @pytest.mark.parametrize("model", ["mock-echo", "mock-reasoning", "mock-two-choices", "mock-tools", "mock-length"])
 def test_a_plain_call_becomes_a_row(proxy: Proxy, sdk: openai.OpenAI, request_id: str, model: str) -> None:
-    """The row says what the SDK was told: model, tokens, finish reason and identifiers."""
+    """The row agrees with the SDK's result: model, tokens, finish reason and identifiers."""
     raw = sdk.chat.completions.with_raw_response.create(
         model=model, messages=MESSAGES, tools=TOOLS, extra_headers={"X-Request-Id": request_id}
     )
@@ -73,7 +73,7 @@ def test_a_plain_call_becomes_a_row(proxy: Proxy, sdk: openai.OpenAI, request_id
 def test_a_stream_becomes_the_row_of_the_plain_call(
     proxy: Proxy, sdk: openai.OpenAI, request_id: str, model: str
 ) -> None:
-    """What the SDK reads from a stream is what is stored, merged to what the API answers without streaming."""
+    """The stored completion of a stream equals the SDK's, and the API's answer without streaming."""
     plain = sdk.chat.completions.create(model=model, messages=MESSAGES, tools=TOOLS)
     chunks = list(
         sdk.chat.completions.create(
@@ -94,7 +94,7 @@ def test_a_stream_becomes_the_row_of_the_plain_call(
 
 
 def test_the_pieces_of_a_stream_are_what_the_client_reads(proxy: Proxy, sdk: openai.OpenAI, request_id: str) -> None:
-    """Content and reasoning come to the SDK piece by piece, and whole."""
+    """Content and reasoning reach the SDK piece by piece, and complete."""
     stream = sdk.chat.completions.create(
         model="mock-reasoning", messages=MESSAGES, stream=True, extra_headers={"X-Request-Id": request_id}
     )
@@ -108,7 +108,7 @@ def test_the_pieces_of_a_stream_are_what_the_client_reads(proxy: Proxy, sdk: ope
 
 
 def test_a_tool_call_is_answered(proxy: Proxy, sdk: openai.OpenAI, request_id: str) -> None:
-    """A conversation with a tool works through the proxy, and its second call is a row of its own."""
+    """A conversation with a tool works through the proxy, and each of its calls has a row."""
     first = sdk.chat.completions.create(model="mock-tools", messages=MESSAGES, tools=TOOLS)
     (call,) = first.choices[0].message.tool_calls or []
     messages = [*MESSAGES, first.choices[0].message, {"role": "tool", "tool_call_id": call.id, "content": "sunny"}]
@@ -145,7 +145,7 @@ def test_other_endpoints_work(proxy: Proxy, sdk: openai.OpenAI) -> None:
     ],
 )
 def test_the_sdk_raises_what_it_should(sdk: openai.OpenAI, model: str, error: type[openai.APIStatusError]) -> None:
-    """Failures of the API are the SDK's own exceptions, and a dead upstream is one with a readable body."""
+    """Errors of the API raise the SDK's exceptions, and a dead upstream one with a readable body."""
     with pytest.raises(error) as caught:
         sdk.chat.completions.create(model=model, messages=MESSAGES)
     assert isinstance(caught.value.body, dict)
@@ -153,7 +153,7 @@ def test_the_sdk_raises_what_it_should(sdk: openai.OpenAI, model: str, error: ty
 
 
 def test_an_error_of_the_api_is_a_completed_call(proxy: Proxy, client: httpx.Client, request_id: str) -> None:
-    """A 429 passes with its headers and body, and the row keeps what kind of error it was."""
+    """A 429 passes with its headers and body, and the row has the kind of error."""
     answer = client.post(
         "/v1/chat/completions",
         json={"model": "mock-429", "messages": MESSAGES},
@@ -168,7 +168,7 @@ def test_an_error_of_the_api_is_a_completed_call(proxy: Proxy, client: httpx.Cli
 def test_a_gateways_html_passes_untouched(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str
 ) -> None:
-    """The API's own 504 comes as the page that it is: only our errors are JSON."""
+    """The API's own 504 passes as an HTML page: only our errors are JSON."""
     body = {"model": "mock-504-html", "messages": MESSAGES}
     direct = httpx.post(
         f"{mock.url}/v1/chat/completions", json=body, headers={"Authorization": "Bearer k"}, trust_env=False
@@ -194,7 +194,7 @@ def test_a_gateways_html_passes_untouched(
 def test_the_target_is_forwarded_as_it_is(
     mock: MockServer, proxy: Proxy, request_id: str, target: str, path: str | None, query: str
 ) -> None:
-    """Path and query reach upstream byte for byte, whatever characters they hold, and both are stored."""
+    """Path and query reach upstream byte for byte, whatever characters they contain, and are stored."""
     before = len(mock.log)
     answer = exchange(proxy, f"GET {target} HTTP/1.1", request_id)
     assert answer.startswith(b"HTTP/1.1 ")
@@ -208,7 +208,7 @@ def test_the_target_is_forwarded_as_it_is(
 
 
 def exchange(proxy: Proxy, line: str, request_id: str) -> bytes:
-    """Send a request as it is written here, and return the whole answer."""
+    """Send a request verbatim, and return the whole answer."""
     host, port = proxy.url.removeprefix("http://").split(":")
     head = f"{line}\r\nHost: {host}:{port}\r\nAuthorization: Bearer {KEY}\r\nX-Request-Id: {request_id}\r\n"
     with socket.create_connection((host, int(port)), 60) as connection:
@@ -217,7 +217,7 @@ def exchange(proxy: Proxy, line: str, request_id: str) -> bytes:
 
 
 def test_head_has_no_body(proxy: Proxy, client: httpx.Client, request_id: str) -> None:
-    """HEAD gets the headers alone, also the one that says how long the body would be."""
+    """HEAD gets only headers, including the length that the body would have."""
     answer = client.head("/v1/models", headers={"X-Request-Id": request_id})
     assert answer.content == b""
     row = proxy.row(request_id)
@@ -227,7 +227,7 @@ def test_head_has_no_body(proxy: Proxy, client: httpx.Client, request_id: str) -
 
 
 def test_cookies_reach_the_client_but_not_the_store(proxy: Proxy, client: httpx.Client, request_id: str) -> None:
-    """A cookie passes to the client, and nothing but that there was one is kept."""
+    """A cookie passes to the client, and the store only records that there was one."""
     body = {"model": "mock-cookie", "messages": MESSAGES}
     answer = client.post("/v1/chat/completions", json=body, headers={"X-Request-Id": request_id})
     assert "5e55104c00c1e" in answer.headers["Set-Cookie"]
@@ -236,7 +236,7 @@ def test_cookies_reach_the_client_but_not_the_store(proxy: Proxy, client: httpx.
 
 @pytest.mark.skipif(not CURL, reason="curl is not installed")
 def test_the_first_event_comes_at_once(mock: MockServer, proxy: Proxy, request_id: str) -> None:
-    """`curl -N` prints the headers and the first event before there is a second; that it leaves is noticed."""
+    """`curl -N` prints the headers and the first event before the second is sent; its disconnection is noticed."""
     body = json.dumps({"model": "mock-slow", "stream": True, "messages": MESSAGES})
     headers = [f"Authorization: Bearer {KEY}", f"X-Mock-Delay: {NEVER}", f"X-Request-Id: {request_id}"]
     options = [text for header in headers for text in ("-H", header)]
@@ -259,7 +259,7 @@ def test_the_first_event_comes_at_once(mock: MockServer, proxy: Proxy, request_i
 
 
 def test_the_log_has_the_documents_lines(launch: Launcher, mock: MockServer) -> None:
-    """The log goes to standard error, says the address first, and each call's id, tokens and row."""
+    """The log goes to standard error, with the address first, then each call's id, tokens and row."""
     with launch.start(endpoint=mock.url) as proxy, proxy.client() as client:
         answer = client.post("/v1/chat/completions", json={"model": "mock-echo", "messages": MESSAGES})
         proxy.log.wait_for(r"New Row Inserted: last_insert_id=1\n")

@@ -1,4 +1,4 @@
-"""`mpal start --console`: the console beside the proxy, and its end."""
+"""`mpal start --console`: the console runs and ends with the proxy."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ASKED = {"model": "kimi-k2", "messages": [{"role": "user", "content": "hello"}]}
 
 
 def is_open(port: int) -> bool:
-    """Tell whether somebody listens on a port."""
+    """Return whether somebody listens on a port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
 def test_the_console_ends_with_the_proxy(launch: Launcher, mock: MockServer, number: signal.Signals) -> None:
-    """The log has its address with a token, it shows the calls, and it is gone when the proxy is, however that ends."""
+    """The log has its address with a token, it shows the calls, and it ends with the proxy, however that ends."""
     extra = {"MOONPALACE_WEB_TOKEN": "the-token"}
     with launch.start("--console", "--console-port", "0", endpoint=mock.url, extra=extra) as proxy:
         found = proxy.log.wait_for(r"MoonPalace console => (http://127\.0\.0\.1:(\d+)/)\?token=the-token\n")

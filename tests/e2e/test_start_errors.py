@@ -1,4 +1,4 @@
-"""What keeps `mpal start` from starting is said in one line, with an exit code, and harms nothing."""
+"""What prevents `mpal start` from starting is a one-line error with an exit code, and nothing is damaged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RUN = {"id": "0a6f27a4-1c1c-4b02-9e5c-6a0e7b0c0001", "host": "elsewhere", "pid":
 
 
 def only_line(ended: subprocess.CompletedProcess[bytes], *codes: int) -> str:
-    """Return the one line that a command said on standard error."""
+    """Return the only line on a command's standard error."""
     assert ended.returncode in codes, ended.stderr
     assert ended.stdout == b""
     (line,) = ended.stderr.decode().splitlines()
@@ -32,7 +32,7 @@ def only_line(ended: subprocess.CompletedProcess[bytes], *codes: int) -> str:
 
 
 def test_a_port_in_use(launch: Launcher) -> None:
-    """The port is named, and how to take another."""
+    """The error names the port, and the flag for another."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
         line = only_line(launch.run("start", "--port", str(port)), 1)
@@ -41,14 +41,14 @@ def test_a_port_in_use(launch: Launcher) -> None:
 
 
 def test_an_address_of_another_machine(launch: Launcher) -> None:
-    """An address that this machine does not have is named."""
+    """The error names an address that this machine does not have."""
     line = only_line(launch.run("start", "--port", "0", "--host", "192.0.2.1"), 1)
     assert "192.0.2.1" in line
 
 
 @pytest.mark.parametrize("content", [b"this is no database at all" * 100, b"SQLite format 3\x00" + b"\xff" * 4096])
 def test_not_a_database(launch: Launcher, content: bytes) -> None:
-    """A file that is something else is named, and stays what it is."""
+    """The error names a file that is not a database, which stays unchanged."""
     folder = launch.folder()
     file = folder / "something.sqlite"
     file.write_bytes(content)
@@ -59,7 +59,7 @@ def test_not_a_database(launch: Launcher, content: bytes) -> None:
 
 @pytest.mark.parametrize("place", ["file", "/proc/moonpalace"])
 def test_a_folder_that_cannot_be_made(launch: Launcher, place: str) -> None:
-    """A home that cannot be made is named; so is one below a file."""
+    """The error names a home that cannot be created, also one below a file."""
     folder = launch.folder()
     (folder / "file").write_text("")
     home = Path(place) if place.startswith("/") else folder / place / "below"
@@ -71,7 +71,7 @@ def test_a_folder_that_cannot_be_made(launch: Launcher, place: str) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written(launch: Launcher) -> None:
-    """A folder without the right to write is named."""
+    """The error names a folder without write permission."""
     folder = launch.folder()
     home = folder / "moonpalace"
     home.mkdir(mode=0o500)
@@ -88,7 +88,7 @@ def test_a_folder_that_cannot_be_written(launch: Launcher) -> None:
     ],
 )
 def test_a_bad_config(launch: Launcher, text: str, words: tuple[str, ...]) -> None:
-    """The file, the line and the key are named."""
+    """The error names the file, the line and the key."""
     folder = launch.folder()
     (folder / "moonpalace").mkdir()
     (folder / "moonpalace" / "config.yaml").write_text(text)
@@ -110,12 +110,12 @@ def test_a_bad_config(launch: Launcher, text: str, words: tuple[str, ...]) -> No
     ],
 )
 def test_a_bad_setting(launch: Launcher, arguments: tuple[str, ...], extra: dict[str, str], word: str) -> None:
-    """The flag or the variable is named."""
+    """The error names the flag or the variable."""
     assert word in only_line(launch.run("start", *arguments, extra=extra), 1, 2)
 
 
 def test_two_proxies_may_share_a_store(launch: Launcher) -> None:
-    """A second proxy on the same store starts, and takes nothing of the first for dead."""
+    """A second proxy on the same store starts, and does not close calls of the first as those of a dead proxy."""
     folder = launch.folder()
     endpoint = "http://127.0.0.1:9"
     with launch.start(endpoint=endpoint, folder=folder) as first, launch.start(endpoint=endpoint, folder=folder) as two:
@@ -126,7 +126,7 @@ def test_two_proxies_may_share_a_store(launch: Launcher) -> None:
 
 
 def test_a_journal_that_cannot_be_read(launch: Launcher, mock: MockServer) -> None:
-    """It is set aside, as the log says, and keeps no proxy from starting."""
+    """It is set aside, as the log says, and does not prevent the start."""
     folder = launch.used_folder()
     path = folder / "moonpalace" / f"moonpalace.sqlite.{RUN['id']}.journal"
     journal = Journal.create(path, dict(RUN))

@@ -1,4 +1,4 @@
-"""The end of a proxy: what has ended is stored whole, what has not is told apart, and kept as far as it came."""
+"""The stop of a proxy: calls that ended are stored whole, others as interrupted, with what was received."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def ask_all(url: str, count: int) -> list[int]:
 
 @pytest.mark.parametrize(("number", "count"), [(signal.SIGTERM, 250), (signal.SIGINT, 50)])
 def test_calls_that_have_ended_are_stored(launch: Launcher, mock: MockServer, number: int, count: int) -> None:
-    """A proxy that is told to stop right after the last answer has stored every call by the time it ends."""
+    """A proxy that is stopped directly after the last answer has stored every call when it exits."""
     with launch.start(endpoint=mock.url) as proxy:
         statuses = asyncio.run(ask_all(proxy.url, count))
         proxy.stop(number)
@@ -67,7 +67,7 @@ def test_calls_that_have_ended_are_stored(launch: Launcher, mock: MockServer, nu
 
 
 def test_a_call_under_way_ends_with_the_proxy(launch: Launcher, mock: MockServer) -> None:
-    """A stream that is under way at SIGTERM has no complete answer: its row says so and keeps what came."""
+    """The answer of a stream in progress at SIGTERM is incomplete: its row says so, and has what was received."""
     body = {"model": "mock-slow", "stream": True, "messages": MESSAGES}
     with launch.start(endpoint=mock.url) as proxy, proxy.client() as client:
         with client.stream("POST", "/v1/chat/completions", json=body, headers=NEVER) as answer:
@@ -98,7 +98,7 @@ def in_mitmweb(launch: Launcher, mock: MockServer) -> AbstractContextManager[Pro
 def test_calls_have_time_to_end(
     launch: Launcher, mock: MockServer, start: Callable[[Launcher, MockServer], AbstractContextManager[Proxy]]
 ) -> None:
-    """At the signal nobody new is let in; a stream and an answer in one piece that take a second reach their ends."""
+    """From the signal on new connections are refused; answers and streams that take another second are completed."""
     with start(launch, mock) as proxy:
         stream = Reader(proxy, {"model": "mock-repeat"}, {"X-Mock-Delay": "0.02", "X-Mock-Events": "60"})
         with ThreadPoolExecutor() as pool, proxy.client() as client:
@@ -119,7 +119,7 @@ def test_calls_have_time_to_end(
 
 
 def is_refused(proxy: Proxy) -> bool:
-    """Tell whether a proxy lets nobody in."""
+    """Return whether a proxy refuses connections."""
     try:
         socket.create_connection(("127.0.0.1", int(proxy.url.rpartition(":")[2])), timeout=5).close()
     except ConnectionRefusedError:
@@ -129,7 +129,7 @@ def is_refused(proxy: Proxy) -> bool:
 
 @pytest.mark.parametrize("tool", ["mpal", "mitmdump"])
 def test_a_terminal_that_is_closed_is_a_stop(launch: Launcher, mock: MockServer, tool: str) -> None:
-    """A proxy whose terminal goes away lets calls end, stores them, and ends well."""
+    """If a proxy's terminal is closed, it lets calls end, stores them, and exits normally."""
     folder, port = launch.folder(), free_port()
     if tool == "mpal":
         arguments = ("start", "--port", str(port), "--endpoint", mock.url)
@@ -171,7 +171,7 @@ def test_a_terminal_that_is_closed_is_a_stop(launch: Launcher, mock: MockServer,
 
 
 class Reader(threading.Thread):
-    """Read a stream until it breaks; `got` grows as it comes."""
+    """Read a stream until it breaks off; `got` has the bytes so far."""
 
     def __init__(self, proxy: Proxy, body: dict[str, object], headers: dict[str, str]) -> None:
         super().__init__(daemon=True)
@@ -195,7 +195,7 @@ class Reader(threading.Thread):
 
 
 def test_a_killed_proxy_leaves_what_had_come(launch: Launcher, mock: MockServer) -> None:
-    """After SIGKILL in mid-stream the next start says `proxy_died`, with what came up to a second before."""
+    """After SIGKILL during a stream the next start sets `proxy_died`, with the events up to a second before."""
     folder = launch.folder()
     with launch.start(endpoint=mock.url, folder=folder) as proxy, proxy.client() as client:
         whole = client.post("/v1/chat/completions", json={"model": "mock-echo", "messages": MESSAGES})
@@ -229,7 +229,7 @@ def test_a_killed_proxy_leaves_what_had_come(launch: Launcher, mock: MockServer)
 
 
 def kept_in_store(proxy: Proxy, readers: dict[str, Reader]) -> dict[str, bytes]:
-    """Wait until the clients have read some events; return what they have read, once the store has it too."""
+    """Wait until the clients have read some events and the store has them too; return those read."""
     wanted = {"stalled": 2, "going": 20, "waiting": 1}
     until(lambda: all(readers[name].got.count(b"\n\n") >= count for name, count in wanted.items()))
     seen = {name: reader.got for name, reader in readers.items()}
@@ -243,7 +243,7 @@ def kept_in_store(proxy: Proxy, readers: dict[str, Reader]) -> dict[str, bytes]:
 
 
 def assert_readable(proxy: Proxy, row: exchanges.Exchange, kept: bytes) -> None:
-    """Check that `mpal inspect` shows the events, and the completion as far as they make one."""
+    """Check that `mpal inspect` shows the events, and the merged part of the completion."""
     command = ("inspect", "--id", str(row.id), "--print-response")
     shown = proxy.mpal_all([command, (*command, "--merge-event-stream")])
     events, merged = (part.partition(b"\n\n")[2] for part in shown.split(b"mpal inspect")[1:])

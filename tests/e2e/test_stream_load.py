@@ -1,4 +1,4 @@
-"""Many streams at once: all come whole and in order, and their events are hardly later than without the proxy."""
+"""Many concurrent streams arrive complete and in order, with hardly more delay than without the proxy."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PACED = (sys.executable, "-m", "tests.bench.paced")
 PATIENCE = 120.0
 PAUSE = 0.01
 MOST_DELAY = 0.25
-"""Seconds that the 99th percentile may grow by. A benchmark measures it; here it must hold on any busy machine."""
+"""Seconds that the 99th percentile may grow by. The benchmark is stricter; this must hold on any busy machine."""
 
 type Fields = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[int]:
-    """Provide the port of an upstream whose events carry the time, in a process of its own."""
+    """Provide the port of an upstream whose events contain the time, in a separate process."""
     with subprocess.Popen([*PACED, "upstream"], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield int(process.stdout.readline())
@@ -45,7 +45,7 @@ def proxy(launch: Launcher, upstream: int) -> Iterator[Proxy]:
 
 
 def ask(port: int, streams: int, events: int) -> Fields:
-    """Read streams at once in a process of their own, and return what came of them."""
+    """Read streams concurrently in a separate process, and return the results."""
     command = [*PACED, "client", str(port), str(streams), str(events), str(PAUSE)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=PATIENCE, check=True)
     found: Fields = json.loads(done.stdout)
@@ -53,13 +53,13 @@ def ask(port: int, streams: int, events: int) -> Fields:
 
 
 def port_of(proxy: Proxy) -> int:
-    """Return the port that a proxy listens on."""
+    """Return the port of a proxy."""
     return urlsplit(proxy.url).port or 0
 
 
 @pytest.mark.parametrize("flags", [(), ("--detect-repeat", "--stream-usage")])
 def test_two_hundred_streams(launch: Launcher, upstream: int, flags: tuple[str, ...]) -> None:
-    """Of 200 streams at once, 10 ms from event to event, each comes whole and in order, and is stored so."""
+    """Of 200 concurrent streams with 10 ms between events, each arrives, and is stored, complete and in order."""
     streams, events = 200, 40
     with launch.start(*flags, endpoint=f"http://127.0.0.1:{upstream}") as proxy:
         found = ask(port_of(proxy), streams, events)
@@ -72,7 +72,7 @@ def test_two_hundred_streams(launch: Launcher, upstream: int, flags: tuple[str, 
 
 
 def test_events_are_not_held_up(proxy: Proxy, upstream: int) -> None:
-    """With twenty streams the proxy adds next to nothing to the age at which events are read."""
+    """With twenty streams the proxy adds next to nothing to the age of events when they are read."""
     added = []
     for _ in range(5):
         direct, through = (ask(port, 20, 50) for port in (upstream, port_of(proxy)))

@@ -1,4 +1,4 @@
-"""Streams through the other ways to run the proxy, and `--stream-usage`."""
+"""Streams in the other ways to run the proxy, and `--stream-usage`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MESSAGES = [{"role": "user", "content": "Hello 月亮 world 🌙"}]
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
 PATIENCE = 60.0
 WAYS = ("mpal start", "mitmdump -s", "mitmweb -s", "mpal start --web", "mitmdump --mode")
-"""All but the last, which has mitmproxy's own server, run on our engine."""
+"""All run on our engine except the last, which has mitmproxy's own server."""
 NAMES = (
     "mock-echo",
     "mock-tools",
@@ -55,7 +55,7 @@ type Fields = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def mock() -> Iterator[MockServer]:
-    """Provide a mock with pauses (those of mock-slow are longer than it takes to a blank), shared by a module."""
+    """Provide a mock with pauses, shared by a module; those of mock-slow are longer than the interval of blanks."""
     with MockServer(times=Times(slow=0.15, split=0)) as server:
         yield server
 
@@ -64,7 +64,7 @@ def mock() -> Iterator[MockServer]:
 def proxy(
     request: pytest.FixtureRequest, launch: Launcher, ports: Callable[[], int], mock: MockServer
 ) -> Iterator[Proxy]:
-    """Provide a proxy with all features of streams switched on, run in each of the ways there are."""
+    """Provide a proxy with all features for streams enabled, in each way to run it."""
     if str(request.param).startswith("mpal"):
         web = ("--web", "--web-port", str(ports())) if "--web" in request.param else ()
         running = launch.start(*FLAGS, *web, endpoint=mock.url)
@@ -86,7 +86,7 @@ def asked(model: str, **more: object) -> Fields:
 
 
 def served(mock: MockServer, request_id: str) -> Served:
-    """Return the call that upstream saw, once it is over for upstream too."""
+    """Return the call in the mock's record, once it has ended there."""
     (call,) = until(lambda: [call for call in mock.log if call.headers.get("X-Request-Id") == request_id])
     return call
 
@@ -104,7 +104,7 @@ def data_of(body: bytes) -> list[str]:
 def test_usage_is_asked_for_and_hidden(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str, model: str
 ) -> None:
-    """Upstream is asked for the usage; the client gets the events that it would have got, and the row the tokens."""
+    """The proxy requests the usage; the client gets the events it would get otherwise, and the row the tokens."""
     body = json.dumps(asked(model, stream=True)).encode()
     headers = {"Content-Type": "application/json", "X-Request-Id": request_id}
     through = client.post(CHAT, content=body, headers=headers)
@@ -131,7 +131,7 @@ def test_usage_is_asked_for_and_hidden(
 def test_usage_is_hidden_in_encoded_streams(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str, model: str
 ) -> None:
-    """Whatever the encoding, the client can read what it gets, and the headers are true."""
+    """With any encoding, the client can decode the stream, and the headers are correct."""
     through = client.post(CHAT, json=asked(model, stream=True), headers={"X-Request-Id": request_id})
     direct = client.post(f"{mock.url}{CHAT}", json=asked(model, stream=True))
     assert data_of(through.content) == data_of(direct.content)
@@ -141,7 +141,7 @@ def test_usage_is_hidden_in_encoded_streams(
 def test_a_client_that_asks_gets_the_usage(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str
 ) -> None:
-    """A stream with the usage that the client wanted passes byte for byte, both ways."""
+    """If the client itself requests the usage, the stream passes byte for byte, in both directions."""
     body = json.dumps(asked("mock-comments", stream=True, stream_options={"include_usage": True})).encode()
     headers = {"Content-Type": "application/json", "X-Request-Id": request_id}
     through = client.post(CHAT, content=body, headers=headers)
@@ -155,7 +155,7 @@ def test_a_client_that_asks_gets_the_usage(
 
 
 def test_the_first_event_is_not_held_up(mock: MockServer, proxy: Proxy, request_id: str) -> None:
-    """Though the stream is watched, its first event comes before the second is sent; leaving is noticed upstream."""
+    """The first event arrives before the second is sent; the client's disconnection is noticed upstream."""
     headers = {"X-Mock-Delay": "3600", "X-Request-Id": request_id}
     with (
         proxy.client() as client,
@@ -167,7 +167,7 @@ def test_the_first_event_is_not_held_up(mock: MockServer, proxy: Proxy, request_
 
 
 def test_a_forced_stream(mock: MockServer, proxy: Proxy, request_id: str) -> None:
-    """The SDK gets the answer it would have got, after blanks, and the row the events."""
+    """The SDK gets the same answer as without it, after blanks, and the row has the events."""
     body = asked("mock-slow")
     found = []
     for url in (mock.url, proxy.url):
@@ -186,7 +186,7 @@ def test_a_forced_stream(mock: MockServer, proxy: Proxy, request_id: str) -> Non
 def test_a_loop_is_interrupted(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str, model: str, stream: bool
 ) -> None:
-    """All features together: the loop ends with the reason repeat, cleanly, and upstream is left."""
+    """With all features enabled the loop ends cleanly with the reason repeat, and upstream is disconnected."""
     answer = client.post(CHAT, json=asked(model, stream=stream), headers={"X-Request-Id": request_id})
     if stream:
         *chunks, done = data_of(answer.content)

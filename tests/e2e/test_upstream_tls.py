@@ -1,4 +1,4 @@
-"""An https endpoint, and an outgoing proxy on the way to it."""
+"""An https endpoint, and an outgoing proxy."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ AWAY = "api.moonshot.test"
 
 @pytest.fixture(scope="module")
 def tls_mock() -> Iterator[MockServer]:
-    """Provide a mock that speaks TLS, with a certificate that nobody trusts yet."""
+    """Provide a TLS mock with a certificate that is not trusted yet."""
     with MockServer(tls=True) as server:
         yield server
 
 
 class OutgoingProxy(ParallelServer):
-    """An HTTP proxy that wants a password and passes everything on to the mock, whatever host it is asked for."""
+    """An HTTP proxy that requires a password and connects to the mock, whatever the requested host."""
 
     def __init__(self, mock: MockServer) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class OutgoingProxy(ParallelServer):
         self.refused: list[str] = []
 
     def serve(self, connection: socket.socket) -> None:
-        """Pass on what comes over a connection."""
+        """Forward the bytes of a connection."""
         head = b""
         while b"\r\n\r\n" not in head and (data := connection.recv(65536)):
             head += data
@@ -86,7 +86,7 @@ def assert_works(proxy: Proxy) -> None:
 
 
 def assert_refused(proxy: Proxy, kind: str) -> str:
-    """Make a call that fails on the way upstream, and return the reason that the client is told."""
+    """Make a call that fails on the way upstream, and return the error in the answer."""
     with proxy.client() as client:
         answer = client.post(CHAT, json=PLAIN)
     assert answer.status_code == 502
@@ -98,7 +98,7 @@ def assert_refused(proxy: Proxy, kind: str) -> str:
 
 
 def test_a_certificate_that_nobody_trusts_is_a_502(launch: Launcher, tls_mock: MockServer) -> None:
-    """Certificates are verified: what cannot be is a JSON error that says so, and the key is not sent."""
+    """Certificates are verified: if that fails, a JSON error says so, and the key is not sent."""
     before = len(tls_mock.log)
     with launch.start(endpoint=tls_mock.url) as proxy:
         assert "certificate" in assert_refused(proxy, "upstream_tls").lower()
@@ -107,7 +107,7 @@ def test_a_certificate_that_nobody_trusts_is_a_502(launch: Launcher, tls_mock: M
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_an_authority_of_ones_own_is_trusted(launch: Launcher, tls_mock: MockServer, host: str) -> None:
-    """With `--upstream-ca` calls work, for an endpoint that is an address as well as for a name."""
+    """`--upstream-ca` makes calls work, for an endpoint with an IP address as well as with a name."""
     endpoint = tls_mock.url.replace("127.0.0.1", host)
     with launch.start("--upstream-ca", tls_mock.ca_file, endpoint=endpoint) as proxy:
         assert_works(proxy)
@@ -132,7 +132,7 @@ def test_a_certificate_for_another_host_is_a_502(
 
 
 def test_an_outgoing_proxy_is_used(launch: Launcher, tls_mock: MockServer, outgoing: OutgoingProxy) -> None:
-    """`--upstream-proxy` with user and password is used, and the password is written nowhere."""
+    """`--upstream-proxy` with user and password is used, and the password is not written anywhere."""
     options = ("--upstream-ca", tls_mock.ca_file, "--upstream-proxy", outgoing.url)
     with launch.start(*options, endpoint=tls_mock.url, fresh=True) as proxy:
         assert_works(proxy)
@@ -145,7 +145,7 @@ def test_an_outgoing_proxy_is_used(launch: Launcher, tls_mock: MockServer, outgo
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy"])
 def test_the_environments_proxy_is_used(launch: Launcher, outgoing: OutgoingProxy, name: str) -> None:
-    """The variables of all programs name the proxy for an endpoint on another machine."""
+    """The usual environment variables set the proxy for an endpoint on another machine."""
     environment = {name: outgoing.url, "NO_PROXY": "example.com"}
     with launch.start("--insecure", endpoint=f"https://{AWAY}", extra=environment) as proxy:
         assert_works(proxy)
@@ -155,7 +155,7 @@ def test_the_environments_proxy_is_used(launch: Launcher, outgoing: OutgoingProx
 
 
 def test_the_environments_proxy_is_not_used_for_this_machine(launch: Launcher, tls_mock: MockServer) -> None:
-    """An endpoint on this machine is reached directly, whatever the variables say."""
+    """An endpoint on this machine is reached directly, regardless of the variables."""
     dead = "http://127.0.0.1:1"
     with launch.start("--insecure", endpoint=tls_mock.url, extra={"HTTPS_PROXY": dead, "ALL_PROXY": dead}) as proxy:
         assert_works(proxy)
@@ -177,7 +177,7 @@ def test_an_outgoing_proxy_serves_a_plain_endpoint(launch: Launcher, mock: MockS
 def test_an_outgoing_proxy_that_refuses_is_a_502(
     launch: Launcher, tls_mock: MockServer, outgoing: OutgoingProxy
 ) -> None:
-    """A wrong password is a JSON error that does not repeat it."""
+    """A wrong password is a JSON error that does not contain it."""
     wrong = outgoing.url.replace(PASSWORD, f"x{PASSWORD}")
     with launch.start("--insecure", "--upstream-proxy", wrong, endpoint=tls_mock.url) as proxy:
         message = assert_refused(proxy, "upstream_proxy")
@@ -197,7 +197,7 @@ def assert_not_written(proxy: Proxy) -> None:
 
 
 def test_the_client_may_name_us_as_it_likes(launch: Launcher, tls_mock: MockServer) -> None:
-    """The Host that a client sends is not what upstream is asked for."""
+    """The client's Host header is not the one sent upstream."""
     with launch.start("--insecure", endpoint=tls_mock.url) as proxy, proxy.client() as client:
         answer = client.get("/v1/models", headers={"Host": "localhost:1234"})
         assert isinstance(answer, httpx.Response)
@@ -209,9 +209,9 @@ LONG: dict[str, object] = {"messages": [{"role": "system", "content": "You are h
 
 
 def test_caches_take_the_same_way(launch: Launcher, tls_mock: MockServer, outgoing: OutgoingProxy) -> None:
-    """What `--auto-cache` asks of the API goes through the same outgoing proxy, to the same verified endpoint.
+    """The requests of `--auto-cache` to the API use the same outgoing proxy and verification.
 
-    So does the second try of a call whose cache was refused.
+    So does the retry of a call whose cache was refused.
     """
     options = ("--upstream-ca", tls_mock.ca_file, "--upstream-proxy", outgoing.url, "--auto-cache")
     waiting = ("--cache-min-bytes", "100", "--cache-wait", "30")
@@ -228,7 +228,7 @@ def test_caches_take_the_same_way(launch: Launcher, tls_mock: MockServer, outgoi
 
 
 def test_caches_of_an_endpoint_that_nobody_trusts(launch: Launcher, tls_mock: MockServer) -> None:
-    """Without trust in the endpoint its caching API gets no key either."""
+    """If the endpoint is not trusted, its caching API gets no key either."""
     before = len(tls_mock.log)
     with launch.start("--auto-cache", "--cache-min-bytes", "100", endpoint=tls_mock.url) as proxy:
         with proxy.client() as client:

@@ -1,4 +1,4 @@
-"""WebSockets and other upgrades through a proxy, with the clients and servers of a library: what their rows say."""
+"""WebSockets and other upgrades through a proxy, with a library's clients and servers: the resulting rows."""
 
 import re
 import signal
@@ -22,7 +22,7 @@ ENGINES = ("mitmproxy", "moonpalace")
 
 
 def answer(websocket: ServerConnection) -> None:
-    """Say each message twice; on request, close with a code, break off, or send nothing more."""
+    """Echo each message twice; on request, close with a code, break off, or send nothing more."""
     for message in websocket:
         if message == "close":
             websocket.close(1011, "enough")
@@ -35,7 +35,7 @@ def answer(websocket: ServerConnection) -> None:
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[str]:
-    """Give the address of a server of WebSockets."""
+    """Give the address of a WebSocket server."""
     server: Server
     with serve(answer, "127.0.0.1", 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -62,7 +62,7 @@ def opened(proxy: Proxy, request_id: str) -> ClientConnection:
 
 
 def test_a_closed_websocket(proxy: Proxy, request_id: str) -> None:
-    """The row says how much passed in either direction, who closed it, with which code, and has the messages."""
+    """The row has the size of both directions, who closed it, with which code, and the messages."""
     with opened(proxy, request_id) as client:
         client.send("hello")
         client.send(b"\0" * 70_000)
@@ -101,7 +101,7 @@ def test_a_closed_websocket(proxy: Proxy, request_id: str) -> None:
     ],
 )
 def test_who_ended_it(proxy: Proxy, request_id: str, word: str, state: State, kind: str | None, said: str) -> None:
-    """A side that goes away without closing the WebSocket has broken it."""
+    """A side that disconnects without closing the WebSocket has broken it."""
     client = opened(proxy, request_id)
     if word == "leave":
         client.socket.shutdown(socket.SHUT_RDWR)
@@ -115,7 +115,7 @@ def test_who_ended_it(proxy: Proxy, request_id: str, word: str, state: State, ki
 
 
 def test_an_idle_websocket(launch: Launcher, api: str, engine: str, request_id: str) -> None:
-    """It is left open as long as something passes, and ended once nothing has for `idle-timeout`; the row says so."""
+    """It stays open as long as anything passes, and is closed after `idle-timeout` without; the row says so."""
     with launch.start("--engine", engine, "--idle-timeout", "3", endpoint=api) as proxy:
         client = opened(proxy, request_id)
         for _ in range(6):
@@ -131,7 +131,7 @@ def test_an_idle_websocket(launch: Launcher, api: str, engine: str, request_id: 
 
 
 def test_a_stop(launch: Launcher, api: str, engine: str, request_id: str) -> None:
-    """The proxy does not wait for WebSockets when it is stopped; the row says that this ended it."""
+    """The proxy does not wait for WebSockets when it is stopped; the row says that the stop ended it."""
     with launch.start("--engine", engine, endpoint=api) as proxy:
         client = opened(proxy, request_id)
         client.send("hello")
@@ -148,7 +148,7 @@ def test_a_stop(launch: Launcher, api: str, engine: str, request_id: str) -> Non
 
 
 def changing(listening: socket.socket) -> None:
-    """Agree to another protocol, send back what comes in capitals, and close the connection at a full stop."""
+    """Switch to another protocol, echo in capitals, and close the connection at a full stop."""
     with suppress(OSError):
         while True:
             connection, _ = listening.accept()
@@ -162,7 +162,7 @@ def changing(listening: socket.socket) -> None:
 
 
 def test_another_protocol(launch: Launcher, engine: str) -> None:
-    """What follows an upgrade to anything else is counted in bytes; its end is no failure, whichever side it is of."""
+    """The bytes after an upgrade to anything else are counted; its end is not a failure, whichever side closes."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=changing, args=(listening,), daemon=True).start()
         endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -179,7 +179,7 @@ def test_another_protocol(launch: Launcher, engine: str) -> None:
 
 
 def speak(address: str, word: bytes) -> None:
-    """Change to another protocol, and say a word; go once it has been said back."""
+    """Switch to another protocol, and send a word; close once it is echoed."""
     host, port = address.split(":")
     with socket.create_connection((host, int(port)), 60) as client:
         client.sendall(b"GET /v1/x HTTP/1.1\r\nHost: %b\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n" % host.encode())

@@ -23,13 +23,13 @@ ASKED = {"model": "kimi-k2", "messages": [{"role": "user", "content": "hello"}]}
 
 
 def workers(proxy: Proxy) -> list[psutil.Process]:
-    """Return the workers that live."""
+    """Return the living workers."""
     children = psutil.Process(proxy.process.pid).children()
     return [child for child in children if "moonpalace_cli.proxy.worker" in child.cmdline()]
 
 
 def asked(proxy: Proxy, name: str) -> int:
-    """Make a call on a connection of its own; return its status."""
+    """Make a call on a new connection; return its status."""
     with proxy.client() as client:
         return client.post("/v1/chat/completions", json=ASKED, headers={"X-Request-Id": name}).status_code
 
@@ -39,9 +39,9 @@ def are_gone(processes: list[psutil.Process]) -> bool:
 
 
 def test_two_serve_and_stop(launch: Launcher, mock: MockServer) -> None:
-    """Both take calls, each row is there once, and no other proxy gets their port; there is one console beside them.
+    """Both take calls, each row is stored once, and no other proxy gets their port; there is one console.
 
-    One signal stops all of it, with exit code 0 and nothing left behind.
+    One signal stops everything, with exit code 0 and nothing left behind.
     """
     with launch.start(*WORKERS, "--console", "--console-port", "0", endpoint=mock.url) as proxy:
         proxy.log.wait_for("MoonPalace console => ")
@@ -63,7 +63,7 @@ def test_two_serve_and_stop(launch: Launcher, mock: MockServer) -> None:
 
 
 def test_a_worker_is_killed_under_load(launch: Launcher, mock: MockServer) -> None:
-    """The other goes on, another takes its place, the log says so; the rows of calls answered before are there."""
+    """The other continues, a new one takes its place, the log says so; calls answered before have their rows."""
     with launch.start(*WORKERS, endpoint=mock.url) as proxy:
         load = Load(proxy.url, clients=16, pause=0.05)  # so that both workers have some
         until(lambda: len(load.answers) > 20)
@@ -87,7 +87,7 @@ def test_a_worker_is_killed_under_load(launch: Launcher, mock: MockServer) -> No
 
 
 def test_the_parent_is_killed(launch: Launcher, mock: MockServer) -> None:
-    """Workers, which serve https and on IPv6 too, end by themselves, and what they had answered is stored."""
+    """Workers, which serve https and IPv6 too, exit by themselves, and their answered calls are stored."""
     certificate = Certificate()
     served = Path(certificate.ca_file).with_name("served.pem")
     with launch.start(*WORKERS, "--host", "::1", "--tls-cert", str(served), endpoint=mock.url) as proxy:
@@ -114,7 +114,7 @@ def test_the_parent_is_killed(launch: Launcher, mock: MockServer) -> None:
     ],
 )
 def test_what_is_refused(launch: Launcher, options: tuple[str, ...], expected: str) -> None:
-    """One line says what is wrong, and nothing is left behind."""
+    """The error is one line, and nothing is left behind."""
     done = launch.run("start", "--port", "0", *options)
     assert done.returncode in (1, 2)
     (line,) = [line for line in done.stderr.decode().splitlines() if "rror" in line]
