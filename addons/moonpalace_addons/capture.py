@@ -13,7 +13,7 @@ from moonpalace_addons.calls.failures import PROXY_STOPPED, UNKNOWN_ENDPOINT, Fa
 from moonpalace_addons.calls.giving_up import STOPPED
 from moonpalace_addons.calls.kept_answer import KeptAnswer
 from moonpalace_addons.calls.opening import Hold
-from moonpalace_addons.calls.stream_edit import StreamEdit, adapter_of, is_forced, reason
+from moonpalace_addons.calls.stream_edit import adapter_of, is_forced, reason
 from moonpalace_addons.calls.tap import Tap
 from moonpalace_addons.calls.tunnel import Tunnel
 from moonpalace_addons.configuration import REFUSED, Configuration
@@ -115,12 +115,9 @@ class Capture:
             call.streaming = True
             flow.response.stream = Tap(call)
             self._announce(call)
-        elif not is_collected and (self._may_be_edited(call) or not flow_control.has_come_whole(flow)):
+        elif not is_collected and (self.configuration.edits_streams or not flow_control.has_come_whole(flow)):
             self._hold(call)
         call.overhead += time.monotonic_ns() - began
-
-    def _may_be_edited(self, call: Call) -> bool:
-        return self.configuration.settings.detect_repeat or call.find(StreamEdit) is not None
 
     def _hold(self, call: Call) -> None:
         hold = Hold(call.flow, call, lambda: self._announce(call))

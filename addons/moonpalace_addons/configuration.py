@@ -42,6 +42,8 @@ class Configuration:
 
     by_name: Mapping[str, Endpoint]
     """The named endpoints."""
+    edits_requests = edits_streams = False
+    """Whether requests may be changed so that the API streams, or tells the usage; whether streams may be edited."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.ready, self.by_name = False, {}
@@ -52,6 +54,8 @@ class Configuration:
 
     def _use(self, settings: Settings) -> None:
         self.settings, self.ready = settings, True
+        self.edits_requests = settings.force_stream or settings.stream_usage
+        self.edits_streams = self.edits_requests or settings.detect_repeat
         self.by_name = {each.name: each for each in settings.endpoints if each.name is not None}
         secrets = [secret for each in settings.endpoints for secret in each.secrets]
         secrets += [settings.token] if settings.token else []

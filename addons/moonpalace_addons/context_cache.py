@@ -5,7 +5,7 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from typing import TYPE_CHECKING
 
 from mitmproxy.http import HTTPFlow, Response
@@ -77,6 +77,12 @@ class ContextCache:
             return
         self.caches = Caches(access, CachingApi(), ttl=settings.cache_ttl, cleanup=settings.cache_cleanup)
         self._watch = asyncio.create_task(self.caches.watch())
+
+    @property
+    def unneeded(self) -> Collection[str]:
+        """Return the hooks that do nothing if there are neither caches nor hints."""
+        is_needed = self.caches is not None or (self.configuration.ready and self.configuration.settings.cache_key_hint)
+        return () if is_needed else ("request", "responseheaders", "response")
 
     def request(self, flow: HTTPFlow) -> Awaitable[None] | None:
         """Add the hint and the cache; on failure the request stays unchanged, and later addons still run.

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from mitmproxy.http import HTTPFlow
 
@@ -45,6 +45,11 @@ class EditStream:
         """Start sending heartbeats to clients of forced streams."""
         if self.configuration.ready and self.configuration.settings.force_stream:
             self._beats = asyncio.create_task(self._watch(self.configuration.settings.heartbeat))
+
+    @property
+    def unneeded(self) -> Collection[str]:
+        """Return the hooks that do nothing if no setting has streams edited."""
+        return () if self.configuration.edits_streams else ("responseheaders", "response")
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         """Install the adapter, and update the headers to match its output."""

@@ -1,5 +1,7 @@
 """Request a stream where the client did not, or the usage of a stream. `edit_stream` edits the answers."""
 
+from collections.abc import Collection
+
 from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.calls.call import Calls
@@ -17,14 +19,18 @@ class ForceStream:
         self.configuration = configuration
         self.calls = calls
 
+    @property
+    def unneeded(self) -> Collection[str]:
+        """Return the hooks that do nothing if neither setting is on."""
+        return () if self.configuration.edits_requests else ("request",)
+
     def request(self, flow: HTTPFlow) -> None:
         """Set the fields that the settings require, if the request can be parsed."""
         call = self.calls.get(flow)
         if call is None or flow.response is not None:
             return
         settings = self.configuration.settings
-        is_wanted = settings.force_stream or settings.stream_usage
-        if not (is_wanted and call.face.is_streamed and has_plain_body(flow)):
+        if not (self.configuration.edits_requests and call.face.is_streamed and has_plain_body(flow)):
             return
         body = flow.request.raw_content or b""
         if settings.force_stream and (edited := call.face.ask_for_stream(body)) is not None:

@@ -1,6 +1,6 @@
 """Send calls whose path begins with the name of an endpoint, `/@name/…`, to that endpoint."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from mitmproxy.http import HTTPFlow, Response
 
@@ -16,6 +16,11 @@ class Routing:
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
+
+    @property
+    def unneeded(self) -> Collection[str]:
+        """Return the hooks that do nothing if no endpoint has a name."""
+        return () if self.configuration.by_name else ("requestheaders",)
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Note the endpoint, or refuse an unknown name; Capture stores such a call like any other."""

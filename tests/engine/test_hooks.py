@@ -293,3 +293,17 @@ def test_the_list_of_listeners_follows_the_addons() -> None:
             master.addons.remove(master.addons.get("last"))
 
     asyncio.run(run())
+
+
+class Resting(Acting):
+    """An addon one of whose hooks does nothing with its settings."""
+
+    unneeded = ("request",)
+
+
+def test_hooks_that_do_nothing_are_not_called() -> None:
+    """The other hooks of the addon are."""
+    resting = Resting()
+    assert call(resting) == OK
+    assert "request" not in resting.hooks
+    assert {"requestheaders", "responseheaders", "response"} <= set(resting.hooks)

@@ -73,8 +73,8 @@ class BaseJourney:
 
     @property
     def wants_request(self) -> bool:
-        """Tell whether more of the request is expected."""
-        return self.phase is Phase.REQUEST and not self.is_request_complete
+        """Tell whether more of the request is expected now."""
+        return self.phase is Phase.REQUEST and not self.is_request_complete and not self._busy
 
     def _hook(self, name: str, then: Callable[[], None]) -> None:
         """Call a hook and then `then`, synchronously if nothing must be awaited, and last what was left to be done."""

@@ -211,7 +211,7 @@ class ClientConnection(Endpoint):
             return False
         if self.journey is None:
             return True
-        return not self.journey.is_busy and type(event) in (Pieces, End, Malformed) and self.journey.wants_request
+        return type(event) in (Pieces, End, Malformed) and self.journey.wants_request
 
     def _update_reading(self) -> None:
         """Pause or resume reading depending on the queued events."""

@@ -36,7 +36,10 @@ async def resumed(flow: Flow) -> None:
 
 
 class Listeners(dict[str, list[Listener]]):
-    """The listeners of events, in order, looked up when an event occurs first."""
+    """The listeners of events, in order, looked up when an event occurs first.
+
+    An addon of ours says in `unneeded` which of its hooks do nothing with the settings that the proxy has.
+    """
 
     def __init__(self, addons: AddonManager) -> None:
         super().__init__()
@@ -44,7 +47,8 @@ class Listeners(dict[str, list[Listener]]):
 
     def __missing__(self, name: str) -> list[Listener]:
         """Look up the listeners of an event."""
-        found = (getattr(addon, name, None) for addon in traverse(self._addons.chain))
+        addons = (each for each in traverse(self._addons.chain) if name not in getattr(each, "unneeded", ()))
+        found = (getattr(addon, name, None) for addon in addons)
         self[name] = listeners = [hook for hook in found if callable(hook) and not isinstance(hook, ModuleType)]
         return listeners
 
