@@ -1,4 +1,4 @@
-"""A batch that is written whole, without the writer's portions."""
+"""A batch that is written at once, without the writer's portions."""
 
 from collections.abc import Mapping
 from typing import override
@@ -9,10 +9,10 @@ from moonpalace_addons.store.write import batch, units
 
 
 class Batch(batch.Batch):
-    """Write what is planned."""
+    """Write the planned rows."""
 
     def store(self, connection: Connection) -> None:
-        """Write everything planned, in the connection's transaction; then call `stored`."""
+        """Write all planned rows, in the connection's transaction; then call `stored`."""
         self._written = units.write(connection, list(self.units.values()))
 
     @override

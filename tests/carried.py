@@ -1,4 +1,4 @@
-"""Store what calls carried, beside rows that tests have written themselves."""
+"""Store bodies, streams and segments for rows that tests have written themselves."""
 
 from collections.abc import Sequence
 

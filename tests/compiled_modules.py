@@ -1,4 +1,4 @@
-"""Modules compiled once in a new checkout, rather than by each process that runs tests: imports then take a third."""
+"""Compile modules once in a new checkout, rather than in each process that runs tests: imports then take a third."""
 
 import fcntl
 import os
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TURNS = "MOONPALACE_TEST_TURNS"
-"""The variable with a file that is locked by who imports the tests first, and has been written to once that is done."""
+"""The variable with a file that the first process to import the tests locks, and writes to afterwards."""
 
 TESTS = Path(__file__).parent
 
 
 @contextmanager
 def compiled_once() -> Iterator[None]:
-    """Have processes that are started meanwhile take turns to import the tests, unless these are compiled already."""
+    """Make processes started inside the block import the tests one by one, unless these are compiled already."""
     if TURNS in os.environ or any(TESTS.glob("*/__pycache__")):
         yield
         return
@@ -27,7 +27,7 @@ def compiled_once() -> Iterator[None]:
 
 @contextmanager
 def turn_to_import() -> Iterator[None]:
-    """Import the tests before all other processes of the run, or once one of them has."""
+    """Import the tests before all other processes of the run, or after the first one has."""
     if not {TURNS, "PYTEST_XDIST_WORKER"} <= os.environ.keys():
         yield
         return

@@ -1,6 +1,6 @@
-"""What SQLAlchemy has compiled, shared by all engines of a process.
+"""SQLAlchemy's compiled statements, shared by all engines of a process.
 
-An engine has a cache of its own, and nearly each test an engine: its statements take longer to compile than to run.
+Each engine has its own cache, and nearly each test an engine: its statements take longer to compile than to run.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ type Key = tuple[Any, ...]
 
 
 class CompiledStatements(LRUCache[Key, Any]):
-    """A cache whose keys tell databases apart, rather than engines."""
+    """A cache whose keys distinguish databases, not engines."""
 
     def get(self, key: Key, default: Any = None) -> Any:
-        """Return what is known under a key of SQLAlchemy's, whose first member is the engine's dialect."""
+        """Look up a key of SQLAlchemy's, whose first member is the engine's dialect."""
         return super().get(shared(key), default)
 
     def __setitem__(self, key: Key, value: Any) -> None:
@@ -27,12 +27,12 @@ class CompiledStatements(LRUCache[Key, Any]):
 
 
 def shared(key: Key) -> Key:
-    """Return a key that other engines on such a database have too."""
+    """Return a key that all engines with such a database share."""
     dialect, *others = key
     return type(dialect), getattr(dialect, "server_version_info", None), *others
 
 
 def share_compiled_statements() -> None:
-    """Have all engines of this process use one cache, instead of the one that each is made with."""
+    """Make all engines of this process use one cache."""
     statements = CompiledStatements(MAX_STATEMENTS)
     Engine._compiled_cache = property(lambda _: statements, lambda _, __: None)  # type: ignore[assignment]

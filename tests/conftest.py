@@ -1,4 +1,4 @@
-"""An empty store and a PostgreSQL server for whoever asks."""
+"""Fixtures with an empty store and a PostgreSQL server."""
 
 import gc
 import os
@@ -17,7 +17,7 @@ from tests.postgres_server import Databases, EmptyStore, PostgresServer, databas
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make one cluster of PostgreSQL for all servers of a run, and keep what Python compiles."""
+    """Create one PostgreSQL cluster for all servers of a run, and compile modules once."""
     # Without it each of some hundred processes compiles all of our code, whatever the environment says.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect tests without looking for garbage, and never look for it among them later."""
+    """Collect tests without the garbage collector, which then ignores them."""
     with turn_to_import(), uncollected():
         found = yield
         gc.freeze()
@@ -47,14 +47,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Databases]:
-    """Give the databases of a server that lives as long as the tests of this process."""
+    """Give the databases of a server shared by the tests of this process."""
     with databases() as found:
         yield found
 
 
 @pytest.fixture
 def postgres_server() -> Iterator[PostgresServer]:
-    """Give a server for one test, which may stop it and start it again."""
+    """Give a server for one test, which may stop and restart it."""
     server = PostgresServer()
     yield server
     server.close()
@@ -62,7 +62,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres: Databases) -> Iterator[str]:
-    """Give the name of a database that is an empty store: a copy of it costs less than the migrations."""
+    """Give the name of a database with an empty store: copying it costs less than the migrations."""
     from moonpalace_addons.store.database.opening import open_store  # most tests want neither it nor a server
 
     with postgres.database() as name:
@@ -80,7 +80,7 @@ def postgres_store(postgres: Databases, postgres_template: str) -> Iterator[Empt
 
 @pytest.fixture
 def postgres_url(postgres_store: EmptyStore) -> Iterator[str]:
-    """Give the URL of an empty store in a PostgreSQL database that is the test's own while it runs."""
+    """Give the URL of an empty store in a PostgreSQL database that only this test uses."""
     yield postgres_store.url
     postgres_store.clear()
 
@@ -104,7 +104,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def writers() -> Iterator[Forks]:
-    """Give what writers are forked from, which takes a tenth of the time of starting them."""
+    """Give the process from which writers are forked, which takes a tenth of the time of starting them."""
     found = Forks("writer", os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)})
     yield found
     found.close()
@@ -112,7 +112,7 @@ def writers() -> Iterator[Forks]:
 
 @pytest.fixture
 def forked_writers(writers: Forks, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fork the writers that are started in this process."""
+    """Fork the writers that this process starts."""
     from moonpalace_addons.writer_process import process  # most tests want no writer
     from tests.forked_writer import popen_from, subprocess_with
 

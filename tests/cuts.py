@@ -1,4 +1,4 @@
-"""Ways to cut a stream, for tests of what must not depend on where it is cut."""
+"""Ways to cut a stream, for tests of code whose result must not depend on them."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ def pieces_of(data: bytes, size: int = 1) -> list[bytes]:
 
 
 def sweep(data: bytes, size: int) -> Iterator[list[bytes]]:
-    """Cut a stream into pieces of `size` bytes, each time one byte further: in the end it was cut at every position.
+    """Cut a stream into pieces of `size` bytes, each time one byte further, so that every position has a cut.
 
     A stream of up to `size` bytes is cut in two at every position.
     """

@@ -1,6 +1,6 @@
-"""The recorded answers in `tests/data/dialects`: a line with the source, the answer as sent, and what becomes of it.
+"""The recorded answers in `tests/data/dialects`: lines with the source, the answer as sent, and the expected result.
 
-`row` are columns of the call, `warnings` parts of its warnings, one of each; `answer` is what is merged or read.
+`row` are columns of the call, `warnings` parts of its warnings, one of each; `answer` is the merged or parsed answer.
 """
 
 import json
@@ -23,7 +23,7 @@ class Dialect:
 
     @property
     def is_stream(self) -> bool:
-        """Tell whether it is an event stream."""
+        """Return whether it is an event stream."""
         return self.data[:1] in (b"d", b"e", b":")
 
 

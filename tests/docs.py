@@ -1,7 +1,7 @@
-"""Bring the outputs and tables in the READMEs and guides up to date: `python -m tests.docs`. test_docs.py checks them.
+"""Bring the outputs and tables in the READMEs and guides up to date: `python -m tests.docs`. docs.py checks them.
 
-In a `console` block every line `$ mpal …` is followed by what the command prints, on a store with the calls of
-`mpal demo`. A line `…` in the document stands for lines left out. Tables of the code stand between two comments.
+In a `console` block every line `$ mpal …` is followed by the command's output, on a store with the calls of `mpal
+demo`. A line `…` in the document stands for omitted lines. Tables generated from the code are between two comments.
 """
 
 import io
@@ -24,7 +24,7 @@ READMES = (ROOT / "README.md", ROOT / "examples" / "README.zh.md")
 GUIDES = tuple(sorted((ROOT / "examples" / "guide").rglob("*.md")))
 NOT_RUN = ("start", "demo", "mock")
 LOCALES = {"": "C.UTF-8", "zh": "zh_CN.UTF-8"}
-"""The locale in which commands run, by the language of the document."""
+"""The locale in which commands run, by the document's language."""
 EXPLAINER = "explain.yaml"
 """The configuration for `mpal explain`."""
 BLOCK = re.compile(r"(```console\n)(.*?)(```)", re.DOTALL)
@@ -46,7 +46,7 @@ VOLATILE = (
 
 
 def normal(text: str) -> str:
-    """Return a text with what differs from run to run made equal: times, ports, and widths that follow from them."""
+    """Normalise the parts of a text that differ between runs: times, ports, and the widths that depend on them."""
     for pattern, replacement in VOLATILE:
         text = re.sub(pattern, replacement, text)
     return text.strip()
@@ -54,7 +54,7 @@ def normal(text: str) -> str:
 
 @dataclass(frozen=True)
 class Demo:
-    """A store that holds the calls of `mpal demo`: the environment of commands, and what these are forked from."""
+    """A store with the calls of `mpal demo`: the environment of commands, and the process that forks them."""
 
     environment: Mapping[str, str]
     forks: Forks
@@ -88,7 +88,7 @@ def language_of(document: Path) -> str:
 
 
 def printed(command: str, store: Demo, language: str) -> str:
-    """Return what an `mpal` command prints on either stream, in a language if it knows that."""
+    """Return the output of an `mpal` command on both streams, in a language."""
     store = replace(store, environment={**store.environment, "LC_ALL": LOCALES[language]})
     if shlex.split(command)[1] == "explain":
         with explaining(store.environment) as own:
@@ -98,7 +98,7 @@ def printed(command: str, store: Demo, language: str) -> str:
 
 @contextmanager
 def explaining(environment: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
-    """Give an environment where the mock explains, on a copy of the store, since it adds calls."""
+    """Give an environment in which the mock explains, on a copy of the store, since it adds calls."""
     home = Path(environment["MOONPALACE_HOME"])
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(home, folder, dirs_exist_ok=True)
@@ -106,7 +106,7 @@ def explaining(environment: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
 
 
 def output(command: str, store: Demo) -> str:
-    """Return what a command prints."""
+    """Return the output of a command."""
     return store.forks.popen(Command("mpal", tuple(shlex.split(command)[1:]), store.environment)).said()
 
 
@@ -117,19 +117,19 @@ def sessions(block: str) -> list[tuple[str, str]]:
 
 
 def is_run(command: str) -> bool:
-    """Tell whether a command's output is checked."""
+    """Return whether a command's output is checked."""
     words = shlex.split(command)
     return words[0] == "mpal" and words[1] not in NOT_RUN
 
 
 def is_current(shown: str, real: str) -> bool:
-    """Tell whether the document shows what the command prints."""
+    """Return whether the document shows the command's current output."""
     pattern = ".*".join(re.escape(normal(piece)) for piece in re.split(r"^…$", shown, flags=re.MULTILINE))
     return re.fullmatch(pattern, normal(real), re.DOTALL) is not None
 
 
 def updated_block(block: str, store: Demo, language: str) -> str:
-    """Return a console block with current outputs; one with a line `…` is kept as long as it is current."""
+    """Return a console block with current outputs; one with a line `…` is kept while it is correct."""
     result = ""
     for command, shown in sessions(block):
         real = printed(command, store, language) if is_run(command) else shown
@@ -150,7 +150,7 @@ def settings_table() -> str:
 
 
 def telemetry_table() -> str:
-    """Return the table of the names that are sent to OpenTelemetry in Markdown."""
+    """Return the table of the names sent to OpenTelemetry in Markdown."""
     from moonpalace_addons.store.telemetry import names
 
     rows = [f"Conventions: {names.CONVENTIONS}.", "", "| attribute of a span | value |", "| --- | --- |"]

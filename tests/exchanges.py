@@ -1,4 +1,4 @@
-"""Calls as a store gives them."""
+"""Calls as read from a store."""
 
 from datetime import UTC, datetime
 
@@ -50,7 +50,7 @@ PLAIN: dict[str, object] = {
     "overhead": 90_000,
     "warnings": (),
 }
-"""A plain completed chat completion; what is not given is None."""
+"""A plain completed chat completion; all other fields are None."""
 
 REFUSED: dict[str, object] = {
     "state": State.UPSTREAM_FAILED,
@@ -72,7 +72,7 @@ REFUSED: dict[str, object] = {
     "error_kind": "connect",
     "error_message": "connection refused by 127.0.0.1:26335",
 }
-"""What is different in a call whose upstream was not reached."""
+"""The fields that differ in a call that did not reach upstream."""
 
 
 def an_exchange(*, refused: bool = False, **changes: object) -> Exchange:

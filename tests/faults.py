@@ -1,4 +1,4 @@
-"""Load for proxies that are about to be hurt, and the check that their store has all that clients have got."""
+"""Load for proxies that will be disturbed, and the check that their store has everything that clients got."""
 
 import asyncio
 import itertools
@@ -26,7 +26,7 @@ WORDS = "the moon palace is cold and the osmanthus blooms " * 4
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a client got: the bytes of the body, and when it had all of them (seconds of the monotonic clock).
+    """The answer that a client got: the bytes of the body, and their time (seconds of the monotonic clock).
 
     `stalled` are the seconds for which processes of this machine may have waited by then.
     """
@@ -38,10 +38,10 @@ class Answer:
 
 
 def stalled() -> float:
-    """Return for how many seconds a process may have waited for a processor, a disk or memory, since the machine began.
+    """Return the seconds for which a process may have waited for a processor, a disk or memory since the boot.
 
     The system gives a mean of its processors, weighted by their work: on one of them it may have been as long as on all
-    together. 0 where the system does not tell.
+    together. 0 if the system does not have these figures.
     """
     try:
         totals = [path.read_text().split("total=")[1].split()[0] for path in PRESSURES]
@@ -52,7 +52,7 @@ def stalled() -> float:
 
 @dataclass(slots=True)
 class Got:
-    """What a client has got of an answer so far; `is_whole` once it has seen its end."""
+    """The data of an answer so far; `is_whole` once its end has been read."""
 
     status: int | None = None
     body: bytes = b""
@@ -63,7 +63,7 @@ class Got:
 class Load:
     """Clients that call without a pause, half of them for streams, until they are stopped or lose the proxy.
 
-    `answers` are those that came whole, by the `X-Request-Id` of the call; `broken` counts calls that got none.
+    `answers` are the complete ones, by the `X-Request-Id` of the call; `broken` is the number of calls without one.
     """
 
     url: str
@@ -81,7 +81,7 @@ class Load:
         self._thread.start()
 
     def stop(self) -> None:
-        """Let the calls under way end, and stop."""
+        """Let the calls in progress end, and stop."""
         self._stopping.set()
         self._thread.join(60)
         assert not self._thread.is_alive()
@@ -120,10 +120,10 @@ class Load:
 
 @dataclass
 class Lasting:
-    """Clients whose calls take as long as they are told, and who go on over the end of the proxy.
+    """Clients whose calls take a given time, and which continue beyond the end of the proxy.
 
-    `got` is what came of each call, by its `X-Request-Id`. `delays` are the seconds from event to event, `events` their
-    number; of calls without a stream, the seconds before the answer. A client that is refused has done.
+    `got` is the data of each call, by its `X-Request-Id`. `delays` are the seconds between events, `events` their
+    number; for calls without a stream, the seconds before the answer. A client stops when it is refused.
     """
 
     url: str
@@ -176,7 +176,7 @@ class Lasting:
 
 
 async def read_answer(reader: asyncio.StreamReader, got: Got) -> None:
-    """Read an HTTP/1.1 response, chunked or not, into `got`, as far as it comes."""
+    """Read an HTTP/1.1 response, chunked or not, into `got`, until it ends or breaks off."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
     got.status = int(head.split()[1])
     headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
@@ -195,7 +195,7 @@ async def read_answer(reader: asyncio.StreamReader, got: Got) -> None:
 
 
 def assert_stored(engine: Engine, answers: dict[str, Answer]) -> None:
-    """Check that each of these answers is in the store, once and byte for byte, and that no call is there twice."""
+    """Check that each of these answers is in the store, once and byte for byte, and that no call is stored twice."""
     rows = exchanges.latest(engine, limit=None)
     counts = Counter(row.client_request_id for row in rows)
     assert [name for name, count in counts.items() if count > 1] == []
@@ -212,7 +212,7 @@ def assert_stored(engine: Engine, answers: dict[str, Answer]) -> None:
 
 
 def assert_told(engine: Engine, got: dict[str, Got]) -> Counter[str]:
-    """Check that the rows after a stop say what each client got, byte for byte; return how many calls had which end."""
+    """Check that the rows after a stop equal each client's data, byte for byte; count the calls by their ends."""
     rows = {row.client_request_id: row for row in exchanges.latest(engine, limit=None)}
     assert rows.keys() <= got.keys()
     ends = Counter[str]()
@@ -242,6 +242,6 @@ def assert_told(engine: Engine, got: dict[str, Got]) -> Counter[str]:
 
 
 def all_over(engine: Engine, names: Iterable[str]) -> bool:
-    """Tell whether all these calls have reached their ends in the store."""
+    """Return whether all these calls have ended in the store."""
     rows = exchanges.latest(engine, limit=None)
     return set(names) <= {row.client_request_id for row in rows if row.state is not State.IN_FLIGHT}

@@ -1,6 +1,6 @@
-"""The writer's process as a fork of its proxy, where that is a fork itself: its imports take longer than most tests.
+"""Writer processes forked from a proxy that is itself a fork: their imports take longer than most tests.
 
-After them it does all that a new process does. Proxies that are started afresh start it afresh too.
+After the imports a fork does all that a new process does. Proxies that are started as new processes start new writers.
 """
 
 import gc
@@ -28,12 +28,12 @@ def fork_writers() -> None:
 
 
 def subprocess_with(popen: Callable[..., object]) -> SimpleNamespace:
-    """Return what stands for the module `subprocess` where writers are started."""
+    """Return a replacement for the module `subprocess` where writers are started."""
     return SimpleNamespace(Popen=popen, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired)
 
 
 def popen_from(forks: Forks) -> Callable[..., Fork | subprocess.Popen[bytes]]:
-    """Return what starts writers in the place of `Popen`, for a process that is no fork itself."""
+    """Return a replacement for `Popen` that starts writers, for a process that is not a fork itself."""
     python = sys.executable
 
     def start(command: list[str], *, env: Mapping[str, str], **options: Any) -> Fork | subprocess.Popen[bytes]:
@@ -45,7 +45,7 @@ def popen_from(forks: Forks) -> Callable[..., Fork | subprocess.Popen[bytes]]:
 
 
 def be_writer() -> None:
-    """Run the writer in the child that `Popen` has made, with its pipes; end with it, so that nothing is executed."""
+    """Run the writer in the child that `Popen` has forked, with its pipes; then exit, so that nothing is executed."""
     code = 1
     try:
         gc.freeze()  # what the proxy has left must not be collected: it would close descriptors that are others by then
@@ -61,7 +61,7 @@ def be_writer() -> None:
 
 
 def forget_the_proxy() -> None:
-    """Reset what a new process does not have."""
+    """Reset the state that a new process does not have."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # as Python itself does; `Popen` has undone it
         signal.signal(number, signal.SIG_IGN)

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 type Kind = Literal["mpal", "store", "writer", "mitmproxy"]
-"""What has been imported: what `mpal` needs, the store alone, its writer, or mitmproxy with its addons and ours."""
+"""The imported modules: those of `mpal`, the store alone, its writer, or mitmproxy with its addons and ours."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Command:
 
     @property
     def fresh(self) -> list[str]:
-        """Return the command line of a process that is no fork."""
+        """Return the command line for a new process."""
         if self.program == "mpal":
             return [sys.executable, "-m", "moonpalace_cli.main", *self.arguments]
         return [sys.executable, str(Path(sys.executable).with_name(self.program)), *self.arguments]
@@ -62,7 +62,7 @@ class Fork:
         self._code: int | None = None
 
     def wait(self, timeout: float | None = None) -> int:
-        """Return the exit code, once there is one."""
+        """Wait for the end, and return the exit code."""
         if self._code is None:
             self._status.settimeout(timeout)
             try:
@@ -80,16 +80,16 @@ class Fork:
             return None
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, unless it is over."""
+        """Send a signal, unless the process has ended."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         self.send_signal(signal.SIGKILL)
 
     def said(self) -> str:
-        """Return what it says until its end."""
+        """Return all of the output, after its end."""
         assert self.stdout is not None
         with self.stdout:
             text = self.stdout.read().decode()
@@ -98,7 +98,7 @@ class Fork:
 
 
 class Forks:
-    """The process that others are forked from; it is started for the first of them."""
+    """The process from which others are forked; it is started for the first of them."""
 
     def __init__(self, kind: Kind, environment: Mapping[str, str]) -> None:
         self._kind = kind
@@ -122,7 +122,7 @@ class Forks:
         return self._channel
 
     def popen(self, command: Command) -> Fork:
-        """Start a process whose outputs are one pipe."""
+        """Start a process whose outputs go to one pipe."""
         reading, writing = os.pipe()
         try:
             return self._fork(command, [writing, writing], os.fdopen(reading, "rb"))
@@ -142,7 +142,7 @@ class Forks:
         return fork
 
     def run(self, command: Command, timeout: float) -> subprocess.CompletedProcess[bytes]:
-        """Run a process that ends by itself."""
+        """Run a process until it exits."""
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
             fork = self._fork(command, [output.fileno(), errors.fileno()])
             try:
@@ -163,7 +163,7 @@ class Forks:
         return Fork(int(ours.recv(16)), ours, stdout)
 
     def close(self) -> None:
-        """End it; the others have ended before."""
+        """Stop the process; its forks have ended before."""
         if self._channel is not None and self._process is not None:
             self._channel.close()
             said = self._process.communicate()[0]
@@ -171,7 +171,7 @@ class Forks:
 
 
 def become(channel: socket.socket) -> Command | None:
-    """Fork whenever that is asked for; return the command in a fork, None at the end."""
+    """Fork on request; return the command in a fork, None at the end."""
     while True:
         asked, descriptors, _, _ = socket.recv_fds(channel, 1 << 16, 4)
         while asked and not asked.endswith(b"\n"):
@@ -192,7 +192,7 @@ def become(channel: socket.socket) -> Command | None:
 
 
 def tell_end(pid: int, status: int, streams: list[int]) -> NoReturn:
-    """Tell the number of a process, and once it is over its exit code."""
+    """Send the id of a process, and after its end its exit code."""
     for stream in streams:
         os.close(stream)
     os.write(status, str(pid).encode())
@@ -201,7 +201,7 @@ def tell_end(pid: int, status: int, streams: list[int]) -> NoReturn:
 
 
 def reap() -> bool:
-    """Take the end of one child, and tell whether there was one."""
+    """Reap one child, and return whether there was one."""
     try:
         return os.waitpid(-1, os.WNOHANG)[0] != 0
     except ChildProcessError:
@@ -209,7 +209,7 @@ def reap() -> bool:
 
 
 def prepared(command: Command, streams: list[int]) -> Command:
-    """Be as a new process would; return the command."""
+    """Put the process into the state of a new one; return the command."""
     os.environ.clear()
     os.environ.update(command.environment)
     time.tzset()
@@ -221,7 +221,7 @@ def prepared(command: Command, streams: list[int]) -> Command:
 
 
 def preload(kind: str) -> None:
-    """Import what takes long."""
+    """Import the slow modules."""
     if kind == "store":
         import zstandard  # noqa: F401
 
@@ -264,7 +264,7 @@ def trust_own_keys() -> None:
 
 
 def run(command: Command) -> int | None:
-    """Do what the program does once it has been imported."""
+    """Run the program after its imports."""
     if command.program == "mpal":
         from moonpalace_cli.main import main as mpal
 
@@ -286,7 +286,7 @@ def run(command: Command) -> int | None:
 
 
 def end(code: object) -> NoReturn:
-    """End with what `sys.exit` was given."""
+    """Exit with the argument of `sys.exit`."""
     if code is not None and not isinstance(code, int):
         print(code, file=sys.stderr)  # noqa: T201 - as Python does
         code = 1

@@ -1,4 +1,4 @@
-"""Tell linear time from quadratic, for tests of what comes from outside in any amount."""
+"""Distinguish linear time from quadratic, for tests of untrusted input of any size."""
 
 import time
 from collections.abc import Callable
@@ -8,10 +8,10 @@ LEAST_SECONDS = 0.001
 
 
 def takes_linear_time(prepare: Callable[[int], Callable[[], object]], small: int) -> bool:
-    """Tell whether `GROWTH` times as much takes less than `MOST` times as long: quadratic work would take 64 times.
+    """Return whether `GROWTH` times the work takes less than `MOST` times as long: quadratic work would take 64 times.
 
-    `prepare` makes a given amount of work, which is timed without the preparation. What takes too long is tried again,
-    since a processor that others use too may be slow for a while.
+    `prepare` makes a given amount of work, which is timed without the preparation. If it takes too long it is tried
+    again, since a processor that others use too may be slow for a while.
     """
 
     def seconds(amount: int) -> float:

@@ -10,18 +10,18 @@ WORD = "LOOP"
 
 
 class FiresAtLoop:
-    """A detector that finds a loop in a piece with the text LOOP."""
+    """A detector that reports a loop in a piece with the text LOOP."""
 
     def __init__(self) -> None:
         self.length = 0
 
     def feed(self, text: str) -> Loop | None:
-        """Find it."""
+        """Detect it."""
         before, at = self.length, text.find(WORD)
         self.length += len(text)
         return Loop("period", before + at + len(WORD), len(WORD), WORD) if at >= 0 else None
 
 
 def guard_of(face: Face) -> LoopGuard:
-    """Return a guard for the streams of a face."""
+    """Return a guard for the streams of an API's format."""
     return LoopGuard(face, lambda: cast(Detector, FiresAtLoop()))

@@ -1,4 +1,4 @@
-"""A receiver of OTLP over HTTP on a real socket, which decodes what it gets and answers as a test wants."""
+"""A receiver of OTLP over HTTP on a real socket, which decodes requests and answers as a test requires."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def attributes(pairs: list[KeyValue]) -> dict[str, object]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one connection as the receiver says."""
+    """Answers one connection as configured in the receiver."""
 
     protocol_version = "HTTP/1.1"
     receiver: OtlpReceiver
 
     def do_POST(self) -> None:
-        """Take a request, or fail."""
+        """Answer a request, or fail."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
@@ -75,21 +75,21 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def handle(self) -> None:
-        """Serve until the other end has gone, or we have."""
+        """Serve until either side has closed the connection."""
         with suppress(OSError, ValueError):
             super().handle()
 
     def finish(self) -> None:
-        """Close what is still open."""
+        """Close everything that is still open."""
         with suppress(OSError, ValueError):
             super().finish()
 
 
 class OtlpReceiver:
-    """Takes spans and metrics; `answer` is the status that it gives, or how it fails: `RESET` or `SILENT`."""
+    """Takes spans and metrics; `answer` is the status of its answers, or the way it fails: `RESET` or `SILENT`."""
 
     def __init__(self, port: int = 0) -> None:
         self.answer: int | str = 200
@@ -103,12 +103,12 @@ class OtlpReceiver:
 
     @property
     def port(self) -> int:
-        """Return the port that it listens on."""
+        """Return its port."""
         return self._server.server_port
 
     @property
     def url(self) -> str:
-        """Return what OTEL_EXPORTER_OTLP_ENDPOINT has to be."""
+        """Return the value for OTEL_EXPORTER_OTLP_ENDPOINT."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -132,11 +132,11 @@ class OtlpReceiver:
 
     @property
     def bodies(self) -> bytes:
-        """Return all bytes of all requests."""
+        """Return the bodies of all requests, joined."""
         return b"".join(body for _, _, body in self.requests)
 
     def spans(self, count: int, call: int | None = None) -> list[Span]:
-        """Return the spans that it has taken, perhaps those of one call, once there are `count`."""
+        """Return the received spans, optionally of one call, after there are `count`."""
         until(lambda: len(self._spans(call)) >= count)
         found = self._spans(call)
         assert len(found) == count
@@ -159,7 +159,7 @@ class OtlpReceiver:
         return attributes(list(ExportTraceServiceRequest.FromString(body).resource_spans[0].resource.attributes))
 
     def metrics(self) -> dict[str, Metric]:
-        """Return the metrics that were sent last, by name."""
+        """Return the latest metrics by name."""
         body = next(body for path, _, body in reversed(self.requests) if path == "/v1/metrics")
         (resource,) = ExportMetricsServiceRequest.FromString(body).resource_metrics
         return {metric.name: metric for metric in resource.scope_metrics[0].metrics}

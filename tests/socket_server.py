@@ -1,4 +1,4 @@
-"""Servers whose answers are raw bytes, for what no HTTP library would send."""
+"""Servers whose answers are raw bytes, which no HTTP library would send."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PATIENCE = 60.0
 
 
 class SocketServer:
-    """A server that runs as long as its block, and serves one connection after another."""
+    """A server that runs during its block, and serves one connection at a time."""
 
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -46,10 +46,10 @@ class SocketServer:
 
 
 class ParallelServer(SocketServer):
-    """A server that serves its connections side by side."""
+    """A server that serves its connections concurrently."""
 
     def accepted(self, connection: socket.socket) -> None:
-        """Serve a new connection in a thread of its own."""
+        """Serve a new connection in a thread."""
         threading.Thread(target=super().accepted, args=(connection,), daemon=True).start()
 
 
@@ -63,7 +63,7 @@ def read_request(connection: socket.socket) -> tuple[str, dict[str, str], bytes]
 
 
 def relay(one: socket.socket, other: socket.socket) -> None:
-    """Pass bytes both ways until both sides have ended."""
+    """Forward bytes in both directions until both sides have ended."""
     back = threading.Thread(target=pump, args=(other, one), daemon=True)
     back.start()
     pump(one, other)
@@ -71,7 +71,7 @@ def relay(one: socket.socket, other: socket.socket) -> None:
 
 
 def pump(source: socket.socket, sink: socket.socket) -> None:
-    """Pass bytes on until the end, and the end too."""
+    """Forward bytes and their end."""
     with suppress(OSError):
         while data := source.recv(65_536):
             sink.sendall(data)

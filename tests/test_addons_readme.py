@@ -1,4 +1,4 @@
-"""Hold `addons/README.md`, which says how the project is built, to the tree."""
+"""Compare `addons/README.md`, which describes the structure of the project, with the files."""
 
 import re
 from pathlib import Path
@@ -17,28 +17,28 @@ PATH = re.compile(r"([\w./-]*/[\w./-]+|[\w-]+\.py)(?:: (\w+))?")
 
 
 def named_paths() -> list[tuple[str, str]]:
-    """Return each path that the text names, with the name said to be in it, empty for none."""
+    """Return each path in the text, with the name said to be in it, otherwise empty."""
     matches = [PATH.fullmatch(code) for code in CODE.findall(TEXT)]
     return sorted({(match[1], match[2] or "") for match in matches if match})
 
 
 def file_of(path: str) -> Path | None:
-    """Return what a path stands for: in the project, or in the library."""
+    """Return the file or folder of a path: in the project, or in the library."""
     return next((place / path for place in (ROOT, LIBRARY) if (place / path).exists()), None)
 
 
 def test_paths_are_found() -> None:
-    """The tests below look at what the text names."""
+    """The tests below do find the paths in the text."""
     assert len(named_paths()) > 40
 
 
 def test_every_folder_is_named() -> None:
-    """A newcomer finds every folder in the text, but for that of the migrations' versions inside the migrations."""
+    """The text names every folder, except that of the migrations' versions inside the migrations."""
     assert [folder for folder in FOLDERS if f"`{folder}`" not in TEXT and folder.name != "versions"] == []
 
 
 def test_every_path_exists() -> None:
-    """What the text names is there, and defines what it is said to."""
+    """Every path in the text exists, and defines the stated name."""
     for path, name in named_paths():
         file = file_of(path)
         assert file is not None, f"there is no {path}"

@@ -19,7 +19,7 @@ def said(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
 def test_help_runs_nothing(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It says what there is, of a benchmark its options."""
+    """It lists the benchmarks, or the options of one."""
     assert said(arguments, monkeypatch) == 0
     out = capsys.readouterr().out
     assert "==" not in out
@@ -38,6 +38,6 @@ def test_help_runs_nothing(
 def test_mistakes_run_nothing(
     arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One line names what is wrong."""
+    """One line names the error."""
     assert said(arguments, monkeypatch) == 2
     assert f"error: {message}" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What `mpal --help` promises, and that the flags of the original's documents are there."""
+"""The contents of `mpal --help`, and the flags in the original's documents."""
 
 import os
 import re
@@ -20,7 +20,7 @@ WIDTH = 80
 
 @pytest.fixture(autouse=True)
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a home of the test's own, no variable of the developer's, and a terminal 80 columns wide."""
+    """Provide a new home, none of the developer's variables, and a terminal 80 columns wide."""
     for name in list(os.environ):
         if name.startswith("MOONPALACE_"):
             monkeypatch.delenv(name)
@@ -30,7 +30,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Return what a call for help prints, checked to have succeeded."""
+    """Return the output of a call for help, which must succeed."""
     assert main([*arguments, "--help"]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
@@ -45,12 +45,12 @@ def command_of(name: str) -> click.Command:
 
 
 def options_of(name: str) -> Iterator[click.Option]:
-    """Return the options that the help of a command shows."""
+    """Return the options in the help of a command."""
     return (option for option in command_of(name).params if isinstance(option, click.Option) and not option.hidden)
 
 
 def words(text: str) -> str:
-    """Return a text with single spaces, as it is before a help page breaks it into lines, also after hyphens."""
+    """Return a text with single spaces, without the line breaks of a help page, also after hyphens."""
     return " ".join(text.split()).replace("- ", "-")
 
 
@@ -59,7 +59,7 @@ NAMES = ["", *sorted(COMMANDS)]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_help_fits_a_terminal(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """Help begins with the usage, says what the command does, and is no wider than 80 columns."""
+    """Help begins with the usage, describes the command, and is no wider than 80 columns."""
     text = help_of(capsys, *shlex.split(name))
     assert text.startswith(f"Usage: {' '.join(['mpal', *shlex.split(name)])} ")
     assert words((command_of(name).help or "").split("\n\n")[0]) in words(text)
@@ -69,7 +69,7 @@ def test_help_fits_a_terminal(capsys: pytest.CaptureFixture[str], name: str) -> 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_option_is_explained(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """Every option stands in the help, with a sentence that says what it is for."""
+    """Every option is in the help, with a sentence that explains it."""
     text = words(help_of(capsys, *shlex.split(name)))
     for option in options_of(name):
         assert option.help, option.name
@@ -80,7 +80,7 @@ def test_every_option_is_explained(capsys: pytest.CaptureFixture[str], name: str
 
 @pytest.mark.parametrize("name", NAMES)
 def test_variables_are_named(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """Every option that has an environment variable names it."""
+    """The help of every option with an environment variable names it."""
     text = words(help_of(capsys, *shlex.split(name)))
     for option in options_of(name):
         flag = max(option.opts, key=len).removeprefix("--")
@@ -112,7 +112,7 @@ def test_help_shows_no_secret(capsys: pytest.CaptureFixture[str], monkeypatch: p
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_help_command_is_the_same(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """`mpal help COMMAND` and `-h` say what `mpal COMMAND --help` says."""
+    """`mpal help COMMAND` and `-h` print the same as `mpal COMMAND --help`."""
     expected = help_of(capsys, name)
     for arguments in (["help", name], [name, "-h"]):
         assert main(arguments) == 0
@@ -120,7 +120,7 @@ def test_help_command_is_the_same(capsys: pytest.CaptureFixture[str], name: str)
 
 
 def test_group_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """`mpal --help`, and `mpal` alone, list every command with what it does."""
+    """`mpal --help`, and `mpal` alone, list every command with a description."""
     text = help_of(capsys)
     for name, (_, line) in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(words(line)[:30])}", text, re.MULTILINE), name
@@ -195,7 +195,7 @@ def empty_store_at_home(surroundings: Path, empty_store: Path) -> None:
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Note what `mpal start` would serve instead of serving it."""
+    """Record what `mpal start` would serve instead of serving it."""
     from moonpalace_cli.proxy import console_log
 
     class Log:
@@ -211,7 +211,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 @pytest.mark.usefixtures("empty_store")
 @pytest.mark.parametrize("line", DOCUMENTED)
 def test_documented_flag_is_accepted(capsys: pytest.CaptureFixture[str], started: list[object], line: str) -> None:
-    """A documented command line works; on an empty store the lookups of one call find none, with exit code 1."""
+    """A documented command line works; on an empty store the lookups of one call print nothing, with exit code 1."""
     code = main(shlex.split(line))
     error = capsys.readouterr().err
     looks_up = line.startswith(("inspect", "export"))

@@ -1,4 +1,4 @@
-"""The import rules between the layers, and what the quick commands leave unimported."""
+"""The import rules between the layers, and the modules that quick commands must not import."""
 
 import ast
 import graphlib
@@ -50,7 +50,7 @@ RULES: tuple[tuple[str, frozenset[str]], ...] = (
     ("moonpalace", frozenset({OURS})),
 )
 MITM = ADDONS / OURS / "mitm"
-"""The room of all that looks into mitmproxy."""
+"""The package of everything that uses mitmproxy's internals."""
 INTERNALS = ("mitmproxy.proxy.layers", "mitmproxy.proxy.server", "mitmproxy.optmanager")
 
 
@@ -64,7 +64,7 @@ class Import:
 
 
 def module_name(file: Path) -> str:
-    """Return the name by which a file is imported."""
+    """Return the name under which a file is imported."""
     parts = file.relative_to(ADDONS if file.is_relative_to(ADDONS) else ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -76,13 +76,13 @@ def sources(*folders: str) -> list[Path]:
 
 @cache
 def parsed(file: Path) -> list[ast.AST]:
-    """Return the syntax tree of a file as a list of its nodes, which several tests look at."""
+    """Return the syntax tree of a file as a list of its nodes, which several tests use."""
     return list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
 
 
 @cache
 def imports(file: Path, *, types: bool = True) -> tuple[Import, ...]:
-    """Find all imports of a file, those inside functions too; without `types`, those that are run."""
+    """Find all imports of a file, including those inside functions; without `types`, only those executed."""
     nodes = parsed(file)
     left_out = set() if types else for_types_only(nodes)
     return tuple(found_imports(file, [node for node in nodes if node not in left_out]))
@@ -101,24 +101,24 @@ def found_imports(file: Path, nodes: list[ast.AST]) -> Iterator[Import]:
 
 
 def for_types_only(nodes: list[ast.AST]) -> set[ast.AST]:
-    """Return what stands under `if TYPE_CHECKING`, which nobody runs."""
+    """Return the nodes under `if TYPE_CHECKING`, which is never executed."""
     conditions = [node for node in nodes if isinstance(node, ast.If)]
     found = [node.body for node in conditions if ast.unparse(node.test) == "TYPE_CHECKING"]
     return {each for body in found for statement in body for each in ast.walk(statement)}
 
 
 def within(name: str, package: str) -> bool:
-    """Tell whether a dotted name is a package or something in it."""
+    """Return whether a dotted name is a package or something in it."""
     return name == package or name.startswith(f"{package}.")
 
 
 def allowed(module: str) -> frozenset[str]:
-    """Return what the rule for a module allows."""
+    """Return the imports that the rule for a module allows."""
     return next(names for package, names in RULES if within(module, package))
 
 
 def is_allowed(found: Import) -> bool:
-    """Tell whether an import follows the rules."""
+    """Return whether an import follows the rules."""
     if found.imported.partition(".")[0] in STANDARD:
         return True
     return any(within(found.imported, name) for name in allowed(found.module))
@@ -129,13 +129,13 @@ CLI_FILES = sources("moonpalace_cli")
 
 
 def test_the_files_are_found() -> None:
-    """The tests below look at files of every layer."""
+    """The tests below do find files of every layer."""
     found = {module_name(file) for file in ADDON_FILES + CLI_FILES}
     assert {"moonpalace", f"{OURS}.capture", f"{WIRE}.sse", f"{STORE}.schema", "moonpalace_cli.main"} <= found
 
 
 def test_layers() -> None:
-    """Each module imports only what its layer may, wherever in the file the import stands."""
+    """Each module imports only from the layers it may use, wherever in the file."""
     assert [found for file in ADDON_FILES for found in imports(file) if not is_allowed(found)] == []
 
 
@@ -163,18 +163,18 @@ def test_layers() -> None:
     ],
 )
 def test_the_rules_themselves(module: str, imported: str, expected: bool) -> None:
-    """The rules allow and refuse what the design says; a test that lets all pass would show here."""
+    """The rules allow and forbid what the design says; a test that always passes would be noticed here."""
     assert is_allowed(Import(module, 1, imported)) is expected
 
 
 def test_nothing_below_imports_the_command_line() -> None:
-    """Only the command line itself, tests and examples know the command line."""
+    """Only the command line itself, tests and examples import the command line."""
     below = [found for file in ADDON_FILES for found in imports(file)]
     assert [found for found in below if within(found.imported, "moonpalace_cli")] == []
 
 
 def import_graph(files: list[Path]) -> dict[str, set[str]]:
-    """Return which of these modules each of them imports, at any time while it runs."""
+    """Return for each of these modules which of them it imports, at any time."""
     modules = {module_name(file) for file in files}
     graph: dict[str, set[str]] = {}
     for file in files:
@@ -184,12 +184,12 @@ def import_graph(files: list[Path]) -> dict[str, set[str]]:
 
 
 def test_no_import_circles() -> None:
-    """No module imports itself by way of others, not even within functions."""
+    """No module imports itself indirectly, not even inside functions."""
     graphlib.TopologicalSorter(import_graph(ADDON_FILES + CLI_FILES)).prepare()
 
 
 def test_import_circles_are_found() -> None:
-    """Two modules that import each other are a circle: were no imports found, the test above would say nothing."""
+    """Two modules that import each other are detected: if imports were not found, the test above would always pass."""
     graph = import_graph(ADDON_FILES)
     assert f"{STORE}.incoming.upgrade" in graph[f"{STORE}.database.opening"]
     graph[f"{STORE}.incoming.upgrade"].add(f"{STORE}.database.opening")
@@ -199,13 +199,13 @@ def test_import_circles_are_found() -> None:
 
 ROOT_MODULES = {file.stem for file in (ADDONS / OURS).glob("*.py")} - {"__init__", "bundle"}
 SHARED = {"errors", "version"}
-"""What every module may import from the root."""
+"""Root modules that every module may import."""
 SERVICES = {"configuration", "recorder"}
-"""Addons that all other addons may use; `bundle` hands in whatever else one needs of another."""
+"""Addons that all other addons may use; `bundle` passes in any other object one needs of another."""
 
 
 def from_root(file: Path) -> set[str]:
-    """Return the modules of the root that a file imports and may not."""
+    """Return the forbidden root modules that a file imports."""
     if file == ADDONS / OURS / "bundle.py":
         return set()
     may = SHARED | SERVICES if file.parent == ADDONS / OURS else SHARED
@@ -214,13 +214,13 @@ def from_root(file: Path) -> set[str]:
 
 
 def test_addons_do_not_know_each_other() -> None:
-    """Addons import rooms and the two services that all share; rooms import no addon."""
+    """Addons import packages and the two services that all share; packages import no addon."""
     found = {file: from_root(file) for file in ADDON_FILES if file.is_relative_to(ADDONS / OURS)}
     assert {file: names for file, names in found.items() if names} == {}
 
 
 def test_the_addons_are_known() -> None:
-    """Were the addons not found, or their imports not, the test above would say nothing."""
+    """The test above would always pass if addons, or their imports, were not found."""
     assert {"capture", "context_cache", "edit_stream"} <= ROOT_MODULES - SHARED - SERVICES
     assert {
         found.imported.split(".")[1] for found in imports(ADDONS / OURS / "context_cache.py") if OURS in found.imported
@@ -228,7 +228,7 @@ def test_the_addons_are_known() -> None:
 
 
 def internals_used(file: Path) -> Iterator[str]:
-    """Find imports of mitmproxy's internals, and attributes with `_` of anything but one's own objects."""
+    """Find imports of mitmproxy's internals, and attributes with `_` of any object except one's own."""
     for found in imports(file):
         if any(within(found.imported, name) for name in INTERNALS):
             yield f"{found.line}: {found.imported}"
@@ -248,18 +248,18 @@ def internals_used(file: Path) -> Iterator[str]:
 
 
 def is_private(name: str) -> bool:
-    """Tell whether a name is marked as internal."""
+    """Return whether a name is marked as internal."""
     return name.startswith("_") and not name.startswith("__")
 
 
 def test_internals_of_mitmproxy_stay_in_one_room() -> None:
-    """Nothing else uses what mitmproxy does not promise to keep."""
+    """Only one package uses mitmproxy's unstable internals."""
     found = {file: list(internals_used(file)) for file in ADDON_FILES + CLI_FILES if not file.is_relative_to(MITM)}
     assert {file: used for file, used in found.items() if used} == {}
 
 
 def test_internals_are_recognised(tmp_path: Path) -> None:
-    """proxy_server.py does use internals: were it not found to, the test above would say nothing."""
+    """proxy_server.py does use internals: if they were not detected, the test above would always pass."""
     used = " ".join(internals_used(MITM / "proxy_server.py"))
     assert "mitmproxy.proxy.layers.http.HttpLayer" in used
     assert "mitmproxy.optmanager" in used
@@ -280,7 +280,7 @@ print("\\nIMPORTED", *sorted({name.partition(".")[0] for name in sys.modules}))
 
 
 def imported_by(home: Path, *commands: str, code: int = 0) -> set[str]:
-    """Run commands of `mpal` that end with a code in one process; return the top-level packages that it imported."""
+    """Run commands of `mpal` that end with an exit code in one process; return the top-level packages imported."""
     environment = {"MOONPALACE_HOME": str(home), "PYTHONPATH": f"{ROOT}:{ADDONS}", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-c", REPORT, str(code), *commands]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
@@ -300,7 +300,7 @@ DATABASE = {"sqlalchemy", "alembic", "sqlite3", "zstandard", "msgspec"}
     ids=["of all", "of commands"],
 )
 def test_help_is_light(tmp_path: Path, commands: list[str], without: set[str]) -> None:
-    """Help neither imports the proxy nor the database, since it must be there in 0.2 s."""
+    """Help imports neither the proxy nor the database, since it must be shown within 0.2 s."""
     names = imported_by(tmp_path, *commands)
     assert "click" in names
     assert names & without == set()
@@ -317,7 +317,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_list_imports_no_proxy(empty_store: Path) -> None:
-    """Searching the store imports the database, and nothing of the proxy."""
+    """Searching the store imports the database, but nothing of the proxy."""
     names = imported_by(empty_store, "list -p id>0")
     assert "sqlalchemy" in names
     assert names & {"mitmproxy", "tornado", "OpenSSL", "cryptography"} == set()
@@ -327,7 +327,7 @@ def test_list_imports_no_proxy(empty_store: Path) -> None:
     ("commands", "code"), [(["list", "log"], 0), (["show", "show --database none.sqlite"], 1)], ids=["none", "no last"]
 )
 def test_nothing_to_show_is_light(empty_store: Path, commands: list[str], code: int) -> None:
-    """That there is no call is known without SQLAlchemy, which takes most of the time that these commands take."""
+    """An empty result does not need SQLAlchemy, which takes most of the time of these commands."""
     names = imported_by(empty_store, *commands, code=code)
     assert names & {"sqlalchemy", "alembic", "zstandard", "msgspec", "mitmproxy"} == set()
 
@@ -343,7 +343,7 @@ def test_nothing_to_show_is_light(empty_store: Path, commands: list[str], code: 
     ],
 )
 def test_each_process_has_its_half(module: str, without: set[str]) -> None:
-    """The proxy starts without the database's libraries, the process that writes without the proxy's."""
+    """The proxy starts without the database's libraries, the writer process without the proxy's."""
     report = "import sys, importlib; importlib.import_module(sys.argv[1]); print(*sys.modules)"
     command = [sys.executable, "-c", report, module]
     environment = {"PYTHONPATH": f"{ROOT}:{ADDONS}", "PYTHONDONTWRITEBYTECODE": "1"}

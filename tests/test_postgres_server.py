@@ -28,7 +28,7 @@ def folder_of(url: str) -> Path:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_server_ends_with_who_started_it(number: int) -> None:
-    """However the process that started it ends, the server's processes and files are gone soon after."""
+    """However its parent process ended, the server's processes and files are gone soon after."""
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD],
         cwd=Path(__file__).parents[1],
@@ -50,7 +50,7 @@ def test_a_server_ends_with_who_started_it(number: int) -> None:
 
 
 def test_a_server_stops_crashes_and_starts_again(postgres_server: PostgresServer) -> None:
-    """After a stop and after a crash nobody answers; what was committed is there once it has been started again."""
+    """After a stop and after a crash it does not answer; committed data is there after the restart."""
     engine = create_engine(postgres_server.url(), poolclass=NullPool)
     postgres_server.execute("CREATE TABLE kept (number int)")
     for number, end in enumerate((postgres_server.stop, postgres_server.crash)):
@@ -65,7 +65,7 @@ def test_a_server_stops_crashes_and_starts_again(postgres_server: PostgresServer
 
 
 def test_servers_of_a_run_are_copies_of_one_cluster() -> None:
-    """Making a cluster takes longer than most tests: servers that follow one another have the same identifier."""
+    """Creating a cluster takes longer than most tests: successive servers have the same identifier."""
     found = set[str]()
     for _ in range(2):
         server = PostgresServer()
@@ -76,7 +76,7 @@ def test_servers_of_a_run_are_copies_of_one_cluster() -> None:
 
 
 def test_another_server_can_be_used(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`MOONPALACE_TEST_POSTGRES` names a server that somebody else runs."""
+    """`MOONPALACE_TEST_POSTGRES` names an existing server."""
     monkeypatch.setenv("MOONPALACE_TEST_POSTGRES", postgres_server.url())
     with databases() as found, found.database() as name:
         assert not isinstance(found, PostgresServer)
@@ -85,7 +85,7 @@ def test_another_server_can_be_used(postgres_server: PostgresServer, monkeypatch
 
 
 def test_a_store_is_emptied_after_each_test(postgres: Databases) -> None:
-    """Rows, the numbers they had and whoever still waits are gone; after anything else the database is another one."""
+    """Rows, their numbers and waiting sessions are gone; after any other change the database is a new one."""
     with postgres.database() as template:
         with create_engine(postgres.url(template), poolclass=NullPool).begin() as connection:
             connection.execute(text("CREATE TABLE version (number int); INSERT INTO version VALUES (1)"))

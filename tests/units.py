@@ -1,4 +1,4 @@
-"""Units of calls that are over, without what came before."""
+"""Units of calls that have ended, without the earlier data."""
 
 from typing import Any
 

@@ -1,16 +1,16 @@
-"""Wait for what happens in other threads and processes."""
+"""Wait for other threads and processes."""
 
 import threading
 import time
 from collections.abc import Callable
 
 PATIENCE = 60.0
-"""Seconds: long, since only a failure ever waits so long."""
+"""Seconds: long, since only a failure waits this long."""
 PAUSE = 0.01
 
 
 def until[T](condition: Callable[[], T], timeout: float = PATIENCE) -> T:
-    """Return what `condition` gives once that is true; fail after `timeout` seconds."""
+    """Return the result of `condition` once it is true; fail after `timeout` seconds."""
     pause = threading.Event()  # a test may have put something else in the place of time.sleep
     began = time.monotonic()
     deadline = began + timeout

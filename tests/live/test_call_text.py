@@ -1,4 +1,4 @@
-"""Tests of both sides of a call as text."""
+"""Tests of the text of a request or an answer."""
 
 import json
 
@@ -74,7 +74,7 @@ def events(*texts: str) -> bytes:
 
 @pytest.mark.parametrize("label", ["text/event-stream", "application/json", None])
 def test_a_stream_that_runs(label: str | None) -> None:
-    """What has come is merged, then come the events, whatever the label says; a piece of an event is no mistake."""
+    """Events so far are merged, then listed, whatever the content type; a partial event is not an error."""
     body = events("Once ", "upon") + b'data: {"choices": [{"del'
     text = response_text(CHAT, body, label, CallInfo(ending="still running", times=[(len(body), 5_000_000)])) or ""
     assert text.startswith("══ answer of kimi-k3 (still running)\n  Once upon\n")
@@ -91,7 +91,7 @@ def test_a_stream_that_runs(label: str | None) -> None:
     ],
 )
 def test_faces(path: str, body: object, shown: str) -> None:
-    """The requests of all faces are read."""
+    """The requests of all of the API's formats are parsed."""
     assert (request_text(path, json.dumps(body).encode(), CallInfo()) or "").endswith(shown)
 
 
@@ -104,14 +104,14 @@ def test_an_error_is_an_answer() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"[1]", b'{"odd": 1}', b"\xff\xfe", b"data: x\n\n", b'{"a'])
 def test_what_is_something_else(body: bytes) -> None:
-    """Bodies that are not what their path says are left to mitmproxy's own views."""
+    """Bodies that do not fit their path are left to mitmproxy's own views."""
     assert request_text(CHAT, body, CallInfo()) is None
     assert response_text(CHAT, body, "application/json", CallInfo()) is None
     assert response_text(CHAT, body, None, CallInfo()) is None
 
 
 def test_what_is_too_large() -> None:
-    """Of a larger body the beginning is shown, and where to find the rest; of a stream, the text of its beginning."""
+    """Of a larger body the beginning is shown, with a hint at the rest; of a stream, the text of its beginning."""
     large = json.dumps({"messages": [{"role": "user", "content": "x" * MAX_SIZE}]}).encode()
     for text in (
         request_text(CHAT, large, CallInfo(row_id=527)),

@@ -21,7 +21,7 @@ ANSWER = b'{"choices": [{"message": {"role": "assistant", "content": "Hi."}, "fi
 
 @pytest.fixture
 def looked_at() -> Iterator[list[HTTPFlow]]:
-    """Register the view; give the flows that it is told to be looked at."""
+    """Register the view; return the flows for which it calls `on_shown`."""
     found: list[HTTPFlow] = []
     before = dict(contentviews.registry._by_name)
     with taddons.context():
@@ -46,14 +46,14 @@ def a_flow(answer: bytes, path: str = "/v1/chat/completions?x=1", **headers: str
 
 
 def shown(flow: HTTPFlow) -> tuple[str | None, str]:
-    """Return which view mitmproxy chooses for an answer, and its text."""
+    """Return the view that mitmproxy chooses for an answer, and its text."""
     assert flow.response is not None
     found = contentviews.prettify_message(flow.response, flow)
     return found.view_name, found.text
 
 
 def test_both_sides(looked_at: list[HTTPFlow]) -> None:
-    """Without being asked for, the view shows the request and the answer."""
+    """The view is chosen automatically for the request and the answer."""
     flow = a_flow(ANSWER, content_type="application/json")
     asked = contentviews.prettify_message(flow.request, flow)
     assert (asked.view_name, asked.text) == ("MoonPalace", "model kimi-k3\n\n── user\n  hi")
@@ -73,7 +73,7 @@ def test_both_sides(looked_at: list[HTTPFlow]) -> None:
     ids=["plain", "compressed", "cut", "labelled as JSON"],
 )
 def test_streams(looked_at: list[HTTPFlow], answer: bytes, headers: dict[str, str]) -> None:
-    """A stream is merged, compressed or not, whole or not."""
+    """A stream is merged, compressed or not, complete or not."""
     flow = a_flow(answer, **headers)
     kept.set_times(flow, [(len(EVENTS) // 2, 5_000_000), (len(EVENTS), 9_000_000)])
     view, text = shown(flow)
@@ -92,13 +92,13 @@ def test_streams(looked_at: list[HTTPFlow], answer: bytes, headers: dict[str, st
     ],
 )
 def test_anything_else(looked_at: list[HTTPFlow], answer: bytes, path: str, view: str) -> None:
-    """What is not what it seems is shown by mitmproxy's own views."""
+    """Other bodies, and those with a wrong content type, are shown by mitmproxy's own views."""
     label = "text/html" if answer.startswith(b"<") else "application/json"
     assert shown(a_flow(answer, path, content_type=label))[0] == view
 
 
 def test_how_it_ends(looked_at: list[HTTPFlow]) -> None:
-    """A call that still runs says so, one that failed says why; price and warnings come from the stored row."""
+    """The text says that a call still runs, or why it failed; price and warnings come from the stored row."""
     flow = a_flow(EVENTS, content_type="text/event-stream")
     assert flow.response is not None
     flow.response.timestamp_end = None
@@ -127,7 +127,7 @@ def test_how_it_ends(looked_at: list[HTTPFlow]) -> None:
     ],
 )
 def test_odd_metadata(looked_at: list[HTTPFlow], key: str, value: object) -> None:
-    """A flow from a file may carry anything: what cannot be ours is not shown, and the rest is."""
+    """A flow from a file may have any metadata: invalid values are ignored, and the rest is shown."""
     flow = a_flow(EVENTS, content_type="text/event-stream")
     plain = shown(flow)
     flow.metadata[key] = value
@@ -136,7 +136,7 @@ def test_odd_metadata(looked_at: list[HTTPFlow], key: str, value: object) -> Non
 
 
 def test_asked_for_where_it_does_not_fit(looked_at: list[HTTPFlow]) -> None:
-    """Chosen by hand for another body, it says that it does not fit."""
+    """If it is selected for another body, it says that it does not fit."""
     flow = a_flow(b"{}", "/other")
     assert flow.response is not None
     found = contentviews.prettify_message(flow.response, flow, "MoonPalace")

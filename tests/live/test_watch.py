@@ -9,10 +9,10 @@ from moonpalace_addons.live.watch import Watch
 
 
 class Upper:
-    """A stream that changes what passes."""
+    """A stream callable that changes the data."""
 
     def __call__(self, data: bytes) -> bytes | list[bytes]:
-        """Change data; swallow a dot."""
+        """Change data; drop a dot."""
         return [] if data == b"." else data.upper()
 
     def together(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
@@ -21,7 +21,7 @@ class Upper:
 
 
 def test_what_the_client_gets_is_kept() -> None:
-    """A watched stream returns what the other one does, and keeps it with the times of its pieces."""
+    """A watched stream returns the same as the original, and records it with the times of its pieces."""
     watch = Watch(Upper(), 0)
     assert [watch(b"a"), watch(b"."), watch(b"")] == [b"A", [], b""]
     assert watch.together is not None
@@ -32,7 +32,7 @@ def test_what_the_client_gets_is_kept() -> None:
 
 
 def test_a_stream_without_together() -> None:
-    """Not every stream takes several pieces at once; what is iterated only once still reaches the client."""
+    """Not every stream has `together`; results that can be iterated only once still reach the client."""
     watch = Watch(lambda data: (piece for piece in (data, data)), 0)
     assert watch.together is None
     assert watch(b"a") == [b"a", b"a"]
@@ -40,7 +40,7 @@ def test_a_stream_without_together() -> None:
 
 
 def test_only_the_beginning_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the limit everything passes, and is counted."""
+    """Beyond the limit everything passes, and is only counted."""
     monkeypatch.setattr(watch_module, "MAX_SIZE", 3)
     watch = Watch(Upper(), 0)
     assert [watch(b"ab"), watch(b"cd"), watch(b"ef")] == [b"AB", b"CD", b"EF"]

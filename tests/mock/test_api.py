@@ -1,4 +1,4 @@
-"""The endpoints besides the chat, keys and the headers that change the pace."""
+"""Keys, headers that change the pace, and the endpoints other than chat."""
 
 import socket
 
@@ -22,7 +22,7 @@ def test_keys(client: httpx.Client, method: str, path: str, key: str) -> None:
 
 
 def test_headers(client: httpx.Client) -> None:
-    """An answer has the headers by which the API names the request, the account and the time it took."""
+    """An answer has headers with the request id, the account and the duration."""
     headers = client.post("/v1/chat/completions", json=CHAT).headers
     names = {"msh-uid", "msh-gid", "msh-org-id", "msh-project-id", "msh-trace-mode", "msh-cache", "date"}
     assert names <= set(headers)
@@ -32,7 +32,7 @@ def test_headers(client: httpx.Client) -> None:
 
 
 def test_models(client: httpx.Client) -> None:
-    """All scenarios are listed with one line each that says what they do."""
+    """All scenarios are listed, each with a line that describes it."""
     answer = client.get("/v1/models").json()
     assert answer["object"] == "list"
     assert {model["id"] for model in answer["data"]} == set(scenarios(Times()))
@@ -43,7 +43,7 @@ def test_models(client: httpx.Client) -> None:
     ("model", "status"), [("mock-nothing", 404), ("mock-", 404), ("kimi-k2.6", 200), ("moonshot-v1-8k", 200)]
 )
 def test_unknown_models(client: httpx.Client, model: str, status: int) -> None:
-    """A name that looks like a scenario must be one; any other name answers like mock-echo."""
+    """A name with the prefix of scenarios must be one; any other name answers like mock-echo."""
     answer = client.post("/v1/chat/completions", json=CHAT | {"model": model})
     assert answer.status_code == status
     if status == 404:
@@ -54,20 +54,20 @@ def test_unknown_models(client: httpx.Client, model: str, status: int) -> None:
 
 
 def test_estimate(client: httpx.Client) -> None:
-    """The estimate is the number of prompt tokens that the chat would count."""
+    """The estimate is the number of prompt tokens that the chat endpoint would count."""
     estimate = client.post("/v1/tokenizers/estimate-token-count", json=CHAT).json()
     assert estimate == {"data": {"total_tokens": 3}}
     assert client.post("/v1/chat/completions", json=CHAT).json()["usage"]["prompt_tokens"] == 3
 
 
 def test_balance(client: httpx.Client) -> None:
-    """The balance is what vouchers and cash make together."""
+    """The balance is the sum of vouchers and cash."""
     data = client.get("/v1/users/me/balance").json()["data"]
     assert data["available_balance"] == data["voucher_balance"] + data["cash_balance"]
 
 
 def test_files(client: httpx.Client) -> None:
-    """An uploaded file is listed, described, given back byte for byte, and gone once it is deleted."""
+    """An uploaded file is listed, described, returned byte for byte, and gone after it is deleted."""
     content = bytes(range(256)) * 10
     made = client.post("/v1/files", files={"file": ("月.bin", content)}, data={"purpose": "file-extract"}).json()
     assert (made["object"], made["bytes"], made["filename"], made["purpose"]) == (
@@ -97,7 +97,7 @@ def test_files(client: httpx.Client) -> None:
     ],
 )
 def test_nothing_else_is_there(client: httpx.Client, method: str, path: str) -> None:
-    """Any other path or method answers 404 in the API's shape."""
+    """Any other path or method is answered with 404 in the API's format."""
     answer = client.request(method, path)
     assert (answer.status_code, answer.json()["error"]["type"]) == (404, "resource_not_found_error")
 
@@ -115,14 +115,14 @@ def test_nothing_else_is_there(client: httpx.Client, method: str, path: str) -> 
     ],
 )
 def test_bad_requests(client: httpx.Client, path: str, headers: dict[str, str], content: bytes) -> None:
-    """What cannot be understood is answered with 400 in the API's shape."""
+    """Invalid requests are answered with 400 in the API's format."""
     sent = content or b'{"messages": [{"role": "user", "content": "x"}]}'
     answer = client.post(path, content=b"" if path == "/v1/files" else sent, headers=headers)
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
 def test_100_mb_are_taken(shared_mock: MockServer) -> None:
-    """A body of 100 MB, the largest that the API takes, is read and answered."""
+    """A body of 100 MB, the largest that the API accepts, is read and answered."""
     image = b'{"type":"image_url","image_url":{"url":"data:image/png;base64,' + b"A" * 100_000_000 + b'"}}'
     body = b'{"messages":[{"role":"user","content":[' + image + b"]}]}"
     head = "POST /v1/tokenizers/estimate-token-count HTTP/1.1\r\nHost: mock\r\nAuthorization: Bearer sk-test\r\n"

@@ -1,4 +1,4 @@
-"""Context caches: made, listed, looked at, used, expired, deleted, and refused to others."""
+"""Context caches: created, listed, looked up, used, expired, deleted, and refused to others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {}}}
 
 
 class Clock:
-    """A clock that stands still until it is put forward."""
+    """A clock that only moves when it is told to."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -38,7 +38,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def client(clock: Clock) -> Iterator[httpx.Client]:
-    """Provide a client of a mock of the test's own."""
+    """Provide a client of a separate mock."""
     with (
         MockServer(times=Times(headers=0.01), clock=clock) as mock,
         httpx.Client(base_url=mock.url, headers=KEY, verify=False, trust_env=False) as client,
@@ -47,7 +47,7 @@ def client(clock: Clock) -> Iterator[httpx.Client]:
 
 
 def made(client: httpx.Client, **more: object) -> dict[str, object]:
-    """Make a cache; return its description."""
+    """Create a cache; return its description."""
     answer = client.post(CACHING, json={"model": "mock-cache", "messages": [SYSTEM], "ttl": 60, **more})
     assert answer.status_code == 200, answer.text
     described: dict[str, object] = answer.json()
@@ -55,19 +55,19 @@ def made(client: httpx.Client, **more: object) -> dict[str, object]:
 
 
 def use(client: httpx.Client, cache_id: object, reset: str | None = None, **more: object) -> httpx.Response:
-    """Ask with a cache."""
+    """Send a request that uses a cache."""
     headers = {"X-Msh-Context-Cache": str(cache_id)} | ({"X-Msh-Context-Cache-Reset-TTL": reset} if reset else {})
     body = {"model": "mock-cache", "messages": [SYSTEM, QUESTION], **more}
     return client.post(CHAT, json=body, headers=headers)
 
 
 def error(answer: httpx.Response) -> tuple[int, str]:
-    """Return status and type of an error."""
+    """Return the status and the type of an error."""
     return answer.status_code, answer.json()["error"]["type"]
 
 
 def test_use(client: httpx.Client) -> None:
-    """A request that begins with a cache saves its tokens, and is told so in headers and usage."""
+    """A request that begins with a cache saves its tokens, as headers and usage say."""
     cache = made(client)
     assert (cache["status"], cache["tokens"], cache["object"]) == ("ready", 300, "context_cache")
     answer = use(client, cache["id"])
@@ -79,7 +79,7 @@ def test_use(client: httpx.Client) -> None:
 
 
 def test_life(client: httpx.Client, clock: Clock) -> None:
-    """A cache ends after its time to live; using it with the header gives it a new one, using it without does not."""
+    """A cache expires; using it with the header renews it, using it without does not."""
     cache = made(client)
     assert cache["expired_at"] == int(clock.now + 60)
     clock.now += 50
@@ -103,7 +103,7 @@ def test_list_and_delete(client: httpx.Client) -> None:
 
 
 def test_keys(client: httpx.Client) -> None:
-    """To another key a cache is not there; a wrong key is refused before that."""
+    """For another key the cache does not exist; a wrong key is refused before that."""
     cache = made(client)
     path = f"{CACHING}/{cache['id']}"
     for method in ("GET", "DELETE"):
@@ -144,7 +144,7 @@ def test_sizes_of_a_model_share_caches(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("body", [{}, {"messages": []}, {"messages": [1]}, {"messages": [SYSTEM], "ttl": 0}])
 def test_bad_requests(client: httpx.Client, body: dict[str, object]) -> None:
-    """What describes no cache is refused with 400."""
+    """Invalid descriptions of a cache are refused with 400."""
     assert error(client.post(CACHING, json=body)) == (400, "invalid_request_error")
 
 
@@ -153,12 +153,12 @@ def test_bad_requests(client: httpx.Client, body: dict[str, object]) -> None:
     [("mock-cache-404", 404), ("mock-cache-405", 405), ("mock-cache-410", 410), ("mock-cache-500", 500)],
 )
 def test_failing_creation(client: httpx.Client, model: str, status: int) -> None:
-    """Under these names no cache can be made."""
+    """With these names no cache can be created."""
     assert client.post(CACHING, json={"model": model, "messages": [SYSTEM]}).status_code == status
 
 
 def test_pending(client: httpx.Client) -> None:
-    """Under this name a cache is not ready before it was looked at twice, and cannot be used before."""
+    """With this name a cache is not ready, and cannot be used, until it has been looked up twice."""
     cache = made(client, model="mock-cache-pending")
     assert cache["status"] == "pending"
     assert "not ready" in use(client, cache["id"], model="mock-cache-pending").text
@@ -167,7 +167,7 @@ def test_pending(client: httpx.Client) -> None:
 
 
 def test_error_state(client: httpx.Client) -> None:
-    """Under this name a cache gets the status error, says why, and cannot be used."""
+    """With this name a cache gets the status error with a reason, and cannot be used."""
     cache = made(client, model="mock-cache-error")
     assert (cache["status"], "error" in cache) == ("error", True)
     assert use(client, cache["id"], model="mock-cache-error").status_code == 400
@@ -175,7 +175,7 @@ def test_error_state(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(("model", "status"), [("mock-cache-lost", 404), ("mock-cache-refused", 400)])
 def test_refused_use(client: httpx.Client, model: str, status: int) -> None:
-    """Under these names a cache is made and then refused, in words that name it."""
+    """With these names a cache is created but its use is refused, with a message that names it."""
     cache = made(client, model=model)
     answer = use(client, cache["id"], model=model)
     assert answer.status_code == status
@@ -183,7 +183,7 @@ def test_refused_use(client: httpx.Client, model: str, status: int) -> None:
 
 
 def test_ignored_use(client: httpx.Client) -> None:
-    """Under this name a request is answered as if it named no cache."""
+    """With this name a request is answered as if it named no cache."""
     cache = made(client, model="mock-cache-ignored")
     answer = use(client, cache["id"], model="mock-cache-ignored")
     assert answer.json()["usage"]["cached_tokens"] == 0
@@ -191,18 +191,18 @@ def test_ignored_use(client: httpx.Client) -> None:
 
 
 def test_slow_creation(client: httpx.Client) -> None:
-    """Under this name the answer takes its time, and is a cache."""
+    """With this name the answer is slow, and is a cache."""
     assert made(client, model="mock-cache-slow")["status"] == "ready"
 
 
 def test_stalled_creation(client: httpx.Client) -> None:
-    """Under this name the answer begins and never ends."""
+    """With this name the answer begins but never ends."""
     with pytest.raises(httpx.ReadTimeout):
         client.post(CACHING, json={"model": "mock-cache-stall", "messages": [SYSTEM]}, timeout=0.3)
 
 
 def test_no_caching() -> None:
-    """The whole path can be missing, as it is today."""
+    """The whole path can be missing, as in today's API."""
     with MockServer(caching=False) as mock, httpx.Client(base_url=mock.url, headers=KEY, trust_env=False) as client:
         answers = [client.post(CACHING, json={"messages": [SYSTEM]}), client.get(CACHING)]
     assert [answer.status_code for answer in answers] == [404, 404]

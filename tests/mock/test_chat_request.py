@@ -1,4 +1,4 @@
-"""Reading of chat requests."""
+"""Parsing of chat requests."""
 
 import json
 
@@ -12,7 +12,7 @@ HELLO: list[Json] = [{"role": "user", "content": "hello"}]
 
 
 def body(**fields: Json) -> bytes:
-    """Return a request that says hello."""
+    """Return a request with a short message."""
     return json.dumps({"model": "mock-echo", "messages": HELLO, **fields}).encode()
 
 
@@ -20,7 +20,7 @@ def body(**fields: Json) -> bytes:
     ("text", "tokens"), [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2), ("月亮", 2), ("🌙", 1), ("\ud800", 1)]
 )
 def test_tokens(text: str, tokens: int) -> None:
-    """Every four bytes of UTF-8 begun are one token."""
+    """A token is counted for every four bytes of UTF-8, the last possibly incomplete."""
     assert count_tokens(text) == tokens
 
 
@@ -63,7 +63,7 @@ def test_tokens_of_messages(message: dict[str, Json], tokens: int) -> None:
     ],
 )
 def test_what_is_rejected(sent: bytes, reason: str) -> None:
-    """A request that the API could not take is rejected with 400 and a reason."""
+    """An invalid request is rejected with 400 and a reason."""
     with pytest.raises(RejectedError, match=reason) as rejected:
         parse_chat(sent)
     assert (rejected.value.failure.status, rejected.value.failure.kind) == (400, "invalid_request_error")
@@ -80,12 +80,12 @@ def test_what_is_rejected(sent: bytes, reason: str) -> None:
     ],
 )
 def test_budget(fields: dict[str, Json], budget: int | None) -> None:
-    """The newer name of the limit wins over the older."""
+    """The newer name of the limit takes precedence over the older."""
     assert parse_chat(body(**fields)).budget == budget
 
 
 def test_what_is_read() -> None:
-    """The last user message, the tools and the wish for usage are found among what else there is."""
+    """The last user message, the tools and the request for usage are found among other fields."""
     messages: list[Json] = [
         {"role": "system", "content": "s" * 4096},
         {"role": "user", "content": [{"type": "text", "text": "first"}]},
@@ -103,7 +103,7 @@ def test_what_is_read() -> None:
 
 
 def test_the_digest_is_that_of_the_question() -> None:
-    """How the answer travels and the order of fields do not change the digest; anything else does."""
+    """The digest does not depend on streaming or the order of fields, but on everything else."""
     plain = parse_chat(body(n=1)).digest
     assert parse_chat(body(stream=True, stream_options={"include_usage": True}, n=1)).digest == plain
     assert parse_chat(json.dumps({"n": 1, "messages": HELLO, "model": "mock-echo"}).encode()).digest == plain

@@ -15,7 +15,7 @@ CURL = shutil.which("curl") or ""
 
 @pytest.fixture(scope="module")
 def sdk(shared_mock: MockServer) -> Iterator[openai.OpenAI]:
-    """Provide the SDK, pointed at the mock."""
+    """Provide the SDK, configured for the mock."""
     http = openai.DefaultHttpxClient(trust_env=False)
     with openai.OpenAI(base_url=f"{shared_mock.url}/v1", api_key="sk-test", max_retries=0, http_client=http) as client:
         yield client
@@ -41,7 +41,7 @@ def sdk(shared_mock: MockServer) -> Iterator[openai.OpenAI]:
     ],
 )
 def test_the_sdk_reads_what_it_should(sdk: openai.OpenAI, model: str) -> None:
-    """The SDK puts together from the stream what it reads without one."""
+    """The SDK merges a stream to the same result as without one."""
     plain = sdk.chat.completions.create(model=model, messages=[{"role": "user", "content": "Hello 月亮 world"}])
     stream = sdk.chat.completions.create(
         model=model, messages=[{"role": "user", "content": "Hello 月亮 world"}], stream=True
@@ -64,13 +64,13 @@ def test_the_sdk_reads_what_it_should(sdk: openai.OpenAI, model: str) -> None:
     ],
 )
 def test_the_sdk_raises_what_it_should(sdk: openai.OpenAI, model: str, error: type[Exception]) -> None:
-    """Each failure is the SDK's own exception for it."""
+    """Each failure raises the SDK's exception for it."""
     with pytest.raises(error):
         sdk.chat.completions.create(model=model, messages=[{"role": "user", "content": "Hello"}])
 
 
 def test_the_sdk_lists_models_and_files(sdk: openai.OpenAI) -> None:
-    """The lists and objects have the shape that the SDK expects."""
+    """The lists and objects have the format that the SDK expects."""
     assert "mock-echo" in {model.id for model in sdk.models.list()}
     made = sdk.files.create(file=("a.txt", b"moon"), purpose="assistants")
     assert made.id in {file.id for file in sdk.files.list()}
@@ -78,7 +78,7 @@ def test_the_sdk_lists_models_and_files(sdk: openai.OpenAI) -> None:
 
 
 def curl(mock: MockServer, model: str, *options: str) -> subprocess.CompletedProcess[bytes]:
-    """Ask for a stream with curl."""
+    """Request a stream with curl."""
     body = json.dumps({"model": model, "stream": True, "messages": [{"role": "user", "content": "hi"}]})
     url = f"{mock.url}/v1/chat/completions"
     command = [CURL, "-qsN", "--noproxy", "*", "-H", "Authorization: Bearer k", "-d", body, *options, url]
@@ -88,7 +88,7 @@ def curl(mock: MockServer, model: str, *options: str) -> subprocess.CompletedPro
 @pytest.mark.skipif(not CURL, reason="curl is not installed")
 @pytest.mark.parametrize(("model", "code"), [("mock-echo", 0), ("mock-until-close", 0), ("mock-cut", 18)])
 def test_curl_sees_the_framing(shared_mock: MockServer, model: str, code: int) -> None:
-    """Curl, which is strict about the end of a transfer, agrees that it is clean or that it is not."""
+    """Curl, which checks the end of a transfer, agrees on whether it is complete."""
     found = curl(shared_mock, model)
     assert found.returncode == code
     assert found.stdout.endswith(b"\n\n")
@@ -97,7 +97,7 @@ def test_curl_sees_the_framing(shared_mock: MockServer, model: str, code: int) -
 
 @pytest.mark.skipif(not CURL, reason="curl is not installed")
 def test_curl_until_close_over_tls() -> None:
-    """Over TLS too the end of the connection is a clean end."""
+    """With TLS too, the end of the connection is a clean end."""
     with MockServer(tls=True) as mock:
         found = curl(mock, "mock-until-close", "--cacert", mock.ca_file)
     assert (found.returncode, found.stdout[-14:]) == (0, b"data: [DONE]\n\n")

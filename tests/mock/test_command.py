@@ -1,4 +1,4 @@
-"""The command as a real process."""
+"""The command in a separate process."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ KEY = {"Authorization": "Bearer sk-secret-1"}
 
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Provide the command as a process, and the first line it printed."""
+    """Provide the command as a process, and its first line."""
     code = "from moonpalace_cli.commands.mock import command; command()"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "addons")])}
     with subprocess.Popen(
@@ -39,14 +39,14 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def base_url(line: str) -> str:
-    """Return the address in the line that the command prints first."""
+    """Return the address in the command's first line."""
     assert line.startswith("Mock of the Kimi API => http")
     return line.split()[6]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_session(number: signal.Signals) -> None:
-    """It says where it listens, prints a line for each call without the key, and a signal ends it with 0."""
+    """It prints its address, then a line for each call without the key, and exits with 0 after a signal."""
     with running() as (process, line):
         url = base_url(line)
         httpx.post(f"{url}/chat/completions", json=CHAT, headers=KEY, trust_env=False)
@@ -78,7 +78,7 @@ def test_quiet_with_tls() -> None:
 
 
 def test_nobody_reads_the_lines() -> None:
-    """Calls are answered after the terminal is gone."""
+    """Calls are answered after the terminal has gone."""
     with running() as (process, line):
         assert process.stderr is not None
         process.stderr.close()
@@ -88,7 +88,7 @@ def test_nobody_reads_the_lines() -> None:
 
 
 def test_a_port_in_use(shared_mock: MockServer) -> None:
-    """A port that is taken is reported as our own error, for the command line to print as one line."""
+    """A port in use raises our own error, which the command line prints as one line."""
     # Through the group: click keeps what the help options were at a command's first run.
     result = CliRunner().invoke(cli, ["mock", "--port", str(shared_mock.port)])
     assert isinstance(result.exception, MoonPalaceError)
@@ -96,7 +96,7 @@ def test_a_port_in_use(shared_mock: MockServer) -> None:
 
 
 def test_help_is_quick_and_tells_the_headers() -> None:
-    """The help names the headers that change the pace and every scenario, and does not need Tornado."""
+    """The help names the headers that change the pace and every scenario, and does not import Tornado."""
     code = (
         "import sys; from click.testing import CliRunner; from moonpalace_cli.commands.mock import command;"
         "print(CliRunner().invoke(command, ['--help']).output); print('tornado' in sys.modules)"

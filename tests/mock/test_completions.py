@@ -1,4 +1,4 @@
-"""Cutting and counting of completions."""
+"""Truncating and counting completions."""
 
 import pytest
 
@@ -28,19 +28,19 @@ FULL = Message("abcd" * 4, "efgh" * 4, (ToolCall("a:0", "a", "mnop" * 2), ToolCa
     ],
 )
 def test_by_word(text: str, pieces: list[str]) -> None:
-    """A text is cut behind its white space and after two Chinese characters; nothing is lost."""
+    """A text is split after white space and after every two Chinese characters; nothing is lost."""
     assert by_word(text) == pieces
     assert "".join(by_word(text)) == text
 
 
 def test_all_parts_count() -> None:
-    """Reasoning with its marks, content and arguments are all paid for."""
+    """Reasoning with its marks, content and arguments all count."""
     assert completion_tokens(Choice(FULL)) == 4 + 3 + 4 + 2 + 1
 
 
 @for_each("budget", range(1, 15))
 def test_a_budget_is_used_to_the_last_token(budget: int) -> None:
-    """A shortened choice never has more tokens than the budget, and ends for its length."""
+    """A truncated choice never has more tokens than the budget, and its reason is the length."""
     found = limited(Choice(FULL), budget)
     if budget == 14:
         assert found == Choice(FULL)
@@ -60,16 +60,16 @@ def test_a_budget_is_used_to_the_last_token(budget: int) -> None:
     ],
 )
 def test_reasoning_is_served_first(budget: int, left: Message) -> None:
-    """The budget goes to reasoning, then content and the calls in order."""
+    """The budget is spent on reasoning first, then on content and the calls in order."""
     assert limited(Choice(FULL), budget).message == left
 
 
 def test_a_code_point_is_not_cut() -> None:
-    """A character that the budget would cut in the middle is left out."""
+    """A character that does not fit the budget entirely is left out."""
     assert limited(Choice(Message("月亮月亮")), 2).message.content == "月亮"
 
 
 def test_a_choice_within_the_budget_stays_as_it_is() -> None:
-    """A budget that is large enough, or none, changes nothing."""
+    """A sufficient budget, or none, changes nothing."""
     choice = Choice(Message("abcd"), "tool_calls")
     assert limited(choice, 1) is limited(choice, None) is choice

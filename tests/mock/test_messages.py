@@ -1,4 +1,4 @@
-"""The mock's /v1/messages: the anthropic SDK, what its streams add up to, and the same question asked of the chat."""
+"""The mock's /v1/messages: the anthropic SDK, its merged streams, and the same question to the chat endpoint."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ QUESTION: dict[str, Any] = {
 
 @pytest.fixture(scope="module", params=["", "/anthropic"])
 def sdk(request: pytest.FixtureRequest, shared_mock: MockServer) -> Iterator[anthropic.Anthropic]:
-    """Provide the SDK, pointed at the mock, at both of its paths."""
+    """Provide the SDK, configured for both paths of the mock."""
     import anthropic  # takes seconds, which nobody else waits for
 
     with anthropic.Anthropic(base_url=shared_mock.url + request.param, api_key="sk-test", max_retries=0) as client:
@@ -41,7 +41,7 @@ def sdk(request: pytest.FixtureRequest, shared_mock: MockServer) -> Iterator[ant
 
 @pytest.mark.parametrize("model", ["mock-echo", "mock-reasoning", "mock-tools", "mock-parallel-tools", "kimi-k3"])
 def test_the_sdk_merges_what_it_gets_without_streaming(sdk: anthropic.Anthropic, model: str) -> None:
-    """The SDK puts together from the stream what it reads without one."""
+    """The SDK merges a stream to the same result as without one."""
     plain = sdk.messages.create(model=model, **QUESTION)
     with sdk.messages.stream(model=model, **QUESTION) as stream:
         assert stream.get_final_message().model_dump(exclude_none=True) == plain.model_dump(exclude_none=True)
@@ -49,7 +49,7 @@ def test_the_sdk_merges_what_it_gets_without_streaming(sdk: anthropic.Anthropic,
 
 @pytest.mark.parametrize("model", ["mock-echo", "mock-reasoning", "mock-parallel-tools", "mock-length"])
 def test_the_stream_merges_to_the_answer(client: httpx.Client, model: str) -> None:
-    """All of the JSON is the same, not only what the SDK knows."""
+    """All of the JSON is the same, including what the SDK does not know."""
     plain = client.post("/v1/messages", json=QUESTION | {"model": model})
     stream = client.post("/v1/messages", json=QUESTION | {"model": model, "stream": True})
     merger = MESSAGES.make_merger()
@@ -70,7 +70,7 @@ def test_the_stream_merges_to_the_answer(client: httpx.Client, model: str) -> No
     ],
 )
 def test_errors(sdk: anthropic.Anthropic, model: str, error: str) -> None:
-    """Errors are what the SDK expects, without streaming and in the stream."""
+    """The SDK recognises errors, without streaming and in the stream."""
     import anthropic
 
     with pytest.raises(getattr(anthropic, error)):
@@ -80,7 +80,7 @@ def test_errors(sdk: anthropic.Anthropic, model: str, error: str) -> None:
 
 
 def test_the_format_of_errors(client: httpx.Client) -> None:
-    """As the API has it: 400 in Anthropic's format, 401 in OpenAI's."""
+    """As in the API: 400 in Anthropic's format, 401 in OpenAI's."""
     assert client.post("/v1/messages", json={"messages": []}).json()["type"] == "error"
     assert client.post("/v1/messages", json=QUESTION | {"max_tokens": None}).status_code == 400
     answer = client.post("/v1/messages", json=QUESTION, headers={"Authorization": "", "X-Api-Key": "sk-wrong"})
@@ -88,7 +88,7 @@ def test_the_format_of_errors(client: httpx.Client) -> None:
 
 
 def test_the_same_question() -> None:
-    """A conversation with tools counts the same tokens, and gets the same answer, as asked of the chat."""
+    """A conversation with tools has the same number of tokens, and the same answer, as at the chat endpoint."""
     question = QUESTION | {
         "messages": [
             {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "image", "source": {}}]},

@@ -1,4 +1,4 @@
-"""The caching of prompts that models do by themselves."""
+"""Automatic caching of prompts."""
 
 import httpx
 import pytest
@@ -11,7 +11,7 @@ TOOLS = [{"type": "function"}]
 
 
 def system(tokens: int, letter: str = "a") -> dict[str, object]:
-    """Return a message with so many tokens."""
+    """Return a message with this many tokens."""
     return {"role": "system", "content": letter * 4 * tokens}
 
 
@@ -43,7 +43,7 @@ OTHER_IMAGE = {"role": "user", "content": [{"type": "image_url", "image_url": {"
     ],
 )
 def test_blocks(first: list[dict[str, object]], second: list[dict[str, object]], cached: int) -> None:
-    """The whole blocks that two prompts begin with in common are cached, and nothing of the first."""
+    """The whole blocks that two prompts share at their beginning are cached, for the first prompt none."""
     caching = PrefixCaching()
     assert caching.cached_tokens("o", "m", first, None) == 0  # type: ignore[arg-type]
     assert caching.cached_tokens("o", "m", second, None) == cached  # type: ignore[arg-type]
@@ -51,7 +51,7 @@ def test_blocks(first: list[dict[str, object]], second: list[dict[str, object]],
 
 @pytest.mark.parametrize(("owner", "model", "tools"), [("p", "m", None), ("o", "n", None), ("o", "m", TOOLS)])
 def test_nothing_is_shared(owner: str, model: str, tools: object) -> None:
-    """Another key, another model and other tools have nothing in common with what was cached."""
+    """Prompts with another key, model or tools share nothing with the cached ones."""
     caching = PrefixCaching()
     caching.cached_tokens("o", "m", [system(600)], None)  # type: ignore[list-item]
     assert caching.cached_tokens(owner, model, [system(600)], tools) == 0  # type: ignore[list-item, arg-type]
@@ -62,7 +62,7 @@ def test_nothing_is_shared(owner: str, model: str, tools: object) -> None:
     ("model", "cached"), [("kimi-k3", 512), ("mock-echo", 512), ("moonshot-v1-8k", 0), ("mock-cache", 0)]
 )
 def test_in_answers(own_mock: MockServer, own_client: httpx.Client, model: str, cached: int) -> None:
-    """Usage and headers say what was cached; the older models cache nothing by themselves."""
+    """Usage and headers have the number of cached tokens; the older models do not cache automatically."""
     body = {"model": model, "messages": [system(600), user("hi")]}
     first, second = (own_client.post("/v1/chat/completions", json=body) for _ in range(2))
     assert first.json()["usage"]["cached_tokens"] == 0

@@ -1,4 +1,4 @@
-"""The mock's /v1/responses, /v1/completions and /v1/embeddings: the openai SDK, and what their streams add up to."""
+"""The mock's /v1/responses, /v1/completions and /v1/embeddings: the openai SDK, and their merged streams."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,14 +24,14 @@ MODELS = ("mock-echo", "mock-reasoning", "mock-tools", "mock-parallel-tools", "m
 
 @pytest.fixture(scope="module")
 def sdk(shared_mock: MockServer) -> Iterator[openai.OpenAI]:
-    """Provide the SDK, pointed at the mock."""
+    """Provide the SDK, configured for the mock."""
     with openai.OpenAI(base_url=f"{shared_mock.url}/v1", api_key="sk-test", max_retries=0) as client:
         yield client
 
 
 @pytest.mark.parametrize("model", [model for model in MODELS if model != "mock-length"])
 def test_the_sdk_merges_what_it_gets_without_streaming(sdk: openai.OpenAI, model: str) -> None:
-    """The SDK puts together from the stream what it reads without one."""
+    """The SDK merges a stream to the same result as without one."""
     plain = sdk.responses.create(model=model, **QUESTION)
     with sdk.responses.stream(model=model, **QUESTION) as stream:
         final = stream.get_final_response().to_dict()
@@ -44,7 +44,7 @@ def test_the_sdk_merges_what_it_gets_without_streaming(sdk: openai.OpenAI, model
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_stream_merges_to_the_answer(client: httpx.Client, model: str) -> None:
-    """All of the JSON is the same, not only what the SDK knows, and the events agree with the last one."""
+    """All of the JSON is the same, including what the SDK does not know, and the events agree with the last one."""
     plain = client.post("/v1/responses", json=QUESTION | {"model": model}).json()
     stream = client.post("/v1/responses", json=QUESTION | {"model": model, "stream": True})
     events = decoded([stream.content])
@@ -65,7 +65,7 @@ def test_the_stream_merges_to_the_answer(client: httpx.Client, model: str) -> No
     ],
 )
 def test_errors(sdk: openai.OpenAI, model: str, error: type[openai.APIStatusError]) -> None:
-    """Errors are what the SDK expects; in a stream it hands on the event."""
+    """The SDK recognises errors; in a stream it passes on the event."""
     with pytest.raises(error):
         sdk.responses.create(model=model, input="Hi")
     if model == "mock-error-in-stream":
@@ -74,7 +74,7 @@ def test_errors(sdk: openai.OpenAI, model: str, error: type[openai.APIStatusErro
 
 
 def test_the_same_question_as_a_chat() -> None:
-    """Instructions, items and tools are those of the chat request that asks the same."""
+    """Instructions, items and tools equal those of the equivalent chat request."""
     call = {"type": "function_call", "call_id": "c", "name": "tide", "arguments": "{}"}
     items = [{"role": "user", "content": "Hi"}, {"type": "reasoning", "summary": []}, call]
     asked = {"instructions": "Be brief.", "tools": TOOLS, "max_output_tokens": 9}
@@ -100,7 +100,7 @@ def json_of(value: object) -> bytes:
 
 @pytest.mark.parametrize("given", [None, [], {}, [3]])
 def test_bad_input(client: httpx.Client, given: object) -> None:
-    """An input that is no string and no list of items is an error with status 400."""
+    """An input that is neither a string nor a list of items is an error with status 400."""
     assert client.post("/v1/responses", json={"input": given}).status_code == 400
     assert client.post("/v1/completions", json={"prompt": given}).status_code == 400
 
@@ -117,7 +117,7 @@ def test_completions(sdk: openai.OpenAI, client: httpx.Client, model: str) -> No
 
 
 def test_embeddings(sdk: openai.OpenAI) -> None:
-    """The SDK reads the same numbers in both encodings, for each text its own."""
+    """The SDK reads the same numbers in both encodings, different ones for each text."""
     encoded = sdk.embeddings.create(model="mock-embedding", input=["a", "b"])
     plain = sdk.embeddings.create(model="mock-embedding", input=["a", "b"], encoding_format="float")
     assert [each.embedding for each in encoded.data] == [each.embedding for each in plain.data]
@@ -128,7 +128,7 @@ def test_embeddings(sdk: openai.OpenAI) -> None:
 
 
 def test_tools_of_a_namespace(client: httpx.Client) -> None:
-    """Codex offers the tools of an MCP server so: the call names both."""
+    """Codex sends the tools of an MCP server as a namespace: the call names both."""
     tool = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
     question = QUESTION | {"tools": [{"type": "namespace", "name": "mcp__sky", "tools": [tool]}], "input": "weather {}"}
     answer = client.post("/v1/responses", json=question | {"model": "mock-named-tool"}).json()

@@ -54,13 +54,13 @@ def asked(model: str, **more: object) -> Fields:
 
 
 def payloads(body: bytes) -> list[str]:
-    """Return the data of each event of a stream, a last one without an end included."""
+    """Return the data of each event of a stream, including a last one without an end."""
     lines = re.split(r"\r\n|\r|\n", body.decode())
     return [line[5:].removeprefix(" ") for line in lines if line.startswith("data:")]
 
 
 def merge(body: bytes) -> Fields:
-    """Put the chunks of a stream together as a client would that knows what the API promises."""
+    """Merge the chunks of a stream, relying only on what the API promises."""
     merged: Fields = {}
     choices: dict[int, Fields] = {}
     for payload in payloads(body):
@@ -77,7 +77,7 @@ def merge(body: bytes) -> Fields:
 
 
 def merge_row(choice: Fields, row: Fields) -> None:
-    """Add a chunk's choice to what came before it."""
+    """Merge a chunk's choice into the previous ones."""
     choice["logprobs"] += row.get("logprobs", {}).get("content", [])
     choice["finish_reason"] = row["finish_reason"]
     for field, value in row["delta"].items():
@@ -91,7 +91,7 @@ def merge_row(choice: Fields, row: Fields) -> None:
 
 
 def merge_call(calls: dict[Any, Any], delta: Fields) -> None:
-    """Add a piece of a tool call to its call, found by index, else by id."""
+    """Merge a piece of a tool call into its call, found by index, else by id."""
     function = delta["function"]
     call = calls.setdefault(delta.get("index", delta.get("id")), {"function": {"arguments": ""}})
     call |= {name: delta[name] for name in ("id", "type") if name in delta}
@@ -100,20 +100,20 @@ def merge_call(calls: dict[Any, Any], delta: Fields) -> None:
 
 
 def finished(index: int, choice: Fields) -> Fields:
-    """Return a choice in the shape it has without streaming."""
+    """Return a choice in the format that it has without streaming."""
     message = choice["message"] | ({"tool_calls": list(choice["calls"].values())} if choice["calls"] else {})
     logprobs = {"logprobs": {"content": choice["logprobs"]}} if choice["logprobs"] else {}
     return {"index": index, "message": message, "finish_reason": choice["finish_reason"]} | logprobs
 
 
 def post(client: httpx.Client, model: str, **more: object) -> httpx.Response:
-    """Ask the mock."""
+    """Send a request to the mock."""
     return client.post("/v1/chat/completions", json=asked(model, **more))
 
 
 @pytest.mark.parametrize("name", [*ANSWERED, "kimi-k2.6", "moonshot-v1-8k"])
 def test_the_stream_merges_into_the_answer(client: httpx.Client, name: str) -> None:
-    """The chunks of a stream put together are the answer given without streaming, whatever the request asks for."""
+    """The merged chunks of a stream equal the answer without streaming, whatever the request asks for."""
     for more in ({}, {"stream_options": {"include_usage": True}}, {"max_tokens": 5}, {"n": 3}):
         answer = post(client, name, **more)
         stream = post(client, name, stream=True, **more)
@@ -126,7 +126,7 @@ def test_the_stream_merges_into_the_answer(client: httpx.Client, name: str) -> N
 
 @pytest.mark.parametrize("name", ANSWERED)
 def test_the_same_request_gets_the_same_bytes(client: httpx.Client, name: str) -> None:
-    """Nothing in an answer but its date depends on when it is given."""
+    """Only the date of an answer depends on the time."""
     for stream in (False, True):
         first, second = (post(client, name, stream=stream) for _ in range(2))
         assert first.content == second.content
@@ -138,7 +138,7 @@ def test_the_same_request_gets_the_same_bytes(client: httpx.Client, name: str) -
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("name", "status", "kind"), [(name, *found) for name, found in FAILURES.items()])
 def test_failures(client: httpx.Client, name: str, status: int, kind: str, stream: bool) -> None:
-    """A failing scenario answers with its status and its type of error in the API's shape, never with a stream."""
+    """A failing scenario answers with its status and error type in the API's format, never with a stream."""
     answer = post(client, name, stream=stream)
     assert answer.status_code == status
     assert answer.headers["content-type"].startswith("application/json")
@@ -151,7 +151,7 @@ def test_failures(client: httpx.Client, name: str, status: int, kind: str, strea
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", PAGES)
 def test_pages(client: httpx.Client, name: str, stream: bool) -> None:
-    """A gateway in between answers with HTML, with status 200 too."""
+    """A gateway answers with HTML, also with status 200."""
     answer = post(client, name, stream=stream)
     assert answer.status_code == PAGES[name]
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -159,7 +159,7 @@ def test_pages(client: httpx.Client, name: str, stream: bool) -> None:
 
 
 def test_an_error_in_the_stream(client: httpx.Client) -> None:
-    """After two chunks comes an error object and the end of the body; without streaming it is a plain error."""
+    """An error object follows the second chunk and ends the body; without streaming it is an ordinary error."""
     found = [json.loads(payload) for payload in payloads(post(client, "mock-error-in-stream", stream=True).content)]
     assert [sorted(event) for event in found[:2]] == [["choices", "created", "id", "model", "object"]] * 2
     assert found[2:] == [post(client, "mock-error-in-stream").json()]
@@ -168,7 +168,7 @@ def test_an_error_in_the_stream(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("name", ["mock-echo", "mock-reasoning", "mock-two-choices", "mock-tools"])
 def test_usage_stands_where_the_api_puts_it(client: httpx.Client, name: str) -> None:
-    """Usage is in the last chunk's choice; asked for, it also comes in a chunk of its own with the same numbers."""
+    """Usage is in the last chunk's choice; on request, also in a separate chunk with the same numbers."""
     usage = post(client, name).json()["usage"]
     plain = [json.loads(found) for found in payloads(post(client, name, stream=True).content)[:-1]]
     more = post(client, name, stream=True, stream_options={"include_usage": True})
@@ -199,14 +199,14 @@ def test_usage_at_odd_places(client: httpx.Client) -> None:
     ],
 )
 def test_how_streams_are_spelled(client: httpx.Client, name: str, lines: bytes) -> None:
-    """The lines of a stream look as the scenario says, and the last event is [DONE]."""
+    """The lines of a stream are spelled as the scenario says, and the last event is [DONE]."""
     body = post(client, name, stream=True).content
     assert re.fullmatch(b"(?:" + lines + b")+", body)
     assert payloads(body)[-1] == "[DONE]"
 
 
 def test_an_unterminated_stream(client: httpx.Client) -> None:
-    """The last event has no line end and there is no [DONE], yet the last event is whole."""
+    """The last event has no line end and there is no [DONE], but the last event is complete."""
     body = post(client, "mock-unterminated", stream=True).content
     assert body.endswith(b"}")
     assert json.loads(payloads(body)[-1])["choices"][0]["finish_reason"] == "stop"
@@ -215,7 +215,7 @@ def test_an_unterminated_stream(client: httpx.Client) -> None:
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_encodings(client: httpx.Client, encoding: str, stream: bool) -> None:
-    """A compressed answer says so, is compressed even when nobody asked, and holds the same as a plain one."""
+    """A compressed answer has the header, is compressed even if not requested, and has the same content."""
     body = asked(f"mock-{encoding}", stream=stream)
     with client.stream("POST", "/v1/chat/completions", json=body, headers={"Accept-Encoding": "identity"}) as answer:
         raw = b"".join(answer.iter_raw())
@@ -225,7 +225,7 @@ def test_encodings(client: httpx.Client, encoding: str, stream: bool) -> None:
 
 
 def test_reasoning_comes_first(client: httpx.Client) -> None:
-    """All reasoning is sent before the first word of content."""
+    """All reasoning is sent before the content."""
     rows = [json.loads(payload) for payload in payloads(post(client, "mock-reasoning", stream=True).content)[:-1]]
     fields = [next(iter(row["choices"][0]["delta"]), "") for row in rows]
     assert fields == sorted(fields, key=["role", "reasoning_content", "content", ""].index)
@@ -233,7 +233,7 @@ def test_reasoning_comes_first(client: httpx.Client) -> None:
 
 
 def test_reasoning_uses_up_the_budget(client: httpx.Client) -> None:
-    """Of 48 tokens 45 are reasoning and none are content."""
+    """Of 48 tokens 45 are reasoning and none content."""
     answer = post(client, "mock-reasoning-length").json()
     assert answer["choices"][0]["message"]["content"] == ""
     assert answer["choices"][0]["finish_reason"] == "length"
@@ -242,7 +242,7 @@ def test_reasoning_uses_up_the_budget(client: httpx.Client) -> None:
 
 
 def test_calls_without_index(client: httpx.Client) -> None:
-    """The deltas lack index, and the first call gets a piece after the second has begun."""
+    """The deltas have no index, and a piece of the first call follows the beginning of the second."""
     body = post(client, "mock-tools-noindex", stream=True).content
     rows = [json.loads(payload)["choices"][0]["delta"] for payload in payloads(body)[:-1]]
     calls = [call for row in rows for call in row.get("tool_calls", [])]
@@ -261,7 +261,7 @@ def test_calls_at_the_same_time(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("name", ["mock-tools", "mock-tools-noindex", "mock-parallel-tools"])
 def test_a_tool_result_ends_the_calling(client: httpx.Client, name: str) -> None:
-    """After a tool's result the model answers with it, so that an agent comes to an end."""
+    """After a tool's result the model answers with it, so that an agent terminates."""
     messages = [{"role": "user", "content": "Weather?"}, {"role": "tool", "tool_call_id": "a:0", "content": "Rain."}]
     choice = post(client, name, messages=messages).json()["choices"][0]
     assert (choice["message"]["content"], choice["finish_reason"]) == ("Rain.", "stop")
@@ -277,7 +277,7 @@ def test_arguments_fit_the_schema(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("name", ["mock-repeat", "mock-repeat-reasoning", "mock-repeat-tools", "mock-many"])
 def test_the_number_of_events_can_be_chosen(client: httpx.Client, name: str) -> None:
-    """X-Mock-Events sets how many events carry the text; first, last and [DONE] come on top."""
+    """X-Mock-Events sets the number of events with text; first, last and [DONE] are added."""
     headers = {"X-Mock-Events": "7"}
     answer = client.post("/v1/chat/completions", json=asked(name, stream=True), headers=headers)
     assert len(payloads(answer.content)) == 7 + (4 if name == "mock-repeat-tools" else 3)
@@ -285,17 +285,17 @@ def test_the_number_of_events_can_be_chosen(client: httpx.Client, name: str) -> 
 
 @pytest.mark.parametrize(("name", "events"), [("mock-repeat", 303), ("mock-many", 2003), ("mock-slow", 5)])
 def test_how_many_events_there_are(client: httpx.Client, name: str, events: int) -> None:
-    """The scenarios about numbers of events send as many as they say."""
+    """The scenarios about numbers of events send the stated number."""
     assert len(payloads(post(client, name, stream=True).content)) == events
 
 
 def test_one_big_event(client: httpx.Client) -> None:
-    """The text of a megabyte comes in one event."""
+    """A text of a megabyte is one event."""
     assert max(map(len, payloads(post(client, "mock-big", stream=True).content))) > 1 << 20
 
 
 def test_empty_lists_of_choices(client: httpx.Client) -> None:
-    """Two chunks without choices stand among the others, and they carry no usage."""
+    """Two of the chunks have no choices, and no usage."""
     found = [json.loads(payload) for payload in payloads(post(client, "mock-empty-choices", stream=True).content)[:-1]]
     assert [sorted(chunk) for chunk in found if not chunk["choices"]] == [
         ["choices", "created", "id", "model", "object"]

@@ -1,4 +1,4 @@
-"""Values invented for the schemas of tools."""
+"""Invented arguments for the schemas of tools."""
 
 import pytest
 
@@ -34,7 +34,7 @@ ITSELF["properties"] = {"again": ITSELF}
     ],
 )
 def test_examples(schema: dict[str, Json], value: Json) -> None:
-    """The value fits the schema, and a value that the schema names is preferred."""
+    """The value fits the schema; a value given in the schema is preferred."""
     assert example("x", schema) == value
 
 
@@ -52,7 +52,7 @@ def test_examples(schema: dict[str, Json], value: Json) -> None:
     ],
 )
 def test_a_tool_that_is_named(asked: str, called: tuple[str, str] | None) -> None:
-    """It is called with the JSON behind its name; without either, the message is echoed."""
+    """It is called with the JSON after its name; without either, the message is echoed."""
     tools: list[Json] = [{"type": "function", "function": {"name": name}} for name in ("moon_search", "show")]
     question: Json = {"role": "user", "content": asked}
     (choice,) = named_tool(chat_request({"messages": [question], "tools": tools}))
@@ -63,5 +63,5 @@ def test_a_tool_that_is_named(asked: str, called: tuple[str, str] | None) -> Non
 
 
 def test_a_schema_inside_itself() -> None:
-    """A schema that contains itself ends at some depth."""
+    """A recursive schema ends at some depth."""
     assert str(example("x", ITSELF)).count("again") == 8

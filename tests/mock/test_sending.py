@@ -1,4 +1,4 @@
-"""What arrives on the wire, seen through plain sockets."""
+"""The bytes on the wire, read from plain sockets."""
 
 import json
 import re
@@ -26,13 +26,13 @@ def sent(model: str, *, stream: bool, version: str = "HTTP/1.1", method: str = "
 
 @contextmanager
 def connected(mock: MockServer) -> Iterator[socket.socket]:
-    """Provide a connection to the mock that waits ten seconds at most."""
+    """Provide a connection to the mock with a timeout of ten seconds."""
     with socket.create_connection(("127.0.0.1", mock.port), 10) as connection:
         yield connection
 
 
 def read_to_the_end(connection: socket.socket) -> tuple[bytes, bool]:
-    """Return all bytes until the connection ends, and whether it ended in a reset."""
+    """Return all bytes up to the end of the connection, and whether it was reset."""
     found = b""
     try:
         while data := connection.recv(65536):
@@ -43,7 +43,7 @@ def read_to_the_end(connection: socket.socket) -> tuple[bytes, bool]:
 
 
 def read_until(connection: socket.socket, end: bytes) -> bytes:
-    """Return the bytes up to the first `end` at the end of what has been received."""
+    """Read until the received bytes end with `end`, and return them."""
     found = b""
     while not found.endswith(end):
         data = connection.recv(65536)
@@ -89,7 +89,7 @@ def test_no_answer_at_all(own_mock: MockServer, stream: bool) -> None:
 
 
 def test_a_stream_that_stalls(own_mock: MockServer) -> None:
-    """After two events nothing comes; that the client left is noticed at once."""
+    """After two events nothing follows; the client's disconnection is noticed at once."""
     with connected(own_mock) as connection:
         connection.sendall(sent("mock-stall", stream=True))
         found = read_until(connection, b"\n\n\r\n")
@@ -101,7 +101,7 @@ def test_a_stream_that_stalls(own_mock: MockServer) -> None:
 
 
 def test_a_body_that_stalls(own_mock: MockServer) -> None:
-    """Without streaming half of the body comes, then nothing until the client leaves."""
+    """Without streaming half of the body is sent, then nothing until the client disconnects."""
     with connected(own_mock) as connection:
         connection.sendall(sent("mock-stall", stream=False))
         found = connection.recv(65536)
@@ -114,7 +114,7 @@ def test_a_body_that_stalls(own_mock: MockServer) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_body_until_the_end_of_the_connection(shared_mock: MockServer, stream: bool) -> None:
-    """The body has neither length nor chunks; the closed connection says that it is complete."""
+    """The body has neither length nor chunks; closing the connection marks its end."""
     with connected(shared_mock) as connection:
         connection.sendall(sent("mock-until-close", stream=stream))
         found, was_reset = read_to_the_end(connection)
@@ -127,7 +127,7 @@ def test_a_body_until_the_end_of_the_connection(shared_mock: MockServer, stream:
 
 
 def test_the_first_event_leaves_at_once(own_mock: MockServer) -> None:
-    """Headers and the first event arrive although the next event is an hour away, and a client that leaves is seen."""
+    """Headers and the first event arrive although the next event is an hour away; a disconnection is noticed."""
     with connected(own_mock) as connection:
         connection.sendall(sent("mock-slow", stream=True, X_Mock_Delay="3600"))
         assert read_until(connection, b"\n\n\r\n").count(b"data: ") == 1
@@ -136,7 +136,7 @@ def test_the_first_event_leaves_at_once(own_mock: MockServer) -> None:
 
 
 def test_without_streaming_the_pauses_come_first(own_mock: MockServer) -> None:
-    """An answer that takes an hour is not begun, and a client that leaves meanwhile is seen."""
+    """An answer that takes an hour does not begin, and a client's disconnection is noticed meanwhile."""
     with connected(own_mock) as connection:
         connection.sendall(sent("mock-echo", stream=False, X_Mock_Delay="3600"))
         connection.settimeout(0.1)
@@ -147,7 +147,7 @@ def test_without_streaming_the_pauses_come_first(own_mock: MockServer) -> None:
 
 
 def test_events_are_not_held_back(shared_mock: MockServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything of a stream is written the kernel is told not to wait with small packets."""
+    """Before a stream is written the kernel is told not to delay small packets."""
     done: list[str] = []
 
     def set_nodelay(stream: IOStream, value: bool) -> None:
@@ -168,7 +168,7 @@ def test_events_are_not_held_back(shared_mock: MockServer, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_connection_is_used_again(shared_mock: MockServer, stream: bool) -> None:
-    """After a whole answer the same connection serves the next request, two sent at once included."""
+    """After a complete answer the same connection serves the next request, also if two were sent at once."""
     end = b"0\r\n\r\n" if stream else b"}}}"
     with connected(shared_mock) as connection:
         answers = []
@@ -183,7 +183,7 @@ def test_a_connection_is_used_again(shared_mock: MockServer, stream: bool) -> No
 
 
 def test_http_1_0(shared_mock: MockServer) -> None:
-    """An old client gets a stream without chunks, ended by the end of the connection."""
+    """An old client gets a stream without chunks, which ends with the connection."""
     with connected(shared_mock) as connection:
         connection.sendall(sent("mock-echo", stream=True, version="HTTP/1.0"))
         head, body = read_to_the_end(connection)[0].split(b"\r\n\r\n", 1)
@@ -193,7 +193,7 @@ def test_http_1_0(shared_mock: MockServer) -> None:
 
 
 def test_head(shared_mock: MockServer) -> None:
-    """HEAD is answered with the headers alone."""
+    """HEAD is answered with headers only."""
     with connected(shared_mock) as connection:
         connection.sendall(
             b"HEAD /v1/models HTTP/1.1\r\nHost: m\r\nAuthorization: Bearer k\r\nConnection: close\r\n\r\n"

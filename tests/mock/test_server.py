@@ -1,4 +1,4 @@
-"""The life of the server and its log."""
+"""Start and stop of the server, and its log."""
 
 import json
 import resource
@@ -23,12 +23,12 @@ HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: mock\r\nAuthorization: Bear
 
 
 def served(number: int) -> Served:
-    """Return an entry for a log."""
+    """Return an entry of a log."""
     return Served("GET", f"/{number}", "", {}, b"", 0, 0, cut_off=False)
 
 
 def test_the_log(own_mock: MockServer, own_client: httpx.Client) -> None:
-    """What a client sent is in the log as soon as the client has the answer, in the order of the calls."""
+    """A request is in the log as soon as the client has the answer, in the order of the calls."""
     first = own_client.post("/v1/chat/completions?a=%20b&c", json=CHAT, headers={"X-Any": "1"})
     assert [call.path for call in own_mock.log] == ["/v1/chat/completions"]
     own_client.get("/v1/models")
@@ -42,7 +42,7 @@ def test_the_log(own_mock: MockServer, own_client: httpx.Client) -> None:
 
 
 def test_the_log_of_a_stream(own_mock: MockServer, own_client: httpx.Client) -> None:
-    """A stream is in the log before its last event can be read, though the client reads no further."""
+    """A stream is in the log before its last event can be read, even if the client does not read further."""
     with own_client.stream("POST", "/v1/chat/completions", json=CHAT | {"stream": True}) as answer:
         lines = [line for line in answer.iter_lines() if line]
         assert lines[-1] == "data: [DONE]"
@@ -51,7 +51,7 @@ def test_the_log_of_a_stream(own_mock: MockServer, own_client: httpx.Client) -> 
 
 
 def test_a_client_that_leaves(own_mock: MockServer, own_client: httpx.Client) -> None:
-    """Leaving an endless loop early is noticed with most of the events unsent."""
+    """If a client leaves an endless loop early, most events are not sent."""
     headers = {"X-Mock-Delay": "0.005"}
     body = CHAT | {"model": "mock-repeat", "stream": True}
     with own_client.stream("POST", "/v1/chat/completions", json=body, headers=headers) as answer:
@@ -62,7 +62,7 @@ def test_a_client_that_leaves(own_mock: MockServer, own_client: httpx.Client) ->
 
 
 def test_nothing_is_left_of_a_client_that_left(own_mock: MockServer, own_client: httpx.Client) -> None:
-    """What waited to send the next event is given up, even with an hour still to wait."""
+    """The task that waits to send the next event is cancelled, even with an hour still to wait."""
     headers = {"X-Mock-Delay": "3600"}
     with own_client.stream("POST", "/v1/chat/completions", json=CHAT | {"stream": True}, headers=headers):
         assert len(own_mock._tasks) == 1
@@ -72,7 +72,7 @@ def test_nothing_is_left_of_a_client_that_left(own_mock: MockServer, own_client:
 
 
 def test_the_log_keeps_the_last() -> None:
-    """Only so many calls are kept, and slices and negative indices work as with a list."""
+    """Only a limited number of calls is kept; slices and negative indices work as with a list."""
     log = ServedLog(3)
     for number in range(5):
         log.append(served(number))
@@ -94,7 +94,7 @@ def test_every_call_is_told() -> None:
 
 @pytest.fixture
 def enough_files() -> Iterator[None]:
-    """Let this process have 500 connections from both ends, which on many machines is more than it may."""
+    """Allow this process 500 connections with both ends, more than many machines do by default."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2000 if hard == resource.RLIM_INFINITY else min(2000, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
@@ -104,7 +104,7 @@ def enough_files() -> Iterator[None]:
 
 @pytest.mark.usefixtures("enough_files")
 def test_500_connections_at_once(own_mock: MockServer) -> None:
-    """500 streams are held open at the same time, and each one is complete."""
+    """500 concurrent streams are all complete."""
     body = json.dumps(CHAT | {"model": "mock-slow", "stream": True}).encode()
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: m\r\nAuthorization: Bearer k\r\nContent-Length: {len(body)}\r\n"
@@ -132,7 +132,7 @@ def test_500_connections_at_once(own_mock: MockServer) -> None:
 
 
 def parse_bounded(found: object, selector: selectors.BaseSelector, received: dict[socket.socket, bytearray]) -> None:
-    """Read what a connection has, and close it at its end."""
+    """Read what a connection sends, and close it at its end."""
     assert isinstance(found, socket.socket)
     data = found.recv(65536)
     received[found] += data
@@ -142,7 +142,7 @@ def parse_bounded(found: object, selector: selectors.BaseSelector, received: dic
 
 
 def test_a_port_in_use(shared_mock: MockServer) -> None:
-    """A port that another process has is an error of one line that names it."""
+    """A port in use is a one-line error that names it."""
     with pytest.raises(MoonPalaceError, match=rf"^the mock cannot listen on 127\.0\.0\.1:{shared_mock.port}: .+$"):
         MockServer(shared_mock.port).start()
 
@@ -159,12 +159,12 @@ def test_an_address_that_is_not_ours(host: str) -> None:
     [("127.0.0.1", "http://127.0.0.1:7"), ("0.0.0.0", "http://127.0.0.1:7"), ("::1", "http://[::1]:7")],
 )
 def test_url(host: str, url: str) -> None:
-    """The address is one that a client can connect to."""
+    """The address is one that clients can connect to."""
     assert MockServer(7, host).url == url
 
 
 def test_stopping(own_mock: MockServer) -> None:
-    """A stopped mock has closed its connections and its port; it may be stopped again and started again."""
+    """A stopped mock has closed its connections and its port; it may be stopped and started again."""
     with socket.create_connection(("127.0.0.1", own_mock.port), 10) as connection:
         body = json.dumps(CHAT | {"model": "mock-stall", "stream": True}).encode()
         connection.sendall(HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
@@ -181,7 +181,7 @@ def test_stopping(own_mock: MockServer) -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_tls(host: str) -> None:
-    """A client that trusts the certificate is served; the files are gone once the mock is stopped."""
+    """A client that trusts the certificate is served; the files are gone after the mock is stopped."""
     with MockServer(tls=True, times=Times(loop=0)) as mock:
         folder = Path(mock.ca_file).parent
         trusting = ssl.create_default_context(cafile=mock.ca_file)
@@ -200,7 +200,7 @@ def test_tls(host: str) -> None:
 
 
 def test_until_close_over_tls_says_goodbye() -> None:
-    """A body that ends with the connection ends with TLS's own farewell, so that it cannot be taken for cut."""
+    """A body that ends with the connection ends with TLS's closing alert, so that it is not taken for truncated."""
     body = json.dumps(CHAT | {"model": "mock-until-close"}).encode()
     with MockServer(tls=True) as mock:
         context = ssl.create_default_context(cafile=mock.ca_file)

@@ -14,7 +14,7 @@ PLAIN = [f"data: {payload}\n\n".encode() for payload in PAYLOADS]
 
 
 def decoders() -> dict[Encoding, Callable[[bytes], bytes]]:
-    """Return functions that decode what they can of what they have been fed."""
+    """Return functions that decode as much as possible of the data so far."""
     return {
         "gzip": zlib.decompressobj(wbits=31).decompress,
         "deflate": zlib.decompressobj().decompress,
@@ -24,7 +24,7 @@ def decoders() -> dict[Encoding, Callable[[bytes], bytes]]:
 
 
 def test_one_piece_for_each_event() -> None:
-    """Each event is a piece of its own, and each piece knows how many events are complete."""
+    """Each event is a separate piece, and each piece has the number of complete events."""
     found = list(OddSpelling().pieces(PAYLOADS, 3))
     assert [piece.data for piece in found] == PLAIN
     assert [piece.events for piece in found] == [1, 2, 3]
@@ -32,25 +32,25 @@ def test_one_piece_for_each_event() -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
 def test_compressed_events_can_be_read_at_once(encoding: Encoding) -> None:
-    """Whoever decodes the pieces has each event as soon as its piece is there."""
+    """The decoded pieces contain each event as soon as its piece has arrived."""
     decode = decoders()[encoding]
     assert [decode(piece.data) for piece in OddSpelling(encoding=encoding).pieces(PAYLOADS, 3)] == PLAIN
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
 def test_compressed_bodies(encoding: Encoding) -> None:
-    """A body compressed in one go is decoded to what it was."""
+    """A body compressed as a whole is decoded to the original."""
     assert decoders()[encoding](OddSpelling(encoding=encoding).encode(b"moon" * 1000)) == b"moon" * 1000
     assert len(OddSpelling(encoding=encoding).encode(b"moon" * 1000)) < 100
 
 
 def test_no_encoding() -> None:
-    """Without an encoding a body stays as it is."""
+    """Without an encoding a body stays unchanged."""
     assert OddSpelling().encode(b"moon") == b"moon"
 
 
 def test_split_pieces() -> None:
-    """The pieces join to the stream, some begin inside a code point, and the events are counted where they end."""
+    """The pieces join to the stream, some begin inside a code point, and events are counted where they end."""
     found = list(OddSpelling(split=True).pieces(PAYLOADS, 3))
     assert b"".join(piece.data for piece in found) == b"".join(PLAIN)
     assert any(piece.data[0] & 0xC0 == 0x80 for piece in found)
@@ -59,5 +59,5 @@ def test_split_pieces() -> None:
 
 
 def test_lone_surrogates() -> None:
-    """What cannot be written in UTF-8 is replaced, for JSON may hold it."""
+    """Characters that JSON can contain but UTF-8 cannot encode are replaced."""
     assert next(OddSpelling().pieces(["\ud800"], 1)).data == b"data: ?\n\n"

@@ -1,4 +1,4 @@
-"""Every scenario that the tests use: those of `mpal mock`, and odd ones of their own."""
+"""All scenarios for tests: those of `mpal mock`, and odd ones."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Context caches that go wrong, by the name of their model."""
+"""Context caches that fail, by the name of their model."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -28,7 +28,7 @@ NOT_MADE: dict[object, Failure] = {
 
 
 class OddCaches(Caches):
-    """Keep caches that become ready late or never, or are of no use to calls."""
+    """Context caches that become ready late or never, or cannot be used in calls."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__(clock)
@@ -42,7 +42,7 @@ class OddCaches(Caches):
         return changed
 
     def look(self, owner: str, cache_id: str) -> Cache:
-        """Return a cache; one that is pending becomes ready after some looks."""
+        """Return a cache; a pending one becomes ready after some lookups."""
         cache = self.find(owner, cache_id)
         self._looks[cache_id] += 1
         if cache.model == PENDING and self._looks[cache_id] == PENDING_LOOKS:
@@ -61,7 +61,7 @@ class OddCaches(Caches):
 
 
 class OddCacheEndpoints(CacheEndpoints):
-    """Answer the calls to `/v1/caching`, badly for some models; `slow` is in seconds."""
+    """Answer the calls to `/v1/caching`, incorrectly for some models; `slow` is in seconds."""
 
     def __init__(self, caches: OddCaches, slow: float) -> None:
         super().__init__(caches)
@@ -84,6 +84,6 @@ class OddCacheEndpoints(CacheEndpoints):
 
 
 def described(cache: Cache) -> Fields:
-    """Return a cache as the API describes it, with the reason of a failure."""
+    """Return the API's description of a cache, with the reason of a failure."""
     error: Fields = {"error": {"type": "server_error", "message": "the cache could not be made"}}
     return description(cache) | (error if cache.status == "error" else {})

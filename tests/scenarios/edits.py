@@ -14,14 +14,14 @@ def rows_of(chunk: Fields) -> list[Fields]:
 
 
 def fields_of(value: Fields, name: str) -> Fields:
-    """Return a member that is an object."""
+    """Return a member, which must be an object."""
     found = value[name]
     assert isinstance(found, dict)
     return found
 
 
 def without_usage(chunks: list[Fields]) -> list[Fields]:
-    """Take usage out of a stream."""
+    """Remove usage from a stream."""
     for chunk in chunks:
         for row in rows_of(chunk):
             row.pop("usage", None)
@@ -29,12 +29,12 @@ def without_usage(chunks: list[Fields]) -> list[Fields]:
 
 
 def answer_without_usage(answer: Fields) -> Fields:
-    """Take usage out of an answer."""
+    """Remove usage from an answer."""
     return {name: value for name, value in answer.items() if name != "usage"}
 
 
 def usage_twice(chunks: list[Fields]) -> list[Fields]:
-    """Give the last chunk that has a choice its usage at top level too."""
+    """Add the usage at top level to the last chunk that has a choice."""
     last = [chunk for chunk in chunks if chunk["choices"]][-1]
     last["usage"] = rows_of(last)[-1]["usage"]
     return chunks
@@ -79,7 +79,7 @@ def refused_answer(answer: Fields) -> Fields:
 
 
 def calls_without_index(chunks: list[Fields]) -> list[Fields]:
-    """Tell tool calls apart by id alone; the last piece of each comes after all calls have begun."""
+    """Identify tool calls only by id; the last piece of each follows the beginnings of all calls."""
     pieces = [(chunk, row, call) for chunk in chunks for row in rows_of(chunk) for call in _calls(row)]
     ids = {(row["index"], call["index"]): call["id"] for _, row, call in pieces if "id" in call}
     last = {(row["index"], call["index"]): id(chunk) for chunk, row, call in pieces}

@@ -1,4 +1,4 @@
-"""What the mock says in scenarios that only the tests need."""
+"""The mock's answers in scenarios that only tests use."""
 
 from moonpalace_cli.mock.chat_request import ChatRequest
 from moonpalace_cli.mock.completions import Choice, Message, ToolCall
@@ -12,7 +12,7 @@ REFUSAL = "I cannot help with that request."
 
 
 def chinese(request: ChatRequest) -> list[Choice]:
-    """Answer in Chinese with emoji, some of them of several code points."""
+    """Answer in Chinese with emoji, some with several code points."""
     return [said(CHINESE)] * request.n
 
 
@@ -22,17 +22,17 @@ def refusal(request: ChatRequest) -> list[Choice]:
 
 
 def two_choices(request: ChatRequest) -> list[Choice]:
-    """Give at least two answers of different length."""
+    """Return at least two answers of different length."""
     return [said(f"Answer {index + 1}: {request.question}" + STORY * index) for index in range(max(2, request.n))]
 
 
 def repeated_reasoning(events: int) -> Script:
-    """Return a script that thinks the same sentence `events` times."""
+    """Return a script whose reasoning repeats the same sentence `events` times."""
     return lambda request: [Choice(Message("", LOOP * events), "length")] * request.n
 
 
 def repeated_arguments(events: int) -> Script:
-    """Return a script that writes the same sentence `events` times into the arguments of a tool call."""
+    """Return a script that repeats the same sentence `events` times in the arguments of a tool call."""
 
     def script(request: ChatRequest) -> list[Choice]:
         name = request.tools[0].name if request.tools else "write_file"
@@ -43,7 +43,7 @@ def repeated_arguments(events: int) -> Script:
 
 
 def large(size: int) -> Script:
-    """Return a script that says one text of `size` bytes."""
+    """Return a script whose answer is one text of `size` bytes."""
     return lambda request: [said("0123456789abcdef" * (size // 16))] * request.n
 
 

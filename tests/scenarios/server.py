@@ -1,4 +1,4 @@
-"""The mock with all scenarios of the tests."""
+"""The mock with all scenarios for tests."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from tests.scenarios.caches import OddCacheEndpoints, OddCaches
 
 
 class Api(api.Api):
-    """Answer calls as the mock does, and as the tests' own scenarios say."""
+    """Answer calls as the mock does, including the scenarios for tests."""
 
     def __init__(self, times: Times, *, caching: bool = True, clock: Callable[[], float] = time.time) -> None:
         super().__init__(times, caching=caching, clock=clock)
@@ -35,13 +35,13 @@ class Api(api.Api):
 
 
 class MockServer(server.MockServer):
-    """Serve the mock with all scenarios of the tests."""
+    """Serve the mock with all scenarios for tests."""
 
     api = Api
 
 
 def _failure(call: api.Call) -> Failure | None:
-    """Return the failure of a call in a scenario that looks at more than the model's name."""
+    """Return the failure of a call in a scenario that depends on more than the model's name."""
     if call.path != "/v1/chat/completions":
         return None
     body = parse_object(call.body)

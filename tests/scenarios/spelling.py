@@ -1,4 +1,4 @@
-"""Odd ways to write a stream: line ends, comments, cuts and compression."""
+"""Odd ways to write a stream: line ends, comments, splitting and compression."""
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -21,10 +21,10 @@ _GZIP_FORMAT = 31  # zlib's name for a gzip header and trailer with the largest 
 
 @dataclass(frozen=True, slots=True)
 class OddSpelling(Spelling):
-    """Say how the events of a stream are written.
+    """The spelling of a stream's events.
 
-    `asides` are the lines beside the data: none, all the fields there are, or heartbeats between the events.
-    `terminated` false leaves out the `[DONE]` and the end of the last event; `split` cuts the bytes anywhere.
+    `asides` are the lines beside the data: none, all possible fields, or heartbeats between the events. If `terminated`
+    is false, `[DONE]` and the end of the last event are omitted; `split` cuts the bytes anywhere.
     """
 
     line_end: str = "\n"
@@ -58,9 +58,9 @@ def _events(spelling: OddSpelling, payloads: Iterable[str], count: int) -> Itera
 
 
 def _fields(number: int) -> str:
-    """Return lines that belong to the event; only the first comment is followed by a blank line.
+    """Return the other lines of an event; only the first comment is followed by a blank line.
 
-    Once there was an `id:`, the openai SDK takes a blank line after a comment for an event without data, and fails.
+    After an `id:`, the openai SDK takes a blank line after a comment for an event without data, and fails.
     """
     begin = ": hb\n\nretry: 3000\n" if number == 1 else ": hb\n"
     return f"{begin}event: message\nid: {number}\n"
@@ -74,7 +74,7 @@ _ASIDES: dict[Asides, Callable[[int], str]] = {
 
 
 def _split(events: Iterable[bytes], count: int) -> Iterator[Piece]:
-    """Cut the joined events anywhere; each piece knows how many events end at or before its end."""
+    """Cut the joined events anywhere; each piece has the number of events that end within it or at its end."""
     written = list(events)
     ends = list(accumulate(map(len, written)))
     joined = b"".join(written)

@@ -1,4 +1,4 @@
-"""Tests of the one line that tells of a call."""
+"""Tests of the one-line summary of a call."""
 
 import pytest
 
@@ -16,7 +16,7 @@ HUNG_UP = "nothing came from upstream for the last 3.0 s"
 
 
 def streamed(**changes: object) -> Exchange:
-    """Return a streamed call of which everything is known."""
+    """Return a streamed call with all fields."""
     known: dict[str, object] = {
         "id": 110,
         "model_answered": "kimi-k2.6",
@@ -37,12 +37,12 @@ def shown(call: Exchange, words: str = "", width: int | None = None) -> str:
 
 
 def test_a_whole_line() -> None:
-    """A wide line has all that matters, the user's words last."""
+    """A wide line has everything important, the user's words last."""
     assert shown(streamed(), WORDS) == (f'#110 kimi-k2.6 stream stop 7.4k→45 (6.9k cached) ttft 0.8s 2.1s "{WORDS}"')
 
 
 def test_the_endpoint() -> None:
-    """A call to an endpoint with a name says which, until the line is too narrow for it."""
+    """The line has the name of the call's endpoint, unless it is too narrow."""
     call = streamed(endpoint_name="claude")
     assert shown(call) == "#110 @claude kimi-k2.6 stream stop 7.4k→45 (6.9k cached) ttft 0.8s 2.1s"
     assert shown(call, width=64) == "#110 @claude kimi-k2.6 stop 7.4k→45 (6.9k cached) 2.1s"
@@ -63,7 +63,7 @@ def test_the_endpoint() -> None:
     ],
 )
 def test_narrow_lines(width: int, expected: str) -> None:
-    """What matters least is left out first, and words are cut at their ends."""
+    """The least important parts are left out first, and words are truncated at their ends."""
     assert shown(streamed(), WORDS, width) == expected
 
 
@@ -72,14 +72,14 @@ def test_narrow_lines(width: int, expected: str) -> None:
     [(WORDS, "kimi-k2.6"), ("月亮上有什么？请详细说明玉兔和吴刚的故事", "模型" * 20), ("", "m" * 90)],
 )
 def test_no_line_is_wider_than_the_terminal(words: str, model: str) -> None:
-    """Whatever the width, the line fits it, with East Asian characters two columns wide."""
+    """The line fits every width, with East Asian characters two columns wide."""
     call = streamed(model_answered=model, state=State.CLIENT_DISCONNECTED, warnings=(HUNG_UP,))
     for width in range(44, 160):
         assert width_of(line_text(call_line(call, words, width, day=True))) <= width, width
 
 
 def test_the_line_is_printable() -> None:
-    """Whatever clients and the API have sent, the line is one, and moves no cursor."""
+    """Whatever clients and the API have sent, it is one line, and contains no control characters."""
     evil = "a\x1b[2J\n\u202e\x9bb"
     unnamed: dict[str, object] = {"model_answered": None, "model_requested": None}
     cases: dict[str, dict[str, object]] = {"path": unnamed, "method": unnamed, "error_kind": {"status_code": 400}}
@@ -142,12 +142,12 @@ def test_the_line_is_printable() -> None:
     ],
 )
 def test_outcomes(changes: dict[str, object], text: str, style: str) -> None:
-    """How a call ended is said in words."""
+    """The outcome of a call is stated in words."""
     assert outcome(streamed(**changes)) == (text, style)
 
 
 def test_other_calls() -> None:
-    """A call without a model shows what was called; one in flight has no duration."""
+    """A call without a model shows its path; one in flight has no duration."""
     unknown = dict.fromkeys(("model_requested", "model_answered", "prompt_tokens", "completion_tokens", "latency"))
     call = an_exchange(method="GET", path="/v1/models", state=State.IN_FLIGHT, **unknown)  # type: ignore[arg-type]
     assert shown(call) == "#1 GET /v1/models running"

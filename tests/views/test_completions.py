@@ -24,12 +24,12 @@ STREAM = (
     ],
 )
 def test_bodies(bodies: Bodies, request_body: object, answer: object) -> None:
-    """Bodies are parsed; of a stream, the completion that it was merged to."""
+    """Bodies are parsed; for a stream, its merged completion."""
     assert request_and_answer(bodies, "/v1/chat/completions") == (request_body, answer)
 
 
 def test_a_stream_under_way_is_merged() -> None:
-    """The events that have come so far add up to the beginning of an answer."""
+    """The events so far are merged to the beginning of an answer."""
     _, answer = request_and_answer(Bodies(None, None, STREAM), "")
     assert isinstance(answer, dict)
     (choice,) = answer["choices"]

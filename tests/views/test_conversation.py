@@ -1,4 +1,4 @@
-"""Tests of conversations, and of what is said about their answers."""
+"""Tests of conversations, and of the descriptions of their answers."""
 
 import pytest
 
@@ -9,7 +9,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "u"}}
 
 
 def test_conversation() -> None:
-    """What was asked and answered comes in order; an image keeps its block, for views that can show it."""
+    """Messages and answers are in order; an image keeps its block, for views that can show it."""
     answer = {"choices": [{"message": {"role": "assistant", "reasoning_content": "hm", "content": "a cat"}}]}
     said = conversation("/v1/chat/completions", {"messages": [{"role": "user", "content": [IMAGE]}]}, answer)
     assert said.request_turns == [Turn("user", (Part("media", IMAGE),))]
@@ -17,7 +17,7 @@ def test_conversation() -> None:
 
 
 def test_the_answer_says_what_the_path_does_not() -> None:
-    """A path that no face has, as that of a gateway, hides no answer."""
+    """The answer is recognised even if the path is unknown, e.g. that of a gateway."""
     answer = {"object": "list", "data": [{"object": "embedding", "embedding": [0.5]}]}
     assert [part.text for part in conversation("/odd", {"input": "a"}, answer).answer_parts] == ["embeddings: 1"]
 
@@ -41,11 +41,11 @@ def test_the_answer_says_what_the_path_does_not() -> None:
     ],
 )
 def test_usage(usage: object, line: str) -> None:
-    """The tokens are told in one line."""
+    """The tokens are summarised in one line."""
     assert usage_line({"usage": usage} if usage else {}) == line
 
 
 @pytest.mark.parametrize("odd", [None, 1, "text", [1], {"choices": [1, {"message": 1}], "usage": [1]}])
 def test_nothing_is_too_odd(odd: object) -> None:
-    """Whatever an answer is, there is something to say of it, or nothing."""
+    """Any answer, however odd, is described without an exception."""
     assert usage_line(odd) == ""

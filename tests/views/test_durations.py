@@ -30,5 +30,5 @@ MS, S = 10**6, 10**9
     ],
 )
 def test_durations(nanoseconds: int | None, text: str) -> None:
-    """A duration is written with two or three digits and its unit, one that is unknown is empty."""
+    """A duration has two or three digits and its unit; an unknown one is empty."""
     assert duration(nanoseconds) == text

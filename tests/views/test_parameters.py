@@ -10,13 +10,13 @@ def shown(request: dict[str, object]) -> str:
 
 
 def test_short_ones_share_a_line() -> None:
-    """What the conversation shows is left out; values are those of the JSON."""
+    """Parts that the conversation shows are left out; values are those of the JSON."""
     request: dict[str, object] = {"model": "kimi-k3", "stream": True, "stop": None, "messages": [], "tools": [{}]}
     assert shown(request) == "model kimi-k3 · stream true · stop null"
 
 
 def test_long_ones_are_laid_out() -> None:
-    """A schema is indented JSON, a long text is whole, and data is named."""
+    """A schema is indented JSON, a long text is complete, and data is described."""
     format_ = {"type": "json_object", "image": "data:image/png;base64," + "A" * 4000}
     assert shown({"response_format": format_, "model": "m"}).split("\n") == [
         "model m",
@@ -30,6 +30,6 @@ def test_long_ones_are_laid_out() -> None:
 
 
 def test_hostile_names() -> None:
-    """Names and values move no cursor."""
+    """Names and values contain no control characters."""
     assert "\x1b" not in shown({"a\x1b[2J": "b\x1b[2J\u202e"})
     assert shown({}) == ""

@@ -73,7 +73,7 @@ def call(**function: object) -> dict[str, object]:
     ],
 )
 def test_events(event: object, kind: str, text: str) -> None:
-    """Each event is called by what it carries, in all three faces of the API."""
+    """The kind of each event is its content's, in all three of the API's formats."""
     assert event_content(Event(json.dumps(event)), face_of("", [event])) == EventContent(kind, text)
 
 
@@ -88,7 +88,7 @@ def test_events(event: object, kind: str, text: str) -> None:
     ],
 )
 def test_other_data(data: str, expected: EventContent) -> None:
-    """The end of a stream is known; what is no JSON is shown as it is."""
+    """The end of a stream is recognised; data that is not JSON is shown unchanged."""
     assert all(event_content(Event(data), face) == expected for face in (UNKNOWN, *FACES))
 
 
@@ -102,5 +102,5 @@ ANYTHING = st.recursive(
 
 @given(ANYTHING)
 def test_no_event_is_too_odd(event: object) -> None:
-    """Whatever stands where, something is said about it."""
+    """Any event, however odd, is described."""
     assert all(event_content(Event(json.dumps(event)), face).kind for face in (UNKNOWN, *FACES))

@@ -10,7 +10,7 @@ MS = 10**6
 
 
 def stream(*texts: str) -> tuple[bytes, list[tuple[int, int]], str]:
-    """Return events with these texts, when they came, and of which path: 20 ms apart, the last one later."""
+    """Return events with these texts and times for a path: 20 ms apart, the last one later."""
     events = [f"data: {json.dumps({'choices': [{'delta': {'content': text}}]})}\n\n".encode() for text in texts]
     ends = [sum(map(len, events[: place + 1])) for place in range(len(events))]
     times = [20 * MS * place for place in range(len(events))]
@@ -29,7 +29,7 @@ def test_events_are_lines() -> None:
 
 
 def test_without_times() -> None:
-    """A stream whose times were not kept still has its events."""
+    """A stream without recorded times is still listed."""
     assert plain_text(timeline_lines(moments(stream("Hi")[0], (), "/v1/chat/completions"))).split("\n") == [
         "── 1 event",
         '            1                         content          "Hi"',
@@ -37,7 +37,7 @@ def test_without_times() -> None:
 
 
 def test_long_texts_and_streams_are_cut() -> None:
-    """A long text ends in an ellipsis; of many lines the first are shown, and how many there are."""
+    """A long text ends in an ellipsis; of many lines the first are shown, with the total."""
     assert plain_text(timeline_lines(moments(*stream("x" * 200)))).endswith("xxx…")
     even = moments(*stream(*["x"] * (MAX_LINES + 10)))
     shown = plain_text(timeline_lines(even, is_cut=True)).split("\n")
@@ -46,6 +46,6 @@ def test_long_texts_and_streams_are_cut() -> None:
 
 
 def test_only_the_first_are_read() -> None:
-    """A limit stops reading."""
+    """A limit stops the reading."""
     data, times, path = stream(*"abcdef")
     assert [moment.text for moment in moments(data, times, path, 2)] == ["a", "b"]

@@ -1,4 +1,4 @@
-"""Streamed calls as the hooks tell them, bit by bit."""
+"""Streamed calls, reported step by step as the hooks do."""
 
 from collections import deque
 from uuid import uuid4
@@ -11,7 +11,7 @@ EVENTS = [b'data: {"choices": [{"delta": {"content": "%d"}, "index": 0}]}\n\n' %
 
 
 class Call:
-    """A streamed call, told bit by bit."""
+    """A streamed call, reported step by step."""
 
     def __init__(self, path: str = "/v1/chat/completions") -> None:
         uuid = str(uuid4())
@@ -24,15 +24,15 @@ class Call:
 
     @property
     def uuid(self) -> str:
-        """Return what tells it from others."""
+        """Return its unique id."""
         return self.request.uuid
 
     def come(self, *numbers: int) -> None:
-        """Have chunks come."""
+        """Add chunks."""
         self.response.chunks.extend((2_000 + number, EVENTS[number]) for number in numbers)
 
     def packed(self, *numbers: int) -> Chunks:
-        """Return chunks as they are sent."""
+        """Return chunks in the format in which they are sent."""
         self.come(*numbers)
         found = packed([(self.uuid, self.response.chunks)], 1_000_000)
         assert found is not None

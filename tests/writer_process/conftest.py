@@ -18,7 +18,7 @@ from moonpalace_addons.writer_process.messages import Opening
 
 @pytest.fixture(autouse=True)
 def forked(request: pytest.FixtureRequest) -> None:
-    """Fork writers for all tests but those of what a new process is."""
+    """Fork writers for all tests except those of the process's start."""
     if not request.node.get_closest_marker("fresh"):
         request.getfixturevalue("forked_writers")
 
@@ -31,13 +31,13 @@ def file(tmp_path: Path, empty_store: Path) -> Path:
 
 @pytest.fixture
 def opening(file: Path) -> Opening:
-    """Give what a proxy says first."""
+    """Give the first message of a proxy."""
     return Opening(Settings(database=f"sqlite:///{file}", home=file.parent), new_run())
 
 
 @pytest.fixture
 def client(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> Iterator[WriterClient]:
-    """Give a client whose process has the store open; it is stopped at the end."""
+    """Give a client whose process has opened the store; it is stopped at the end."""
     monkeypatch.setattr(client_module, "RESTART_MIN_DELAY", 0.01)
     client = WriterClient(opening)
     yield client

@@ -1,4 +1,4 @@
-"""A call that begins, a process that stands still, and a stream that was stored."""
+"""Begin a call, pause a process, and read a stored stream."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ type Rows = Callable[[], list[Exchange]]
 
 @contextmanager
 def standing_still(pid: int) -> Iterator[None]:
-    """Have a process stand still for the length of a `with` block; it always goes on, unless it was killed."""
+    """Pause a process inside the block; it always continues, unless it was killed."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -27,7 +27,7 @@ def standing_still(pid: int) -> Iterator[None]:
 
 
 def begin(client: WriterClient, call: Call) -> None:
-    """Have a call's answer begin."""
+    """Begin a call's answer."""
     client.put(call.request)
     client.put(call.response)
 

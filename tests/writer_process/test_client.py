@@ -1,4 +1,4 @@
-"""The client and real processes that write: what they store, and what becomes of calls when one of them dies."""
+"""The client and real writer processes: what they store, and what happens to calls when a process dies."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ from tests.writer_process.stored import Rows, begin, stream
 
 @pytest.mark.fresh
 def test_a_stream_is_stored(client: WriterClient, file: Path, rows: Rows) -> None:
-    """With each chunk and when it came, those of the last moment too."""
+    """Each chunk is stored with its time, including the last ones."""
     call = Call()
     begin(client, call)
     call.come(*range(10))
@@ -44,7 +44,7 @@ def test_a_stream_is_stored(client: WriterClient, file: Path, rows: Rows) -> Non
 
 @pytest.mark.fresh
 def test_prices_are_at_hand_before_the_first_call(opening: Opening) -> None:
-    """The list of prices, whose import takes a third of a second, is loaded at the start if it may have an endpoint."""
+    """The list of prices, whose import takes 0.3 s, is loaded at the start if it may have the endpoint."""
     endpoints = Endpoint("http://127.0.0.1:1"), Endpoint("https://api.moonshot.cn")
     client = WriterClient(replace(opening, settings=replace(opening.settings, endpoints=endpoints)))
     maps = Path(f"/proc/{client.pid}/maps")
@@ -53,7 +53,7 @@ def test_prices_are_at_hand_before_the_first_call(opening: Opening) -> None:
 
 
 def test_what_it_logs_is_logged_here(client: WriterClient, caplog: pytest.LogCaptureFixture) -> None:
-    """A stored call is said by the same logger, with its styles, as it would be in this process."""
+    """A stored call is logged by the same logger, with its styles, as it would be in this process."""
     caplog.set_level("INFO", "moonpalace")
     call = Call()
     begin(client, call)
@@ -66,13 +66,13 @@ def test_what_it_logs_is_logged_here(client: WriterClient, caplog: pytest.LogCap
 
 @pytest.mark.fresh
 def test_it_leaves_the_processor_to_the_proxy(client: WriterClient) -> None:
-    """Where processors are short, a row waits and no token: the process has a lower priority than the proxy."""
+    """Under load rows wait and tokens do not: the process has a lower priority than the proxy."""
     own, other = os.getpriority(os.PRIO_PROCESS, 0), os.getpriority(os.PRIO_PROCESS, client.pid)
     assert other == min(19, own + server.NICE_INCREMENT)
 
 
 def test_a_terminal_that_is_stopped(client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever does not read the log keeps no call from being stored, nor from being known to be, at the end too."""
+    """A log that nobody reads does not prevent calls from being stored, or reported as stored, also at the end."""
     monkeypatch.setattr(process_module, "LOG_TIMEOUT", 0.1)
     monkeypatch.setattr(client_module, "STOP_TIMEOUT", 10.0)
     resumed, logger = threading.Event(), logging.getLogger("moonpalace")
@@ -94,7 +94,7 @@ def test_a_terminal_that_is_stopped(client: WriterClient, rows: Rows, monkeypatc
 
 
 def test_a_store_that_is_none(tmp_path: Path) -> None:
-    """What keeps a store from being opened is one line, and no process stays."""
+    """The reason why a store cannot be opened is one line, and no process stays."""
     file = tmp_path / "calls.sqlite"
     file.write_text("this is no database, whatever its name says, and never was")
     with pytest.raises(StoreError, match=r"calls\.sqlite"):
@@ -110,14 +110,14 @@ def test_a_store_that_is_none(tmp_path: Path) -> None:
     ],
 )
 def test_a_rule_that_is_none(opening: Opening, when: str, why: str) -> None:
-    """A predicate with a mistake is one line at the start, and not a warning at each look for calls."""
+    """An invalid predicate is a one-line error at the start, instead of a warning at each turn."""
     settings = replace(opening.settings, rules=(ReportRule("bad", when, "disk"),))
     with pytest.raises(StoreError, match=rf"^rules\.bad\.when in config\.yaml: {why}$"):
         WriterClient(replace(opening, settings=settings))
 
 
 def test_a_process_that_does_not_start(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So is a process that ends before it has said anything."""
+    """A process that ends before its first message is such an error too."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(StoreError, match=r"does not start \(exit code 1\)"):
         WriterClient(opening)
@@ -125,7 +125,7 @@ def test_a_process_that_does_not_start(opening: Opening, monkeypatch: pytest.Mon
 
 @pytest.mark.fresh
 def test_signals_are_for_the_proxy(client: WriterClient, rows: Rows) -> None:
-    """What a service manager or a terminal sends to all processes does not keep calls from being stored."""
+    """Signals that a service manager or a terminal sends to all processes do not prevent calls from being stored."""
     call = Call()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(client.pid, number)
@@ -138,7 +138,7 @@ def test_signals_are_for_the_proxy(client: WriterClient, rows: Rows) -> None:
 
 @pytest.mark.fresh
 def test_its_command_shows_nothing(client: WriterClient) -> None:
-    """The list of processes says neither where the store is nor how it is reached."""
+    """The list of processes shows neither the store's location nor its URL."""
     command = Path(f"/proc/{client.pid}/cmdline").read_text(encoding="utf-8")
     assert "moonpalace_addons.writer_process" in command
     assert "sqlite" not in command
@@ -147,7 +147,7 @@ def test_its_command_shows_nothing(client: WriterClient) -> None:
 def test_an_end_that_takes_long(
     opening: Opening, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The end waits as long as calls are being settled, and says meanwhile how many are left."""
+    """The stop waits as long as calls are being stored, and logs how many are left."""
     monkeypatch.setattr(client_module, "NOTICE_INTERVAL", 0.1)
     client = WriterClient(opening)
     for _ in range(1_200):
@@ -162,7 +162,7 @@ def test_an_end_that_takes_long(
 def test_a_fault_of_ours(
     client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What cannot be packed is lost to its answer, with one error in the log, but never to a row."""
+    """If data cannot be packed, only the answer is lost, with one error in the log, and never the row."""
     packed, raised = messages.packed, list[bool]()
 
     def failing(waiting: object, limit: int) -> object:
@@ -187,7 +187,7 @@ def test_a_fault_of_ours(
 def test_reports_that_are_not_understood(
     client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fault of ours in taking what it says costs that report, and not what comes after it; the stop says no more."""
+    """An exception while a report is handled costs only that report; its calls are not taken for stored at the stop."""
     settled: list[object] = []
 
     def failing(uuids: object) -> None:

@@ -1,4 +1,4 @@
-"""Processes that write and are killed, hang or cannot start again."""
+"""Writer processes that are killed, hang or cannot be restarted."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ from tests.writer_process.stored import Rows, begin, standing_still, stream
 def test_it_is_killed(
     client: WriterClient, file: Path, rows: Rows, moment: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever a call had come to, its row is there once and whole, by the hand of the next process."""
+    """Whatever the state of a call was, the next process stores its row once and complete."""
     call, other, pid = Call(), Call("/v1/other"), client.pid
     begin(client, call)
     call.come(*range(10))
@@ -55,7 +55,7 @@ def test_it_is_killed(
 
 
 def test_it_is_killed_at_the_end(client: WriterClient, rows: Rows) -> None:
-    """A process that dies while it stores the last calls is followed by one that does."""
+    """If a process dies while it stores the last calls, the next one stores them."""
     calls = [Call() for _ in range(300)]
     for call in calls:
         begin(client, call)
@@ -69,7 +69,7 @@ def test_it_is_killed_at_the_end(client: WriterClient, rows: Rows) -> None:
 
 
 def point(link: Path, folder: Path) -> None:
-    """Make a link point to a folder, in one step."""
+    """Make a link point to a folder atomically."""
     link.with_suffix(".new").symlink_to(folder)
     link.with_suffix(".new").replace(link)
 
@@ -94,7 +94,7 @@ def test_it_cannot_start_again_at_once(
 
 
 def test_it_hangs(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that is stopped holds up no call, and the end for its time only; woken, it stores what it was told."""
+    """A stopped process delays no call, and the stop only up to its limit; resumed, it stores what it received."""
     monkeypatch.setattr(client_module, "STOP_TIMEOUT", 0.3)
     client = WriterClient(opening)
     pid = client.pid
@@ -110,7 +110,7 @@ def test_it_hangs(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_does_not_read(opening: Opening, rows: Rows) -> None:
-    """While the process does not read, what comes is on the disk and not in memory; all of it is stored afterwards."""
+    """While the process does not read, new data is on disk and not in memory; all of it is stored afterwards."""
     client = WriterClient(opening)
     calls = [Call() for _ in range(30)]
     with standing_still(client.pid):
@@ -132,7 +132,7 @@ def test_it_does_not_read(opening: Opening, rows: Rows) -> None:
 def test_it_is_killed_while_the_store_is_away(
     client: WriterClient, file: Path, rows: Rows, caplog: pytest.LogCaptureFixture, *, at_the_end: bool
 ) -> None:
-    """The next process waits for the store; if that stays away, the calls are in the journal, and none is lost."""
+    """The next process waits for the store; if it stays unavailable, all calls are in the journal."""
     calls = [Call() for _ in range(20)]
     file.rename(file.with_suffix(".away"))
     file.mkdir()
@@ -159,7 +159,7 @@ def test_it_is_killed_while_the_store_is_away(
 def test_no_process_starts_again(
     client: WriterClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If it has died and no other starts, the end does not wait for what never comes, and says what is lost."""
+    """If it has died and none can be started, the stop does not wait for it, and logs what is lost."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     os.kill(client.pid, signal.SIGKILL)
     for _ in range(3):
@@ -174,7 +174,7 @@ def test_no_process_starts_again(
 def test_it_is_killed_while_it_is_told_again(
     client: WriterClient, rows: Rows, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each death is the same line in the log, and it is said when all is stored."""
+    """Each death is logged with the same line, and the end of the backlog when all is stored."""
     real, raised = WriterProcess.tell_again, list[bool]()
 
     def tell_again(self: WriterProcess, told: Sequence[Task]) -> None:
@@ -200,7 +200,7 @@ def test_it_is_killed_while_it_is_told_again(
 
 
 def test_it_dies_of_what_it_is_told(client: WriterClient, rows: Rows, caplog: pytest.LogCaptureFixture) -> None:
-    """A fault of ours that packs what cannot be unpacked costs a process, not a call: it is told again as a pickle."""
+    """If packed data cannot be unpacked, a process dies but no call is lost: it is sent again as a pickle."""
     odd, plain = Call(), Call()
     odd.request = structs.replace(odd.request, coerced=1)
     for call in (odd, plain):
@@ -261,7 +261,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_the_proxy_is_killed(file: Path, rows: Rows) -> None:
-    """The process that writes stores all that the proxy had sent, ends the calls under way, and ends itself."""
+    """The writer process stores all that the proxy had sent, ends the calls in progress, and exits."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     proxy = subprocess.run([sys.executable, "-c", PROXY, file], env=environment, capture_output=True, check=False)
     assert proxy.returncode == -signal.SIGKILL, proxy.stderr

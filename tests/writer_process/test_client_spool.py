@@ -1,4 +1,4 @@
-"""More calls than the process that writes can take wait on the disk."""
+"""Calls that the writer process cannot take yet wait on disk."""
 
 import os
 import signal
@@ -25,14 +25,14 @@ from tests.writer_process.stored import Rows, standing_still
 
 
 def large(size: int) -> Call:
-    """Return a call with a body of so many bytes."""
+    """Return a call with a body of this many bytes."""
     call = Call()
     call.request = structs.replace(call.request, body=call.request.body + b" " * size)
     return call
 
 
 def is_other(client: WriterClient, backlog: tuple[int, int]) -> bool:
-    """Tell whether a client has looked at what it was told since it had a backlog."""
+    """Return whether a client has processed messages since it had a backlog."""
     return client.backlog != backlog
 
 
@@ -40,9 +40,9 @@ def is_other(client: WriterClient, backlog: tuple[int, int]) -> bool:
 def test_more_than_it_can_take(
     client: WriterClient, rows: Rows, fate: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While the process stands still, calls of a bounded size wait in memory, the others on the disk; all are stored.
+    """While the process is paused, calls wait in memory up to a limit, the others on disk; all are stored.
 
-    Afterwards the memory is given back, once.
+    Afterwards the memory is released, once.
     """
     monkeypatch.setattr(client_module, "WINDOW_SIZE", 400_000)
     monkeypatch.setattr(memory, "TRIM_THRESHOLD", 100_000)
@@ -68,7 +68,7 @@ def test_more_than_it_can_take(
 
 
 def test_much_at_once(client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many calls that come at once, those that do not fit wait whole on the disk: no requests without their ends."""
+    """Of many simultaneous calls, those that do not fit wait on disk as a whole: no requests without their ends."""
     monkeypatch.setattr(client_module, "WINDOW_SIZE", 400_000)
     monkeypatch.setattr(client_module, "PORTION_SIZE", 100_000)
     calls = [large(50_000) for _ in range(60)]
@@ -94,7 +94,7 @@ def test_much_at_once(client: WriterClient, rows: Rows, monkeypatch: pytest.Monk
 def test_much_while_it_is_started_again(
     client: WriterClient, file: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Calls that come while no process can be started fill the memory up to the bound only, and all are stored."""
+    """While no process can be started, new calls fill the memory only up to the limit, and all are stored."""
     monkeypatch.setattr(client_module, "WINDOW_SIZE", 400_000)
     hidden = file.rename(file.with_suffix(".away"))
     file.mkdir()
@@ -121,7 +121,7 @@ def test_much_while_it_is_started_again(
 def test_a_fault_while_the_pipe_is_full_cuts_no_message(
     client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fault of ours in the middle of a message costs the calls that it hit, not the message, nor the process."""
+    """An exception in the middle of a message costs the calls concerned, but neither the message nor the process."""
     put, broken = spool_module.Spool.put, list[Sequence[Task]]()
     sent, hit, later = large(3_000_000), Call(), Call()
 
@@ -147,7 +147,7 @@ def test_a_fault_while_the_pipe_is_full_cuts_no_message(
 def test_what_the_disk_damages_is_counted(
     client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A message that cannot be read any more costs the calls in it; log and stop say so, and the log how many."""
+    """A message that can no longer be read costs its calls; the log has their number, and the stop reports them."""
     monkeypatch.setattr(client_module, "WINDOW_SIZE", 1)
     with standing_still(client.pid):
         first, *others = (Call() for _ in range(3))
@@ -175,7 +175,7 @@ def test_what_the_disk_damages_is_counted(
 def test_what_waits_on_the_disk_at_the_end(
     client: WriterClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """If no process can be started any more, those that wait on the disk count among the lost too."""
+    """If no process can be started any more, calls on disk are counted as lost too."""
     monkeypatch.setattr(client_module, "WINDOW_SIZE", 1)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     os.kill(client.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Tests of the process of the console that is started with a proxy, with its real process."""
+"""Tests of the console process that is started with a proxy, with a real process."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ type Start = Callable[..., ConsoleProcess]
 
 @pytest.fixture
 def start(file: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Start]:
-    """Give a function that starts a console for the store of the test, on a free port by default."""
+    """Give a function that starts a console for the test's store, on a free port by default."""
     caplog.set_level(logging.INFO, "moonpalace")
     started: list[ConsoleProcess] = []
 
@@ -39,7 +39,7 @@ def settings(file: Path, given: dict[str, object]) -> Settings:
 
 
 def test_it_is_killed(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    """One line says that it is gone."""
+    """One line says that it has ended."""
     console = start()
     until(lambda: "MoonPalace console => http://127.0.0.1:" in caplog.text)
     assert console._process is not None
@@ -49,7 +49,7 @@ def test_it_is_killed(start: Start, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_its_port_is_in_use(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    """One line says so, and how another port is chosen."""
+    """One line says so, and how to choose another port."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         console = start(port)

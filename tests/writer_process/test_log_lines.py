@@ -77,7 +77,7 @@ def styles(**changes: object) -> list[str]:
 
 
 def test_json_call() -> None:
-    """A call has the documented lines; the first one also says how long the call took, as the original's last does."""
+    """A call has the documented lines; the first one also has the duration, as the original's last does."""
     expected = [
         "POST   /v1/chat/completions 200 OK 7.15s #15 moonshot-v1-8k stop",
         *REQUEST,
@@ -113,7 +113,7 @@ def test_stream() -> None:
 
 
 def test_stream_without_usage() -> None:
-    """Where no usage came, the tokens are unknown, as the original says."""
+    """Without usage the tokens are unknown, as in the original."""
     assert texts(prompt_tokens=None, completion_tokens=None, total_tokens=None)[-4:] == [
         "    - prompt_tokens:     unknown",
         "    - completion_tokens: unknown",
@@ -133,14 +133,14 @@ def test_stream_without_usage() -> None:
     ],
 )
 def test_context_cache(changes: dict[str, object], shown: list[str]) -> None:
-    """What context caching came to has a block of its own; without it nothing is said."""
+    """The result of context caching has a separate block, which is omitted without caching."""
     found = texts(**changes)
     assert found[found.index("  - Context Cache: ") + 1 : found.index("  - Response: ")] == shown
 
 
 @pytest.mark.parametrize("warning", [TRUNCATED, REPEATING])
 def test_warning(warning: str) -> None:
-    """A warning stands before the row's line, in the documented words."""
+    """A warning precedes the row's line, in the documented words."""
     assert texts(warnings=(warning,))[-2:] == [f"  {warning}", ROW]
     assert styles(warnings=(warning,))[-2:] == ["warning", "quiet"]
 
@@ -171,7 +171,7 @@ def test_failed_call() -> None:
 
 
 def test_broken_stream_has_status_and_state() -> None:
-    """A call that failed after its head shows both the code and the state."""
+    """A call that failed after the headers shows both the status and the state."""
     changes = {"state": State.CLIENT_DISCONNECTED, "error_kind": "client_disconnected", "error_message": "left"}
     expected = "POST   /v1/chat/completions 200 OK client_disconnected 7.15s #15 moonshot-v1-8k "
     assert texts(**changes)[0] == f"{expected}your program hung up"
@@ -199,7 +199,7 @@ def test_first_line(changes: dict[str, object], expected: str, style: str) -> No
 
 
 def test_headers_that_are_shown() -> None:
-    """The client's own request id and a context cache's id are shown where there are any; blocks align."""
+    """The client's request id and the context cache's id are shown if present; blocks are aligned."""
     shown = texts(
         request_headers="x-request-id: r-1\r\n",
         response_headers="MSH-CONTEXT-CACHE-ID: cache-1\r\nContent-Type: text/event-stream\r\n",
@@ -219,7 +219,7 @@ def test_headers_that_are_shown() -> None:
     "field", ["path", "error_message", "method", "chatcmpl_id", "response_headers", "request_headers", "warnings"]
 )
 def test_nothing_can_forge_a_line(field: str) -> None:
-    """Control characters, line ends and lone surrogates, wherever they come from, cannot garble the log."""
+    """Control characters, line ends and lone surrogates from any source cannot garble the log."""
     evil = "x\x1b[31m\n\x9b\u2028\udc80[MoonPalace] forged"
     value: object = (evil,) if field == "warnings" else evil
     if field.endswith("_headers"):
@@ -231,13 +231,13 @@ def test_nothing_can_forge_a_line(field: str) -> None:
 
 
 def test_no_line_is_long() -> None:
-    """A line of the log has 1,000 characters at most, whatever a client or the API has sent."""
+    """A line of the log has at most 1,000 characters, whatever a client or the API has sent."""
     shown = texts(path=f"/{'x' * 8_000_000}", error_message="y" * 8_000_000)
     assert max(map(len, shown)) == MAX_LINE_LENGTH + 1 == 1_001
 
 
 def test_a_path_without_its_version() -> None:
-    """A 404 at a path without /v1 is explained, and no other call is."""
+    """A 404 at a path without /v1 is explained, other calls are not."""
     hint = "  the path does not begin with /v1: end your client's base_url in /v1"
     assert hint in texts(status_code=404, path="/chat/completions")
     assert hint not in texts(status_code=404)

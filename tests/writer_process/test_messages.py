@@ -1,4 +1,4 @@
-"""What goes through the pipes."""
+"""Messages through the pipes."""
 
 import io
 import logging
@@ -23,7 +23,7 @@ CHUNKS = st.lists(st.tuples(st.integers(0, 2**62), st.binary(max_size=20)), max_
 
 
 def test_messages_come_as_they_were_sent() -> None:
-    """One after the other, whatever their size, until the other end is closed."""
+    """Messages of any size arrive in order, until the other end is closed."""
     chunks = messages.packed([("a", deque([(1, b"x" * 300_000)]))], 1)
     sent = [Stop(), Settled(["a", "b"]), [chunks]]
     taken, given_ = os.pipe()
@@ -78,7 +78,7 @@ TASKS: list[tuple[Task, bool]] = [
 
 @pytest.mark.parametrize(("task", "is_packed"), TASKS, ids=map(str, range(len(TASKS))))
 def test_tasks_come_as_they_were_sent(task: Task, is_packed: bool) -> None:
-    """Large bodies and text that is not Unicode are pickled, all else is packed; it is the same when it comes."""
+    """Large bodies and text that is not Unicode are pickled, everything else is packed; both arrive unchanged."""
     stream = io.BytesIO()
     messages.write(stream, messages.tasks_to_send([task, STARTED]))
     stream.seek(0)
@@ -91,7 +91,7 @@ def test_tasks_come_as_they_were_sent(task: Task, is_packed: bool) -> None:
 
 
 def test_a_message_that_is_torn_ends_it() -> None:
-    """What a killed process had written of a message is left out; what came before it stands."""
+    """The incomplete message of a killed process is dropped; those before it are kept."""
     whole = io.BytesIO()
     messages.write(whole, Settled(["a"]))
     torn = io.BytesIO()
@@ -103,7 +103,7 @@ def test_a_message_that_is_torn_ends_it() -> None:
 
 @given(st.dictionaries(st.text(max_size=5), CHUNKS, max_size=4), st.integers(1, 100))
 def test_chunks_are_packed_and_unpacked(answers: dict[str, list[tuple[int, bytes]]], limit: int) -> None:
-    """Each call gets its own chunks back, times, lengths and bytes, from as many messages as the limit requires."""
+    """Each call gets its own chunks, times, lengths and bytes, from as many messages as the limit requires."""
     waiting = {uuid: deque(chunks) for uuid, chunks in answers.items()}
     found: dict[str, list[tuple[int, bytes]]] = {}
     while packed := messages.packed(waiting.items(), limit):
@@ -118,7 +118,7 @@ def test_chunks_are_packed_and_unpacked(answers: dict[str, list[tuple[int, bytes
 
 
 def test_records_of_the_log_pass() -> None:
-    """A record comes with its level, its logger and what was added to it."""
+    """A record arrives with its level, its logger and its extra attributes."""
     stream = io.BytesIO()
     record = logging.makeLogRecord({"name": "moonpalace", "levelno": 20, "msg": "x", "styles": ["good"]})
     messages.write(stream, record)
@@ -129,6 +129,6 @@ def test_records_of_the_log_pass() -> None:
 
 
 def test_a_password_is_not_shown() -> None:
-    """Of the opening, what may hold a password is not in what is printed of it."""
+    """The repr of the opening omits the fields that may contain a password."""
     opening = Opening(Settings(database="postgresql://me:secret@host/db", home=Path("/")), {})
     assert "secret" not in repr(opening)

@@ -1,4 +1,4 @@
-"""What the process that writes says."""
+"""The reports of the writer process."""
 
 import contextlib
 import logging
@@ -11,7 +11,7 @@ from moonpalace_addons.writer_process.messages import Ready, Settled
 
 
 def test_messages_and_records_come_in_order() -> None:
-    """All that was put before the end is read at the other end of the pipe."""
+    """Everything that was put before the end is read at the other end of the pipe."""
     taken, given = os.pipe()
     with os.fdopen(taken, "rb") as reader:
         with os.fdopen(given, "wb") as writer:
@@ -27,7 +27,7 @@ def test_messages_and_records_come_in_order() -> None:
 
 
 def test_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full pipe holds up nobody: records past the bound are dropped, messages wait; once it breaks, all is let go."""
+    """A full pipe blocks nobody: surplus records are dropped, messages wait; after it breaks, all are discarded."""
     monkeypatch.setattr(reports, "MAX_QUEUED_RECORDS", 3)
     monkeypatch.setattr(reports, "CLOSE_TIMEOUT", 0.05)
     taken, given = os.pipe()

@@ -16,7 +16,7 @@ from tests.exchanges import an_exchange
 
 @pytest.fixture
 def call_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> CallLog:
-    """Give a log whose calls are their own lines."""
+    """Give a log whose lines are the calls themselves."""
     caplog.set_level(logging.INFO, "moonpalace")
     monkeypatch.setattr(request_log, "call_lines", lambda call, settings, words, width: call)
     return CallLog(Settings(home=Path("/")))
@@ -28,7 +28,7 @@ def called(*shown: Line) -> Exchange:
 
 
 def test_calls_are_one_record(caplog: pytest.LogCaptureFixture, call_log: CallLog) -> None:
-    """Calls that are stored together are one record, so that those of two never mix; each line has its style."""
+    """Calls stored together are one record, so that they never mix with others; each line has its style."""
     call_log.add(called(("GET    /v1/models%20%s 200 OK", "good"), ("  - Response: ", "plain")))
     call_log.add(called(("POST   /", "bad")))
     assert not caplog.records
@@ -53,7 +53,7 @@ def test_calls_are_one_record(caplog: pytest.LogCaptureFixture, call_log: CallLo
     ],
 )
 def test_forms(caplog: pytest.LogCaptureFixture, form: tuple[str, int | None], expected: str) -> None:
-    """A call is a line, an object of JSON or the documented block; a line and an object have their own times."""
+    """A call is a line, a JSON object or the documented block; line and object contain the time."""
     caplog.set_level(logging.INFO, "moonpalace")
     log = CallLog(Settings(log=form[0], home=Path("/")), form[1])
     log.add(an_exchange(), "why does it stop here?")
@@ -78,7 +78,7 @@ def test_quiet(caplog: pytest.LogCaptureFixture) -> None:
     [("line", " #1 @claude kimi-k3 "), ("json", '"endpoint": "claude"'), ("full", " #1 @claude kimi-k3 ")],
 )
 def test_the_endpoint(caplog: pytest.LogCaptureFixture, form: Literal["line", "json", "full"], expected: str) -> None:
-    """Each form names the endpoint of a call, as config.yaml calls it."""
+    """Each form has the name of a call's endpoint in config.yaml."""
     caplog.set_level(logging.INFO, "moonpalace")
     log = CallLog(Settings(log=form, home=Path("/")))
     log.add(an_exchange(endpoint_name="claude"))
@@ -87,7 +87,7 @@ def test_the_endpoint(caplog: pytest.LogCaptureFixture, form: Literal["line", "j
 
 
 def test_a_record_is_bounded(caplog: pytest.LogCaptureFixture, call_log: CallLog) -> None:
-    """However many calls are stored together, a record tells of some of them only."""
+    """However many calls are stored together, a record contains only some of them."""
     for number in range(2 * CALLS_PER_RECORD + 1):
         call_log.add(called((str(number), "plain")))
     call_log.flush()

@@ -1,4 +1,4 @@
-"""Tests of what the proxy is told of rows."""
+"""Tests of the messages to the proxy about rows."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from tests.writer_process.stored import begin
 
 
 def test_what_is_told() -> None:
-    """The line has no time, as a view has a column for it; what the call cost is in it and beside it."""
+    """The line has no time, as a view has a column for it; the cost is in it and also separate."""
     row = line_of(an_exchange(cost=0.0213, cost_currency="CNY", warnings=("odd",)))
     assert row == RowLine(
         "00000000-0000-0000-0000-000000000001",
@@ -33,7 +33,7 @@ def test_what_is_told() -> None:
     [(State.IN_FLIGHT, "quiet", "running"), (State.CLIENT_DISCONNECTED, "bad", "your program hung up")],
 )
 def test_how_it_stands(state: State, style: str, text: str) -> None:
-    """A call in flight says so, one that failed says why."""
+    """A call in flight is marked, a failed one has its reason."""
     row = line_of(an_exchange(state=state, error_kind="client_disconnected"))
     assert (row.style, row.is_running) == (style, state is State.IN_FLIGHT)
     assert text in row.text
@@ -41,7 +41,7 @@ def test_how_it_stands(state: State, style: str, text: str) -> None:
 
 @pytest.mark.parametrize("rows", [True, False])
 def test_a_proxy_is_told(opening: Opening, rows: bool) -> None:
-    """If it wants to, a proxy learns of a row once while the call runs, and once when it has ended."""
+    """On request a proxy is told about a row once while the call runs, and once after its end."""
     told: list[RowLine] = []
     client = WriterClient(replace(opening, rows=rows), told.append)
     call = Call()

@@ -1,4 +1,4 @@
-"""Tests of the process that runs the rules which report calls, with its real process."""
+"""Tests of the process for the rules which report calls, with a real process."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ from tests.waiting import until
 
 @pytest.fixture
 def rules(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RulesProcess]:
-    """Give what keeps a process for one rule running; it is stopped at the end."""
+    """Give an object that keeps a process for one rule running; it is stopped at the end."""
     monkeypatch.setattr(rules_process, "FIRST_DELAY", 0.0)
     monkeypatch.setattr(rules_process, "INTERVAL", 0.05)
     rule = ReportRule("bad", "nonsense >", "disk", delay=0)
@@ -32,7 +32,7 @@ def rules(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RulesProcess]
 
 
 def test_it_runs_as_long_as_the_proxy(rules: RulesProcess, caplog: pytest.LogCaptureFixture) -> None:
-    """It says in the proxy's log what is wrong, is started again when it is killed, and ends when it is told to."""
+    """It reports errors in the proxy's log, is restarted when it is killed, and ends when it is stopped."""
     caplog.set_level(logging.INFO)
     until(lambda: "reports: rule bad: " in caplog.text)
     first = rules.pid
@@ -46,7 +46,7 @@ def test_it_runs_as_long_as_the_proxy(rules: RulesProcess, caplog: pytest.LogCap
 
 
 def test_without_rules_there_is_none(opening: Opening) -> None:
-    """Off until it is configured."""
+    """There is no process until rules are configured."""
     keeper = RulesProcess(opening)
     keeper.start()
     keeper.stop()

@@ -1,4 +1,4 @@
-"""Tests of what waits on the disk to be said."""
+"""Tests of the messages that wait on disk."""
 
 from io import FileIO
 from pathlib import Path
@@ -18,7 +18,7 @@ def messages(count: int) -> list[list[Task]]:
 
 @pytest.mark.parametrize("size", [1, 1_000, 10**9])
 def test_messages_come_out_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    """In however many files they are, and whatever is put in between."""
+    """Messages are read in order, however many files they are in, and whatever is added meanwhile."""
     monkeypatch.setattr(spool_module, "MAX_FILE_SIZE", size)
     spool, said = Spool(tmp_path), messages(9)
     for each in said[:6]:
@@ -35,7 +35,7 @@ def test_messages_come_out_in_their_order(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_nobody_can_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is on the disk, under no name, has nothing of a call in it; files that are done with are closed."""
+    """The data on disk has no file name and no readable content; finished files are closed."""
     files = list[FileIO]()
 
     def noted(file: FileIO, offset: int, data: bytes) -> None:
@@ -60,7 +60,7 @@ def test_nobody_can_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_what_no_disk_takes_stays_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk costs neither a message nor the order."""
+    """A full disk affects neither messages nor their order."""
     spool, said = Spool(tmp_path), messages(3)
     spool.put(said[0])
 
@@ -75,7 +75,7 @@ def test_what_no_disk_takes_stays_in_memory(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_without_its_folder(tmp_path: Path) -> None:
-    """Where MoonPalace has no folder, the system's place for such files is used."""
+    """If MoonPalace has no folder, the system's temporary folder is used."""
     spool, (said,) = Spool(tmp_path / "none"), messages(1)
     spool.put(said)
     assert spool.take() == said
@@ -83,7 +83,7 @@ def test_without_its_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["changed", "cut", "unreadable"])
 def test_what_the_disk_gives_back_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
-    """It says how many calls the message was about, and why it cannot be read; what follows comes out all the same."""
+    """The error has the number of calls in the message and the reason; the following messages are still read."""
     spool, calls = Spool(tmp_path), [Call() for _ in range(3)]
     under_way, begun, _ = calls
     spool.put([begun.request, under_way.packed(1), under_way.ended])

@@ -1,4 +1,4 @@
-"""What is kept to be told again."""
+"""Messages that are kept to be sent again."""
 
 from moonpalace_addons.store.tasks import Chunks
 from moonpalace_addons.writer_process.unsettled import Unsettled
@@ -6,7 +6,7 @@ from tests.writer_process.calls import EVENTS, Call
 
 
 def test_all_of_a_call_is_told_again() -> None:
-    """In the order in which it was told; chunks that came by and by come together."""
+    """The messages of a call are sent again in order; its chunks are combined."""
     first, second = Call(), Call()
     kept = Unsettled()
     kept.note([first.request, first.response, second.request, first.packed(0, 1)])
@@ -23,7 +23,7 @@ def test_all_of_a_call_is_told_again() -> None:
 
 
 def test_what_is_settled_is_forgotten() -> None:
-    """So is what comes of it afterwards, and what is said of calls that nobody knows."""
+    """Later messages about settled or unknown calls are ignored too."""
     call, unknown = Call(), Call()
     kept = Unsettled()
     kept.note([call.request, call.ended])
