@@ -1,4 +1,4 @@
-"""Answers for the tests of what is derived from them."""
+"""Answers for tests of the columns derived from them."""
 
 from moonpalace_addons.store.tasks import ExchangeEnded, State
 from moonpalace_addons.store.write.answers import Received

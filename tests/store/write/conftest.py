@@ -1,4 +1,4 @@
-"""Writers with short waits, whose stores fail."""
+"""Writers with short delays, and stores that fail."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from tests.store.write.troubled import MakeEnd, MakeRequest, MakeResponse, Start
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the writer's waits short."""
+    """Make the writer's delays short."""
     monkeypatch.setattr(writer_module, "BATCH_INTERVAL", 0.002)
     monkeypatch.setattr(writer_module, "SEGMENT_INTERVAL", 0.02)
     monkeypatch.setattr(writer_module, "RETRY_MIN_DELAY", 0.005)
@@ -26,14 +26,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def quicker(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the writer neither hold short calls back nor wait long for a store at its end."""
+    """Let the writer neither delay short calls nor wait long for a store at its stop."""
     monkeypatch.setattr(writer_module, "HOLD_TIME", 0.0)
     monkeypatch.setattr(writer_module, "JOURNALED_DRAIN_TIMEOUT", 0.05)
 
 
 @pytest.fixture
 def locked(file: Path) -> Iterator[Callable[[], None]]:
-    """Lock the store from another connection; give a function that lets it go."""
+    """Lock the store from another connection; give a function that releases it."""
     holder = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     holder.execute("BEGIN IMMEDIATE")
     yield lambda: holder.execute("ROLLBACK").close()
@@ -41,7 +41,7 @@ def locked(file: Path) -> Iterator[Callable[[], None]]:
 
 
 def starting(url: str, journals: Path | None) -> Iterator[Start]:
-    """Give a function that starts a writer on a store; those that still run are stopped at the end."""
+    """Give a function that starts a writer on a store; running ones are stopped at the end."""
     writers = []
 
     def make(observer: Observer | None = None) -> Writer:
@@ -58,7 +58,7 @@ def starting(url: str, journals: Path | None) -> Iterator[Start]:
 
 @pytest.fixture
 def start(store_url: str, tmp_path: Path) -> Iterator[Start]:
-    """Give a function that starts a writer, with a journal, on the test's store."""
+    """Give a function that starts a writer with a journal on the test's store."""
     yield from starting(store_url, tmp_path)
 
 
@@ -70,7 +70,7 @@ def start_plain(file: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def switch(monkeypatch: pytest.MonkeyPatch) -> Switch:
-    """Give what makes the store fail."""
+    """Give a switch that makes the store fail."""
     made = Switch()
     monkeypatch.setattr(attempts, "writing", made.writing)
     return made
@@ -78,7 +78,7 @@ def switch(monkeypatch: pytest.MonkeyPatch) -> Switch:
 
 @pytest.fixture
 def put_calls(request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd) -> Callable[..., list[str]]:
-    """Give a function that puts whole calls and returns their uuids."""
+    """Give a function that puts complete calls and returns their uuids."""
 
     def put(writer: Writer, count: int, size: int = 100) -> list[str]:
         uuids = []

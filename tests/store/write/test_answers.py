@@ -1,4 +1,4 @@
-"""Tests of reading what came back."""
+"""Tests of reading answers."""
 
 import json
 import tracemalloc
@@ -50,13 +50,13 @@ def delta(content: str) -> str:
     ],
 )
 def test_json_is_parsed_and_every_body_kept(body: bytes, content_type: str | None, completion: object) -> None:
-    """A body that is JSON gets parsed, whatever it is called; whatever it is, its bytes are kept."""
+    """A body that is JSON is parsed, whatever its content type; the bytes of every body are kept."""
     reading = read(received(body, content_type), ())
     assert (reading.completion, reading.body) == (completion, body)
 
 
 def test_a_stream_is_merged() -> None:
-    """The body kept of a chat stream is the completion that its chunks merge to."""
+    """The stored body of a chat stream is the merged completion."""
     reading = read(received(events(delta("你"), delta("好"), "[DONE]"), "text/event-stream"), ())
     assert json.loads(reading.body) == reading.completion
     assert json.loads(reading.body)["choices"][0]["message"]["content"] == "你好"
@@ -66,7 +66,7 @@ def test_a_stream_is_merged() -> None:
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/octet-stream", None])
 def test_a_stream_is_one_under_any_label(content_type: str | None) -> None:
-    """Events are read as such whatever they are called."""
+    """Events are recognised, whatever the content type."""
     answer = received(b": hb\n\n" + events(delta("a"), "[DONE]"), content_type)
     assert answer.is_stream
     assert json.loads(read(answer, ()).body)["choices"][0]["message"]["content"] == "a"
@@ -74,7 +74,7 @@ def test_a_stream_is_one_under_any_label(content_type: str | None) -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\n\n"])
 def test_events_with_one_line_end_between(end: str) -> None:
-    """Of a server that parts its events by one line end, every delta is merged, and none is said to be odd."""
+    """If a server separates events by only one line end, every delta is merged, and no warning results."""
     body = (end.join(f"data: {text}" for text in (delta("Hel"), delta("lo"), "[DONE]")) + "\n\n").encode()
     reading = read(received(body, "text/event-stream"), ())
     assert json.loads(reading.body)["choices"][0]["message"]["content"] == "Hello"
@@ -83,7 +83,7 @@ def test_events_with_one_line_end_between(end: str) -> None:
 
 
 def test_surrogates_that_meet_in_a_merge_are_kept() -> None:
-    """A character whose halves came in two deltas is one character of the body; a lone half stays escaped."""
+    """A character whose halves are in two deltas becomes one character of the body; a lone half stays escaped."""
     halves = events(
         '{"choices": [{"delta": {"content": "\\ud83d"}}]}', '{"choices": [{"delta": {"content": "\\ude80"}}]}'
     )
@@ -102,13 +102,13 @@ def test_surrogates_that_meet_in_a_merge_are_kept() -> None:
     ],
 )
 def test_other_streams_keep_their_text(body: bytes) -> None:
-    """A stream of no known face is kept as its answer, as it came."""
+    """The stored answer of a stream in an unknown format is its text, unchanged."""
     reading = read(received(body, "text/event-stream"), ())
     assert (reading.completion, reading.body) == (None, body)
 
 
 def test_what_was_guessed_in_merging_is_warned_of() -> None:
-    """Two tool calls with the same index are kept apart, and the row says so."""
+    """Two tool calls with the same index are kept separate, and the row has a warning."""
     calls = [{"index": 0, "id": name, "function": {"name": name, "arguments": "{}"}} for name in ("a", "b")]
     chunks = [json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}) for call in calls]
     reading = read(received(events(*chunks), "text/event-stream"), ())
@@ -119,14 +119,14 @@ def test_what_was_guessed_in_merging_is_warned_of() -> None:
 
 
 def test_an_error_in_another_stream() -> None:
-    """Of a stream of no known face, the answer is its text, and what is known is the first error in it."""
+    """For a stream in an unknown format, the answer is its text, and the first error in it is recognised."""
     body = b'data: {"type": "began"}\n\ndata: {"type": "error", "error": {"type": "overloaded_error"}}\n\n'
     reading = read(received(body, "text/event-stream"), ())
     assert (reading.completion, reading.body) == ({"error": {"type": "overloaded_error"}}, body)
 
 
 def test_an_error_in_a_stream_is_part_of_the_completion() -> None:
-    """An error among the events is in the merged completion, with what had come before it."""
+    """An error among the events is in the merged completion, after the data before it."""
     error = '{"error": {"type": "server_error", "message": "broke"}}'
     reading = read(received(events(delta("so far"), error), "text/event-stream"), ())
     merged = json.loads(reading.body)
@@ -135,7 +135,7 @@ def test_an_error_in_a_stream_is_part_of_the_completion() -> None:
 
 
 def test_a_secret_that_comes_together_in_a_merge_is_masked() -> None:
-    """A secret that a model says in two deltas does not stand in the merged completion."""
+    """A secret that is split over two deltas is masked in the merged completion."""
     reading = read(received(events(delta("sk-01234"), delta("56789 ok")), "text/event-stream"), (KEY,))
     assert KEY not in reading.body
     assert b"************* ok" in reading.body
@@ -143,7 +143,7 @@ def test_a_secret_that_comes_together_in_a_merge_is_masked() -> None:
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream", None])
 def test_a_broken_encoding_is_told(content_type: str | None) -> None:
-    """What was wrong with the encoding is among the warnings."""
+    """An error in the encoding is among the warnings."""
     warnings = read(received(b"", content_type, "truncated"), ()).warnings
     assert warnings == ["the answer's encoding is broken: truncated"]
 
@@ -180,7 +180,7 @@ def finished(index: int, reason: str | None) -> str:
     ("is_cut", "expected"), [(False, [None, "stop", None, ""]), (True, ["repeat", "stop", "repeat", "repeat"])]
 )
 def test_choices_that_we_cut_have_our_reason(is_cut: bool, expected: list[str | None]) -> None:
-    """Of a stream that we ended, the choices that were open then have the reason that the client got; no other has."""
+    """In a stream that we ended, the unfinished choices have the reason that the client got, and no others."""
     stream = events(finished(0, None), finished(1, "stop"), finished(2, None), finished(3, ""))
     reading = read(received(stream, "text/event-stream"), (), cut_at=len(stream) if is_cut else None)
     assert [choice["finish_reason"] for choice in json.loads(reading.body)["choices"]] == expected
@@ -188,7 +188,7 @@ def test_choices_that_we_cut_have_our_reason(is_cut: bool, expected: list[str | 
 
 
 def test_what_came_after_the_cut_is_no_answer() -> None:
-    """Events that upstream had sent already stay in the raw stream, but the client never got them."""
+    """Events that upstream had already sent stay in the raw stream only, since the client never got them."""
     first, second = events(finished(0, None)), events(finished(0, "stop"))
     answer = received(first + second, "text/event-stream")
     assert json.loads(read(answer, (), cut_at=len(first)).body)["choices"][0]["finish_reason"] == "repeat"
@@ -199,7 +199,7 @@ def test_what_came_after_the_cut_is_no_answer() -> None:
     "body", [b"", events("hello"), events('{"error": {"message": "broke"}}'), events('{"choices": 1}')]
 )
 def test_nothing_to_cut(body: bytes) -> None:
-    """A cut stream without choices reads as it would have otherwise."""
+    """A cut stream without choices is read as usual."""
     answer = received(body, "text/event-stream")
     assert read(answer, (), cut_at=len(body)) == read(answer, ())
 
@@ -222,7 +222,7 @@ def test_json_is_never_cut() -> None:
 def test_a_stream_without_end_is_read_in_part(
     monkeypatch: pytest.MonkeyPatch, event: bytes, name: str, bound: int
 ) -> None:
-    """What is made of a stream has a bound; the row says so, and nothing of its end, which has not been read."""
+    """The work for a stream is limited; the row says so, and has no warning about its end, which was not read."""
     monkeypatch.setattr(store_reading, name, bound)
     body = event * (300_000 // len(event))
     found = read(received(body, "text/event-stream"), ())
@@ -238,7 +238,7 @@ def test_a_stream_without_end_is_read_in_part(
 
 @given(streams(), st.sampled_from([7, 100, 65_536]))
 def test_runs_of_events_say_what_their_events_say(stream: bytes, size: int) -> None:
-    """Events that are read together, as nearly all are, say the same as events that are read one by one."""
+    """Events that are read in runs, as nearly all are, give the same result as events read one by one."""
     decoder, reader, alone = make_decoder(), DataReader(), Said()
     for event in (*decoder.feed(stream), *decoder.close()):
         alone.add(event, reader.read(event))
@@ -248,7 +248,7 @@ def test_runs_of_events_say_what_their_events_say(stream: bytes, size: int) -> N
 
 
 def test_events_are_read_in_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the events of a text only the first one is read by itself, and the mark of the end."""
+    """Of the events of a text only the first and the end mark are read separately."""
     alone = list[sse.Event]()
     monkeypatch.setattr(Said, "add", lambda _, event, __: alone.append(event))
     said = read_events(make_decoder(), events(*[delta("word ")] * 500, "[DONE]"))
@@ -264,7 +264,7 @@ def test_events_are_read_in_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=["deltas", "messages of a WebSocket"],
 )
 def test_memory_of_many_events(event: bytes, most: int) -> None:
-    """Many tiny events take little memory to read: none of them is kept beside what it says."""
+    """Reading many tiny events takes little memory: only their content is kept."""
     body = event * 30_000
     answer = received(body, "text/event-stream")
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""Whose fault it is that calls are not stored."""
+"""Tests of deciding whether calls or the store are to blame for a failure."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ UNITS = [Unit(uuid, {}) for uuid in ("first", "second", "third")]
 
 
 class Failing:
-    """A store that refuses some calls with an error that may be about the calls or about the store."""
+    """A store that refuses some calls with an ambiguous error."""
 
     def __init__(self, engine: Engine, monkeypatch: pytest.MonkeyPatch, *refused: str) -> None:
         self.refused = set(refused)
@@ -37,7 +37,7 @@ class Failing:
 
 
 def test_a_store_that_works_again_amid_a_batch(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls that failed just before another was taken are tried again, and stored."""
+    """Calls that failed just before another was stored are retried, and stored."""
     store = Failing(engine, monkeypatch, "first", "second")
     taken = store.store(*UNITS)
     assert (set(taken.ids), taken.refused) == ({"third"}, {})
@@ -47,7 +47,7 @@ def test_a_store_that_works_again_amid_a_batch(engine: Engine, monkeypatch: pyte
 
 
 def test_a_call_that_is_refused_for_ever(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call that fails again and again, after others were taken, is given up, and the store is not blamed for it."""
+    """A call that fails repeatedly, after others were stored, is given up, and the store is not blamed."""
     store = Failing(engine, monkeypatch, "second")
     assert set(store.store(*UNITS).ids) == {"first", "third"}
     for _ in range(MAX_FAILURES - 2):
@@ -57,7 +57,7 @@ def test_a_call_that_is_refused_for_ever(engine: Engine, monkeypatch: pytest.Mon
 
 
 def test_a_store_that_takes_no_call(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing is taken the store is in trouble, however often that is, and no call is given up."""
+    """If no call can be stored the store is in trouble, however often that happens, and no call is given up."""
     store = Failing(engine, monkeypatch, "first", "second", "third")
     for _ in range(MAX_FAILURES + 1):
         assert store.store(*UNITS) == StoreResult()

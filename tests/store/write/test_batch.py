@@ -28,7 +28,7 @@ type MakeEnd = Callable[..., ExchangeEnded]
 
 @pytest.fixture
 def batch(run_id: str) -> Batch:
-    """Give a batch of a run that is written down."""
+    """Give a batch of a run that is recorded."""
     return Batch(run_id, b"k" * 32)
 
 
@@ -67,7 +67,7 @@ def test_a_call_that_begins_and_ends_in_a_batch_costs_one_insert(
 
 
 def test_words_of_the_user(engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd) -> None:
-    """With an ended call come the last words of its request, for the log; one in flight is stored before it."""
+    """An ended call has the last words of its request, for the log; one in flight is stored first."""
     messages = [{"role": "user", "content": "what is 中文?"}, {"role": "assistant", "content": "so far"}]
     call = request_read(body=json.dumps({"messages": messages}).encode())
     commit(engine, batch, call)
@@ -78,7 +78,7 @@ def test_words_of_the_user(engine: Engine, batch: Batch, request_read: MakeReque
 def test_words_that_nobody_wants(
     engine: Engine, run_id: str, request_read: MakeRequest, ended: MakeEnd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the user's words, no request is searched for them; its fields are read all the same."""
+    """If the user's words are not required, requests are not searched for them; their fields are still read."""
     monkeypatch.setattr(derive, "last_words", None)
     batch = Batch(run_id, b"k" * 32, reads_words=False)
     call = request_read(body=json.dumps({"n": 2, "messages": [{"role": "user", "content": "hello"}]}).encode())
@@ -90,7 +90,7 @@ def test_words_that_nobody_wants(
 def test_a_conversation_that_goes_on(
     engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd, said: str
 ) -> None:
-    """A request that continues an earlier one is read like any other, and waits in what memory its new part takes."""
+    """A request that continues an earlier one is read like any other, and only its new part takes memory."""
     messages = [{"role": "user", "content": f"{number} " + "word " * 400} for number in range(30)]
     for turn in range(3):
         messages.append({"role": said, "content": f"turn {turn} of {said}"})
@@ -109,7 +109,7 @@ def test_a_conversation_that_goes_on(
 def test_a_call_over_several_batches_is_one_row(
     engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
 ) -> None:
-    """Its row is there from the beginning, its answer so far from each keep on, and at the end only the whole."""
+    """Its row is stored at the beginning, its partial answer at each keep, and at the end only the whole."""
     call = request_read()
     answer = response_started(call, [STREAM[:50]], content_type="text/event-stream")
     assert commit(engine, batch, call) == ["INSERT parts", "INSERT exchanges"]
@@ -148,7 +148,7 @@ def test_a_keep_in_the_first_batch_is_stored_with_the_row(
 def test_calls_of_a_proxy_that_has_ended(
     engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
 ) -> None:
-    """They have died with it, each with the last that came of it; calls that are over keep their ends."""
+    """They ended with it, each with the data received so far; calls that had ended before keep their ends."""
     asked, answered, streamed, over = (request_read() for _ in range(4))
     came = Chunks([streamed.uuid], array("q", [2]), array("q", [2_005, 2_009]), array("q", [3, 1]), b"some")
     answers = [response_started(call, [], at=1_000) for call in (answered, streamed)]
@@ -164,7 +164,7 @@ def test_calls_of_a_proxy_that_has_ended(
 def test_a_batch_that_failed_is_stored_again(
     engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse
 ) -> None:
-    """A transaction that is rolled back leaves the batch as it was: run again, it gives the same rows."""
+    """A rolled back transaction leaves the batch unchanged: another attempt gives the same rows."""
     call = request_read()
     batch.plan([call, response_started(call, [b"ab"])], keep=True)
     with engine.connect() as connection:
@@ -178,7 +178,7 @@ def test_a_batch_that_failed_is_stored_again(
 def test_nothing_is_lost_of_pieces_that_wait(
     engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse
 ) -> None:
-    """Pieces planned while the store did not answer are all stored once it does."""
+    """Pieces planned while the store was unavailable are all stored afterwards."""
     call = request_read()
     answer = response_started(call, [b"a"])
     batch.plan([call, answer], keep=True)
@@ -192,7 +192,7 @@ def test_nothing_is_lost_of_pieces_that_wait(
 def test_tasks_of_unknown_calls_are_ignored(
     engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
 ) -> None:
-    """An answer or an end whose request was never seen, or that comes twice, stores nothing."""
+    """An answer or an end without a request, or a repeated one, stores nothing."""
     call, other = request_read(), request_read()
     assert commit(engine, batch, response_started(other), ended(other)) == []
     commit(engine, batch, call, ended(call))
@@ -201,7 +201,7 @@ def test_tasks_of_unknown_calls_are_ignored(
 
 
 def test_a_refused_call_can_be_dropped(engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd) -> None:
-    """A call that the database refuses is dropped, the others get their rows, and of its end nothing is stored."""
+    """A call that the database refuses is dropped, the others get their rows, and its end is not stored either."""
     good, bad = request_read(), request_read(endpoint=None)
     batch.plan([bad, good], keep=False)
     with pytest.raises(IntegrityError), writing(engine) as connection:
@@ -215,7 +215,7 @@ def test_a_refused_call_can_be_dropped(engine: Engine, batch: Batch, request_rea
 def test_an_answer_that_another_proxy_wrote_is_replaced(
     engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
 ) -> None:
-    """If the row was finished by a proxy that took this one for dead, the true end replaces that one."""
+    """If the row was finished by a proxy that considered this one dead, the actual end replaces it."""
     call = request_read()
     commit(engine, batch, call)
     with writing(engine) as connection:
@@ -237,7 +237,7 @@ def test_an_answer_that_another_proxy_wrote_is_replaced(
 def test_memory_is_given_back(
     engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
 ) -> None:
-    """What is planned weighs what its bodies do; of calls that have ended and been stored nothing is left."""
+    """A batch's weight is that of the bodies; nothing is kept of calls that have ended and been stored."""
     for number in range(20):
         call = request_read(body=b"x" * 50_000)
         answer = response_started(call, [b"y" * 20_000], content_type="text/event-stream")
@@ -256,7 +256,7 @@ def test_memory_is_given_back(
 def test_an_undecodable_request_is_kept_with_a_warning(
     engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd
 ) -> None:
-    """A body that is not what its header says is kept as it came; the warning is there at once, and stays."""
+    """A body that does not match its content encoding is kept unchanged; the warning is stored at once, and stays."""
     call = request_read(body=b"not gzip", content_encoding="gzip")
     for tasks in ([call], [ended(call)]):
         commit(engine, batch, *tasks)
@@ -277,7 +277,7 @@ def test_a_fault_with_one_answer_does_not_touch_the_others(
     caplog: pytest.LogCaptureFixture,
     method: str,
 ) -> None:
-    """If an answer cannot be handled, its row reaches its end all the same, and so do the other rows."""
+    """If an answer cannot be handled, its row and the other rows still reach their ends."""
     bad, good = request_read(), request_read()
     real = getattr(Answer, method)
 
@@ -301,7 +301,7 @@ def test_a_fault_with_one_request_does_not_touch_the_others(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """If a request cannot be handled, the others of the batch get their rows, and the log says which is missing."""
+    """If a request cannot be handled, the others of the batch get their rows, and the log names the missing one."""
     real = derive.request_content
     monkeypatch.setattr(derive, "request_content", lambda body: real(body) if body != b"x" else 1 / 0)
     bad, good = request_read(body=b"x"), request_read()
@@ -317,7 +317,7 @@ def test_batches_of_all_sizes_share_their_statements(
     response_started: MakeResponse,
     ended: MakeEnd,
 ) -> None:
-    """A batch of any size is written by statements that others have prepared: each kept one takes memory for ever."""
+    """Batches of any size are written with the same prepared statements: each new one would take memory forever."""
     seen: set[str] = set()
     event.listen(engine, "before_cursor_execute", lambda _, __, statement, *___: seen.add(statement))
     numbers: list[int] = []
@@ -340,7 +340,7 @@ def test_a_client_that_leaves_at_done(
     coerced: bool,
     state: State,
 ) -> None:
-    """A client of a stream has had its answer with the last event; one that was to get it in one piece has not."""
+    """A client of a stream has its answer after the last event; one whose stream was forced has not."""
     call = request_read(coerced=coerced)
     answer = response_started(call, [STREAM, b"data: [DONE]\n\n"], content_type="text/event-stream")
     end = ended(call, response=answer, state=State.CLIENT_DISCONNECTED, error_kind="client_disconnected")
@@ -351,7 +351,7 @@ def test_a_client_that_leaves_at_done(
 def test_a_call_gets_its_cost(
     engine: Engine, run_id: str, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
 ) -> None:
-    """A batch with prices stores with the end of a call what it cost."""
+    """A batch with prices stores the cost of a call with its end."""
     batch = Batch(run_id, b"k" * 32, Pricing([PriceRule("kimi-*", Rates(2.0, 10.0, 1.0, currency="CNY"))]))
     call = request_read()
     commit(engine, batch, call, ended(call, response=response_started(call)))

@@ -1,4 +1,4 @@
-"""Tests of cutting bodies into pieces."""
+"""Tests of cutting bodies into chunks."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ SPACE = st.text(" \t\r\n", max_size=3)
 
 @st.composite
 def bodies(draw: st.DrawFn) -> bytes:
-    """Write an object by hand: with white space anywhere, keys that repeat, and lists under the keys that are cut."""
+    """Generate an object: with white space anywhere, repeated keys, and lists under the keys where bodies are cut."""
     escaped = draw(st.booleans())
 
     def space() -> str:
@@ -52,7 +52,7 @@ def bodies(draw: st.DrawFn) -> bytes:
 @settings(max_examples=60)
 @given(bodies() | bodies().flatmap(lambda body: st.integers(0, len(body)).map(lambda at: body[:at] + b"," + body[at:])))
 def test_joined_pieces_are_the_body(body: bytes) -> None:
-    """Whatever the JSON, valid or not: joined, the pieces are the body, and each is text for itself if the body is."""
+    """Whatever the JSON, valid or not: joined, the pieces are the body, and each is valid text if the body is."""
     for padded in (body, body + b" " * MIN_CUT_SIZE):
         pieces = cut(padded)
         assert b"".join(pieces) == padded
@@ -89,7 +89,7 @@ def turns(count: int, length: int = 700) -> list[object]:
 @for_each("length", [20, MIN_PIECE_SIZE, 700, OWN_PIECE_SIZE, 3 * MAX_PIECE_SIZE])
 @for_each("rest", [{}, {"tools": turns(4)}, {"tools": turns(1), "user": "语" * OWN_PIECE_SIZE}])
 def test_a_history_that_grows_is_found_again(length: int, rest: dict[str, object]) -> None:
-    """A turn adds pieces of about the bytes of what it adds to the messages, wherever the tools and the rest stand."""
+    """A turn adds about as many bytes in pieces as in messages, wherever the tools and the rest are."""
     before, new = request(*turns(30, length), **rest), request(*turns(32, length), **rest)
     fresh = set(cut(new)) - set(cut(before))
     assert sum(map(len, fresh)) <= len(new) - len(before) + 2 * MIN_PIECE_SIZE + 100
@@ -97,7 +97,7 @@ def test_a_history_that_grows_is_found_again(length: int, rest: dict[str, object
 
 @pytest.mark.parametrize("key", ["messages", "tools", "system", "input"])
 def test_a_large_element_is_a_piece_wherever_it_stands(key: str) -> None:
-    """A large element gives the same pieces whatever small ones stand before it; a longer one, up to where it grew."""
+    """A large element gives the same pieces, whatever small ones precede it; a grown one does up to its old end."""
     text = "data:" + base64.b64encode(random.Random(1).randbytes(3 * MAX_PIECE_SIZE)).decode()
     large = {"content": [{"type": "image_url", "image_url": {"url": text}}]}
     one, other = (
@@ -120,7 +120,7 @@ def test_a_large_element_is_a_piece_wherever_it_stands(key: str) -> None:
     ],
 )
 def test_what_need_not_be_cut_is_one_piece(body: bytes) -> None:
-    """A small body, and one of other content that is no longer than the longest piece, is one piece."""
+    """A small body, and other content up to the size of the longest piece, is one piece."""
     assert cut(body) == [body]
 
 
@@ -140,14 +140,14 @@ def test_what_need_not_be_cut_is_one_piece(body: bytes) -> None:
     ],
 )
 def test_odd_bodies_are_safe(body: bytes) -> None:
-    """Deep nesting, long numbers, many elements, half surrogates and wrong encodings give pieces that join, at once."""
+    """Deep nesting, long numbers, many elements, half surrogates and wrong encodings give correct pieces quickly."""
     began = time.process_time()
     assert b"".join(cut(body)) == body
     assert time.process_time() - began < 5
 
 
 def test_characters_stay_whole() -> None:
-    """A long text that is cut into pieces is cut between characters, and binary data between bytes."""
+    """A long text is cut between characters, and binary data between bytes."""
     for text in ('"' + "语" * MAX_PIECE_SIZE, '"a' + "😀" * MAX_PIECE_SIZE, '"' + "é" * MAX_PIECE_SIZE):
         pieces = cut(text.encode())
         assert len(pieces) > 1
@@ -156,7 +156,7 @@ def test_characters_stay_whole() -> None:
 
 
 def test_an_upload_is_few_pieces() -> None:
-    """A body that is no JSON, which nobody resends bit by bit, is cut where its pieces would be too large for a row."""
+    """A body that is not JSON is cut only where its pieces would be too large for a row."""
     upload = b"--boundary\r\n" + bytes(range(256)) * 12_000
     pieces = cut(upload)
     assert b"".join(pieces) == upload

@@ -1,4 +1,4 @@
-"""Tests of working out the columns of a call."""
+"""Tests of deriving the columns of a call."""
 
 import json
 from collections.abc import Callable
@@ -38,12 +38,12 @@ KEY = b"sk-0123456789"
     ],
 )
 def test_fields(body: bytes, fields: dict[str, object]) -> None:
-    """Texts, numbers and bools of a JSON object count, and the few other members that are looked at."""
+    """Texts, numbers and bools of a JSON object are fields, and some other members."""
     assert request_fields(body) == fields
 
 
 def test_a_request_fills_a_whole_row(request_read: Callable[..., RequestRead]) -> None:
-    """Every column has a value or None; the key is there as a fingerprint alone; secrets are masked."""
+    """Every column has a value or None; the key is stored only as a fingerprint; secrets are masked."""
     request = request_read(
         query="a=1&token=hunter22",
         headers="X-Echo: sk-0123456789\r\n",
@@ -72,7 +72,7 @@ def test_a_request_fills_a_whole_row(request_read: Callable[..., RequestRead]) -
 def test_fields_of_wrong_types_count_as_missing(
     request_read: Callable[..., RequestRead], fields: dict[str, object]
 ) -> None:
-    """A model that is no text is none; only `true` asks for a stream."""
+    """A model that is not text is ignored; only `true` requests a stream."""
     row = request_columns(request_read(), fields, run_id="r", fingerprint_key=b"k")
     assert (row["model_requested"], row["is_stream"], row["key_fingerprint"]) == (None, False, None)
 
@@ -92,7 +92,7 @@ def test_fields_of_wrong_types_count_as_missing(
     ],
 )
 def test_server_timing_is_read(value: str, duration: int | None) -> None:
-    """The duration is whole milliseconds, bare or as `dur=`; a senseless one does no harm."""
+    """The duration is whole milliseconds, bare or as `dur=`; an invalid one is ignored."""
     columns = header_columns(received(b"", headers=f"server-timing: {value}\r\n"))
     assert columns["server_timing"] == duration
 
@@ -101,7 +101,7 @@ def test_server_timing_is_read(value: str, duration: int | None) -> None:
     ("value", "tokens"), [("512", 512), (" 0 ", 0), ("", None), ("many", None), ("-1", None), ("9" * 30, None)]
 )
 def test_saved_tokens_are_read(value: str, tokens: int | None) -> None:
-    """The tokens that a context cache saved are a number or unknown; the outcome is the hook's word."""
+    """The tokens saved by a context cache are a number or unknown; the outcome comes from the hook."""
     answer = received(b"{}", headers=f"Msh-Context-Cache-Token-Saved: {value}\r\nMsh-Context-Cache-Id: cache-1\r\n")
     ended = ExchangeEnded("u", 1, State.COMPLETED, cache_outcome="hit")
     columns = outcome(ended, answer, {}).columns
@@ -113,7 +113,7 @@ def test_saved_tokens_are_read(value: str, tokens: int | None) -> None:
 
 
 def test_headers_are_read_whatever_their_case() -> None:
-    """Names count without regard to case, the last of a name counts; other headers stay text."""
+    """Names are case-insensitive, and the last of several counts; other headers stay text."""
     headers = "MSH-REQUEST-ID: a\r\nmsh-request-id: b\r\nMsh-Uid: u\r\n"
     headers += "Msh-Context-Cache-Id: cache-1\r\nX: a: b\r\nEmpty: \r\n"
     columns = header_columns(received(b"", headers=headers))
@@ -122,7 +122,7 @@ def test_headers_are_read_whatever_their_case() -> None:
 
 
 def test_the_session_of_a_request(request_read: Callable[..., RequestRead]) -> None:
-    """A request is filed under the session that its headers or its body name."""
+    """The session of a request is the one named in its headers or its body."""
     body = b'{"model": "kimi-k3", "metadata": {"session_id": "s-1"}, "messages": []}'
     for headers, expected in (("", "s-1"), ("Session_Id: s-2\r\n", "s-2")):
         request = structs.replace(request_read(), body=body, headers=headers)
@@ -131,7 +131,7 @@ def test_the_session_of_a_request(request_read: Callable[..., RequestRead]) -> N
 
 
 def test_a_completion_fills_its_columns() -> None:
-    """Identifiers, model, finish reason and tokens of a JSON answer come from its body."""
+    """Identifiers, model, finish reason and tokens of a JSON answer are taken from its body."""
     body = (
         b'{"id": "c", "model": "m", "choices": [{"finish_reason": "stop", "message": {}}],'
         b' "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18, "cached_tokens": 5}}'
@@ -163,12 +163,12 @@ def test_a_completion_fills_its_columns() -> None:
     ],
 )
 def test_answers_of_all_faces_have_their_id(answer: Received, ident: str | None) -> None:
-    """Ids of messages and responses are found as those of completions are, in streams too."""
+    """Ids of messages and responses are stored as those of completions are, in streams too."""
     assert outcome(END, answer, {}).columns["chatcmpl_id"] == ident
 
 
 def test_a_stream_is_kept_raw_and_merged() -> None:
-    """Of a stream both its bytes and the merged completion are kept, with its times."""
+    """For a stream its bytes and the merged completion are stored, with its times."""
     given = stream(DELTA % ("a", "null"), DELTA % ("b", '"stop"'), "[DONE]")
     result = outcome(END, given, {"stream": False})
     assert result.stream == given.body
@@ -204,13 +204,13 @@ def test_a_stream_is_kept_raw_and_merged() -> None:
     ],
 )
 def test_an_error_of_the_api_is_noted(answer: Received, kind: str | None, message: str | None) -> None:
-    """The type and message of an error that the API gives are in the row, in a stream as well; it has some type."""
+    """The type and message of an API error are in the row, also in a stream; a missing type is replaced."""
     columns = outcome(END, answer, {}).columns
     assert (columns["error_kind"], columns["error_message"]) == (kind, message)
 
 
 def test_an_error_of_the_api_is_quoted_with_care() -> None:
-    """Of an error of megabytes, a row has the beginning of its type and of its message, printable and without keys."""
+    """For an error of megabytes, a row has the beginning of its type and its message, printable and without keys."""
     error = {"error": {"type": HOSTILE_LINES, "message": HOSTILE_LINES}}
     columns = outcome(END, received(json.dumps(error).encode(), status_code=500), {}).columns
     assert_quoted(columns["error_kind"])
@@ -218,7 +218,7 @@ def test_an_error_of_the_api_is_quoted_with_care() -> None:
 
 
 def test_why_a_call_failed_stays_where_the_answer_names_no_error() -> None:
-    """The kind and message with which a call ended are kept beside a partial answer."""
+    """The kind and message of a call's end are kept with a partial answer."""
     ended = ExchangeEnded("u", 5, State.UPSTREAM_FAILED, error_kind="closed", error_message="upstream closed")
     columns = outcome(ended, stream(DELTA % ("a", "null")), {}).columns
     assert (columns["state"], columns["error_kind"]) == (State.UPSTREAM_FAILED, "closed")
@@ -226,21 +226,21 @@ def test_why_a_call_failed_stays_where_the_answer_names_no_error() -> None:
 
 
 def test_all_endings_fill_the_same_columns() -> None:
-    """With an answer, without one, or with one that cannot be read: one statement can update them all."""
+    """An answer, a missing one and an unreadable one fill the same columns, so that one statement can update them."""
     columns = [outcome(END, given, {}).columns.keys() for given in (None, received(b"{}"), stream("x"))]
     assert columns[0] == columns[1] == columns[2]
 
 
 @pytest.mark.parametrize("answer", [None, received(b"{}"), stream("x")])
 def test_warnings_of_a_call_are_kept_in_their_order(answer: Received | None) -> None:
-    """Warnings from the request, from the hooks and from the answer stand together, whatever the answer was."""
+    """Warnings from the request, the hooks and the answer are stored together, whatever the answer was."""
     ended = ExchangeEnded("u", 5, State.UPSTREAM_FAILED, warnings=("second",))
     columns = outcome(ended, answer, {}, warnings=["first"]).columns
     assert json.loads(str(columns["warnings"])) == ["first", "second"]
 
 
 def test_the_warnings_of_a_call_have_a_bound() -> None:
-    """However many odd tool calls an answer has, a row and the log have the first warnings, and say how many more."""
+    """However many odd tool calls an answer has, row and log only have the first warnings and the number of others."""
     calls = [{"type": "function", "function": {"name": "f", "arguments": "{}"}}] * 1_000
     message = {"role": "assistant", "content": None, "tool_calls": calls}
     answer = {"object": "chat.completion", "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
@@ -252,7 +252,7 @@ def test_the_warnings_of_a_call_have_a_bound() -> None:
 
 
 def test_a_truncated_answer_is_warned_of() -> None:
-    """An answer that ended by its length, and one that ended without a reason, get the documented warning."""
+    """An answer whose reason is its length, and one without a reason, get the documented warning."""
     for reason in ('"length"', "null"):
         warnings = json.loads(str(outcome(END, stream(DELTA % ("a", reason)), {}).columns["warnings"]))
         assert warnings[0].startswith("it seems that your max_tokens value is too small")
@@ -262,7 +262,7 @@ def test_a_truncated_answer_is_warned_of() -> None:
 
 @pytest.mark.parametrize(("status", "is_read"), [(200, True), (201, True), (299, True), (302, False), (404, False)])
 def test_an_answer_is_one_under_each_status_of_success(status: int, is_read: bool) -> None:
-    """An answer under 201 is warned of as one under 200 is; a redirection or an error is no answer of a model."""
+    """An answer with 201 is checked as one with 200 is; a redirection or an error is not an answer of a model."""
     answer = replace(stream(DELTA % ("a", '"length"')), status_code=status)
     assert (outcome(END, answer, {}).columns["warnings"] is not None) is is_read
 
@@ -300,13 +300,13 @@ def test_a_fault_of_ours_costs_no_bytes(
     ],
 )
 def test_strange_answers_do_no_harm(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever stands in an answer, as JSON or as an event, reading it is no fault."""
+    """Reading any answer, as JSON or as an event, succeeds without a line in the log."""
     assert outcome(END, received(body), {"max_tokens": 10**30}).response_body == body
     assert outcome(END, stream(body.decode()), {}).stream == b"data: " + body + b"\n\n"
     assert caplog.records == []
 
 
 def test_a_model_without_a_name_is_none() -> None:
-    """The model of such a call is the one that was asked for."""
+    """The model of such a call is the requested one."""
     columns = outcome(END, stream(DELTA.replace('"m"', '""') % ("a", '"stop"'), "[DONE]"), {}).columns
     assert (columns["chatcmpl_id"], columns["model_answered"]) == ("c", None)

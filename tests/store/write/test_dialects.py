@@ -13,7 +13,7 @@ END = ExchangeEnded(uuid="u", at=9_000_000, state=State.COMPLETED, overhead=7)
 
 @for_each("name", DIALECTS)
 def test_the_row_of_a_dialect(name: str) -> None:
-    """The answer is the one without streaming, the columns say what came of it, and what is odd is a warning."""
+    """The answer equals the one without streaming, the columns have its data, and oddities are warnings."""
     dialect = DIALECTS[name]
     kind = "text/event-stream" if dialect.is_stream else "application/json"
     received = Received(1_000_000, 200, "", kind, dialect.data, [(len(dialect.data), 2_000_000)])

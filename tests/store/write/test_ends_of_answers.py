@@ -1,4 +1,4 @@
-"""Tests of what a call becomes whose answer broke off, or was left, at or after its last event."""
+"""Tests of the state of calls whose answers broke off, or were left, at or after the last event."""
 
 import json
 
@@ -15,7 +15,7 @@ from tests.units import outcome
     ("state", "warnings"), [(State.COMPLETED, [derive.CUT_WARNING]), (State.UPSTREAM_FAILED, None)]
 )
 def test_a_stream_that_ends_within_an_event(state: State, warnings: list[str] | None) -> None:
-    """A stream that ended cleanly but without its last blank line is marked; of one that broke, that is no news."""
+    """A stream that ended cleanly but without its last blank line is marked, unlike one that broke off."""
     body = f"data: {DELTA % ('a', 'null')}\n\ndata: {DELTA % ('', '"stop"')}".encode()
     ended = ExchangeEnded(uuid="u", at=9_000_000, state=state, overhead=7)
     columns = outcome(ended, received(body, "text/event-stream"), {"stream": True}).columns
@@ -30,7 +30,7 @@ def test_a_stream_that_ends_within_an_event(state: State, warnings: list[str] | 
     ],
 )
 def test_the_silence_at_the_end_has_a_side(unsent: int, said: str) -> None:
-    """A stream that was silent before it ended is marked with who was the reason; a short silence is no news."""
+    """If a stream was silent before its end, the mark names the side; a short silence is not marked."""
     for seconds, warnings in ((3, [said]), (0.9, None)):
         ended = structs.replace(LEFT, at=2_000_000 + int(seconds * 1e9), unsent=unsent)
         columns = outcome(ended, stream(DELTA % ("a", "null")), {}).columns
@@ -60,7 +60,7 @@ LEFT = ExchangeEnded(
     ],
 )
 def test_a_client_that_leaves_after_the_last_event(data: list[str], coerced: bool, state: State) -> None:
-    """It had its answer and the call is completed, unless it waited for what a forced stream adds up to."""
+    """It had its answer and the call is completed, unless it waited for the merged answer of a forced stream."""
     columns = outcome(LEFT, stream(*data), {}, coerced=coerced).columns
     told = (None, None) if state is State.COMPLETED else (LEFT.error_kind, LEFT.error_message)
     assert (columns["state"], columns["error_kind"], columns["error_message"]) == (state, *told)
@@ -69,7 +69,7 @@ def test_a_client_that_leaves_after_the_last_event(data: list[str], coerced: boo
 @pytest.mark.parametrize("before", [[], [DELTA % ("a", "null")]])
 @pytest.mark.parametrize("kind", ["client_disconnected", "upstream_cut"])
 def test_an_error_event_is_the_end_of_a_stream(before: list[str], kind: str) -> None:
-    """SDKs close the connection there, and so do servers: the call is completed, with the error that it was told of."""
+    """SDKs and servers close the connection there: the call is completed, with the error."""
     ended = structs.replace(LEFT, error_kind=kind)
     columns = outcome(ended, stream(*before, ERROR), {}).columns
     assert (columns["state"], columns["error_kind"]) == (State.COMPLETED, "engine_overloaded_error")
@@ -91,7 +91,7 @@ def test_an_error_event_is_the_end_of_a_stream(before: list[str], kind: str) -> 
     ],
 )
 def test_other_ends_after_the_last_event(state: State, kind: str, unsent: int, is_whole: bool) -> None:
-    """What breaks after the last event breaks nothing, unless the client had not taken that, or the user ended it."""
+    """A failure after the last event changes nothing, unless the client had not received that, or the user ended it."""
     ended = ExchangeEnded(uuid="u", at=9, state=state, error_kind=kind, error_message="m", unsent=unsent)
     columns = outcome(ended, stream(DELTA % ("a", '"stop"'), "[DONE]"), {}).columns
     assert (columns["state"], columns["error_kind"]) == ((State.COMPLETED, None) if is_whole else (state, kind))
@@ -99,7 +99,7 @@ def test_other_ends_after_the_last_event(state: State, kind: str, unsent: int, i
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.IN_FLIGHT])
 def test_an_encoding_without_an_end_is_no_news_where_the_call_had_none(state: State) -> None:
-    """That an encoding is truncated is told where upstream ended the answer, not where we or the client did."""
+    """A truncated encoding is reported if upstream ended the answer, but not if we or the client did."""
     ended = ExchangeEnded(uuid="u", at=9, state=state)
     warnings = [
         outcome(ended, received(b"{}", problem=problem), {}).columns["warnings"] for problem in ("truncated", "x")

@@ -7,7 +7,7 @@ from moonpalace_addons.store.write.memory import MEMORY_LIMIT, TRIM_THRESHOLD, M
 
 
 def test_too_much() -> None:
-    """Over the limit at once where the store is out; otherwise only if it is so twice running."""
+    """Above the limit at once if the store is unavailable, otherwise only if it happens twice in a row."""
     use, over = MemoryUse(), MEMORY_LIMIT + 1
     assert use.is_too_much(over, over, at_once=True)
     assert not use.is_too_much(MEMORY_LIMIT, MEMORY_LIMIT, at_once=True)
@@ -19,7 +19,7 @@ def test_too_much() -> None:
 
 
 def test_giving_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is given back once after much has waited, however little waits now."""
+    """Memory is released once after much has waited, even if little waits now."""
     trimmed: list[str] = []
     monkeypatch.setattr(memory, "trim", lambda: trimmed.append("trimmed"))
     use = MemoryUse()
@@ -34,7 +34,7 @@ def test_giving_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_giving_back_after_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is given back after rows that were stored in turn, too: what each leaves free would add up."""
+    """Memory is also released after rows that were stored one after the other: the free memory they leave adds up."""
     trimmed: list[str] = []
     monkeypatch.setattr(memory, "trim", lambda: trimmed.append("trimmed"))
     use, counts = MemoryUse(), list[int]()

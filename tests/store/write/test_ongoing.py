@@ -1,4 +1,4 @@
-"""Tests of answers under way."""
+"""Tests of answers in progress."""
 
 import json
 import zlib
@@ -28,7 +28,7 @@ def take(given: Answer, *chunks: bytes) -> bytes:
 
 
 def test_what_is_new_comes_once() -> None:
-    """Each call of `fresh` gives what has come since the last, with offsets and times of its chunks."""
+    """Each call of `fresh` returns the data since the last one, with offsets and times of its chunks."""
     given = answer()
     given.started.chunks.extend([(5, b"ab"), (7, b"cde")])
     assert given.fresh() == (b"abcde", [(2, 5), (5, 7)])
@@ -43,7 +43,7 @@ def test_what_is_new_comes_once() -> None:
     "text", [b"key ab-0123456789, cookie cookie-cookie-cookie.", b"ab-0123456789", b"ab-0123456789" * 4]
 )
 def test_a_secret_is_masked_wherever_it_is_cut(text: bytes) -> None:
-    """At every pair of cuts, with the store asking at each, no piece holds a secret, and all pieces make the answer."""
+    """At every pair of cuts, with `fresh` called at each, no piece has a secret, and the pieces form the answer."""
     masked = text.replace(KEY, b"*" * len(KEY)).replace(OTHER, b"*" * len(OTHER))
     for first in range(len(text) + 1):
         for second in range(first, len(text) + 1):
@@ -55,7 +55,7 @@ def test_a_secret_is_masked_wherever_it_is_cut(text: bytes) -> None:
 
 
 def test_a_secret_that_comes_byte_by_byte_is_masked() -> None:
-    """A flush after each byte changes nothing of that, and the offsets stay those of the whole."""
+    """It is masked also if every byte is flushed, and the offsets refer to the whole."""
     text = b"a ab-0123456789 b ab-0123456789"
     given = answer(KEY)
     pieces = b"".join(take(given, text[number : number + 1]) for number in range(len(text)))
@@ -64,7 +64,7 @@ def test_a_secret_that_comes_byte_by_byte_is_masked() -> None:
 
 
 def test_a_chunk_is_told_of_once_all_of_it_is_handed_out() -> None:
-    """The time of a chunk whose end is held back comes with the bytes that it ends with."""
+    """The time of a chunk whose end is held back is returned with its last bytes."""
     given = answer(KEY)
     given.started.chunks.append((5, b"0123456789 ab-0"))
     assert given.fresh() == (b"0123456789 ", [])
@@ -88,7 +88,7 @@ def test_a_chunk_is_told_of_once_all_of_it_is_handed_out() -> None:
 )
 @for_each("before", ["", "\n", "密钥是", "it is "])
 def test_a_secret_by_its_form_is_masked_when_the_store_asks_at_each_event(secret: str, after: str, before: str) -> None:
-    """Nothing of it is handed out but a beginning that could be anything, in events and in a JSON document."""
+    """Only an ambiguous beginning of the secret is returned, in events and in a JSON document."""
     text = f"{before}{'https://user:' if after else ''}{secret}{after} is mine"
     pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
     given = answer()
@@ -105,7 +105,7 @@ def test_a_secret_by_its_form_is_masked_when_the_store_asks_at_each_event(secret
 
 @pytest.mark.parametrize("text", [b"no key here", b"a", b"ab-0123456780", b"b-0123456789", b"ab-ab-012345678"])
 def test_nothing_is_held_back_that_begins_no_secret(text: bytes) -> None:
-    """All bytes but those with which a secret may begin are handed out at once, and the rest when none has."""
+    """All bytes that cannot begin a secret are returned at once, and the rest when it was none."""
     given = answer(KEY, OTHER)
     begun = next(count for count in range(len(text), -1, -1) if KEY.startswith(text[len(text) - count :]))
     assert take(given, text) == text[: len(text) - begun]
@@ -113,7 +113,7 @@ def test_nothing_is_held_back_that_begins_no_secret(text: bytes) -> None:
 
 
 def test_headers_are_masked() -> None:
-    """What is a secret by its header's name is masked, and known from then on."""
+    """A secret recognised by its header's name is masked, and known from then on."""
     started = ResponseStarted("u", 1, 200, "Set-Cookie: id=0123456789; Path=/\r\n", "text/plain", None, deque())
     given = Answer(started, (KEY,))
     assert given.heading().headers == "Set-Cookie: ***\r\n"
@@ -124,7 +124,7 @@ def test_headers_are_masked() -> None:
 def test_an_encoded_answer_is_decoded_as_it_comes(
     encoded: dict[str | None, Callable[[bytes], bytes]], encoding: str | None
 ) -> None:
-    """Whatever the encoding and at every cut, the pieces are the decoded text, offsets those in it."""
+    """With any encoding and at every cut, the pieces are the decoded text, with offsets in it."""
     text = b"data: 1\n\ndata: 2\n\n" * 3
     sent = encoded[encoding](text)
     for cut in range(len(sent) + 1):
@@ -136,7 +136,7 @@ def test_an_encoded_answer_is_decoded_as_it_comes(
 
 
 def test_a_flushed_encoding_is_decoded_incrementally() -> None:
-    """What an encoder has flushed is there before the answer ends."""
+    """Data flushed by an encoder is returned before the answer ends."""
     encoder = zlib.compressobj(wbits=31)
     given = answer(encoding="gzip")
     for text in (b"first", b"second"):
@@ -145,7 +145,7 @@ def test_a_flushed_encoding_is_decoded_incrementally() -> None:
 
 @pytest.mark.parametrize(("sent", "body"), [(b"no gzip at all", b"no gzip at all"), (b"\x1f\x8b\x08", b"\x1f\x8b\x08")])
 def test_a_broken_encoding_keeps_the_bytes(sent: bytes, body: bytes) -> None:
-    """Bytes that are not what the header says are kept as they came, and the problem is told."""
+    """Bytes that do not match the header are kept unchanged, and the error is reported."""
     given = answer(encoding="gzip")
     take(given, sent)
     received = given.close()
@@ -154,7 +154,7 @@ def test_a_broken_encoding_keeps_the_bytes(sent: bytes, body: bytes) -> None:
 
 
 def test_a_representation_shows_no_content() -> None:
-    """Neither the secrets nor the body stand in a traceback or a log line."""
+    """Tracebacks and logs contain neither the secrets nor the body."""
     given = answer(KEY)
     take(given, b"private words, many of them")
     shown = repr(given)

@@ -20,7 +20,7 @@ def run_ids(engine: Engine) -> list[str]:
 
 
 def test_a_replaced_store(engine: Engine, file: Path, empty_store: Path) -> None:
-    """The run is recorded in the store that is there now; without a change nothing is done."""
+    """The run is recorded in the new store; without a change nothing is done."""
     run = OwnRun(engine, new_run(), None, dict)
     key = run.begin()
     assert (run.follow(), run_ids(engine)) == (None, [run.id])
@@ -31,7 +31,7 @@ def test_a_replaced_store(engine: Engine, file: Path, empty_store: Path) -> None
 
 
 def test_a_store_that_was_unavailable(engine: Engine, file: Path) -> None:
-    """A run that could not be recorded at first is recorded as soon as the store is there."""
+    """A run that could not be recorded at first is recorded as soon as the store is available."""
     run = OwnRun(engine, new_run(), None, dict)
     aside = file.rename(file.with_suffix(".aside"))
     file.mkdir()
@@ -45,7 +45,7 @@ def test_a_store_that_was_unavailable(engine: Engine, file: Path) -> None:
 
 
 def test_heartbeat(engine: Engine) -> None:
-    """A heartbeat has the columns of `status`; the end is recorded, and other writers may finish what is left."""
+    """A heartbeat has the columns of `status`; the end is recorded, and other writers may finish open calls."""
     run = OwnRun(engine, new_run(), None, lambda: {"version": "told"})
     run.begin()
     assert run.id in LIVING

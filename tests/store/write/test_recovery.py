@@ -1,4 +1,4 @@
-"""Tests of finishing what a dead proxy left."""
+"""Tests of finishing the calls of a dead proxy."""
 
 import json
 import os
@@ -27,7 +27,7 @@ type Leave = Callable[..., str]
 
 
 def dead_pid() -> int:
-    """Return the number of a process that has just ended."""
+    """Return the id of a process that has just ended."""
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     return child.pid
@@ -37,7 +37,7 @@ def dead_pid() -> int:
 def leave(
     engine: Engine, request_read: Callable[..., RequestRead], response_started: Callable[..., ResponseStarted]
 ) -> Leave:
-    """Give a function that leaves a run with one call under way, which has got these chunks; return the run's id."""
+    """Give a function that leaves a run with one call in progress and these chunks; it returns the run's id."""
 
     def make(
         pid: int, *chunks: bytes, host: str | None = None, silent: int = FRESH, is_over: bool = False, **answer: object
@@ -77,7 +77,7 @@ def states(engine: Engine, *living: str) -> tuple[int, list[State]]:
 )
 @pytest.mark.usefixtures("old_server")
 def test_calls_of_a_dead_proxy_are_finished(engine: Engine, leave: Leave, pid: str, run: dict[str, object]) -> None:
-    """A proxy is dead if its run has ended, its process is gone or was this one's number, or it is silent."""
+    """A proxy is dead if its run has ended, its process is gone or has this one's id, or it is silent."""
     leave({"dead": dead_pid(), "own": os.getpid(), "living": os.getppid()}[pid], **run)
     assert states(engine) == (1, [State.PROXY_DIED])
     assert states(engine) == (0, [State.PROXY_DIED])
@@ -85,19 +85,19 @@ def test_calls_of_a_dead_proxy_are_finished(engine: Engine, leave: Leave, pid: s
 
 @pytest.mark.parametrize(("pid", "host"), [(os.getppid(), None), (2**22 + 5, "elsewhere")], ids=["here", "elsewhere"])
 def test_calls_of_a_living_proxy_are_left(engine: Engine, leave: Leave, pid: int, host: str | None) -> None:
-    """A proxy that has a process on this machine, or has lately been heard of from another, goes on."""
+    """A proxy with a process on this machine, or with a recent heartbeat from another, is left alone."""
     leave(pid, host=host)
     assert states(engine) == (0, [State.IN_FLIGHT])
 
 
 def test_calls_of_this_process_are_left(engine: Engine, leave: Leave) -> None:
-    """Another proxy in this process goes on, whatever its heartbeat says."""
+    """Another proxy in this process is left alone, whatever its heartbeat."""
     run = leave(os.getpid(), silent=STALE)
     assert states(engine, run) == (0, [State.IN_FLIGHT])
 
 
 def test_what_was_received_is_kept_and_merged(engine: Engine, leave: Leave) -> None:
-    """A stream that was cut is kept to its last byte, merged, with its times; the segments go."""
+    """A truncated stream is kept to its last byte, merged, with its times; the segments are deleted."""
     leave(dead_pid(), STREAM[:30], STREAM[30:], content_type="text/event-stream")
     states(engine)
     (call,) = exchanges.latest(engine, limit=9)
@@ -116,7 +116,7 @@ def test_what_was_received_is_kept_and_merged(engine: Engine, leave: Leave) -> N
 def test_a_call_without_a_byte_of_an_answer_is_finished(
     engine: Engine, leave: Leave, answer: dict[str, object]
 ) -> None:
-    """A call that had got nothing, or headers alone, ends with what there is."""
+    """A call without an answer, or with headers only, is finished with the available data."""
     leave(dead_pid(), **answer)
     states(engine)
     (call,) = exchanges.latest(engine, limit=9)
@@ -126,7 +126,7 @@ def test_a_call_without_a_byte_of_an_answer_is_finished(
 
 
 def test_warnings_of_the_beginning_are_kept(engine: Engine, leave: Leave) -> None:
-    """What was noted when the request was read is still there afterwards."""
+    """Warnings about the request are kept."""
     leave(dead_pid())
     with writing(engine) as connection:
         exchanges.update_exchanges(connection, [{"id": 1, "warnings": '["early"]'}])
@@ -137,7 +137,7 @@ def test_warnings_of_the_beginning_are_kept(engine: Engine, leave: Leave) -> Non
 def test_a_call_that_cannot_be_read_does_not_keep_the_store_from_opening(
     engine: Engine, leave: Leave, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fault with one call is logged; that call is finished without what it had, the others with all of it."""
+    """An exception with one call is logged; it is finished without its data, the others with theirs."""
     for pid, body in ((dead_pid(), b"bad"), (dead_pid(), b"good")):
         leave(pid, body, silent=len(body))
     real = derive.header_columns
@@ -148,7 +148,7 @@ def test_a_call_that_cannot_be_read_does_not_keep_the_store_from_opening(
 
 
 def test_a_call_of_a_dead_proxy_gets_its_cost(engine: Engine, leave: Leave) -> None:
-    """What such a call cost follows from the usage that had come."""
+    """The cost of such a call is calculated from the received usage."""
     usage = b'data: {"choices": [], "usage": {"prompt_tokens": 1000000, "completion_tokens": 0}}\n\n'
     leave(dead_pid(), b'data: {"choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n', usage)
     pricing = Pricing([PriceRule("kimi-k3", Rates(3.0, 15.0))])

@@ -1,4 +1,4 @@
-"""Tests of cutting bodies whose beginning has been cut before."""
+"""Tests of cutting bodies with a known beginning."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def body(messages: object, *, spaced: bool = False, **members: object) -> bytes:
 
 
 def pieces(resent: PieceCache, data: bytes) -> list[bytes]:
-    """Return the pieces of a body, checked against their hashes, after a look at its outline."""
+    """Return the pieces of a body, checked against their hashes and its outline."""
     body, outline = resent.cut(data)
     assert all(each == piece(each.data) for each in body.pieces)
     assert outline == data or is_outline(json.loads(outline), json.loads(data))
@@ -36,7 +36,7 @@ def pieces(resent: PieceCache, data: bytes) -> list[bytes]:
 
 
 def is_outline(short: dict[str, list[object]], whole: dict[str, list[object]]) -> bool:
-    """Tell whether one request is another one without the first elements of a list."""
+    """Return whether one request equals another without the first elements of a list."""
     (name,) = (name for name in whole if short[name] != whole[name])
     rest = short[name][1:]
     is_end = rest == whole[name][len(whole[name]) - len(rest) :]
@@ -48,7 +48,7 @@ def is_outline(short: dict[str, list[object]], whole: dict[str, list[object]]) -
 def test_the_same_pieces_as_without_a_memory(
     messages: list[object], more: list[object], kept: int, spaced: bool
 ) -> None:
-    """Whatever was sent before, and wherever the next body differs, it is cut as if it came first."""
+    """Whatever was sent before, and wherever the next body differs, it is cut as if it were the first."""
     resent = PieceCache()
     filler: list[object] = [{"role": "system", "content": "s" * MIN_CACHED_SIZE}]
     turns = [filler + messages, filler + messages + more, filler + messages[:kept] + more, filler + messages]
@@ -61,7 +61,7 @@ def test_the_same_pieces_as_without_a_memory(
 @settings(max_examples=100)
 @given(st.integers(0, 60_000), st.binary(max_size=3))
 def test_a_body_that_is_changed_or_broken_anywhere(place: int, change: bytes) -> None:
-    """Joined, the pieces are the body, be it JSON or not."""
+    """Joined, the pieces are the body, whether it is JSON or not."""
     resent = PieceCache()
     first = body([{"role": "user", "content": f"{number} " + "word " * 400} for number in range(30)])
     pieces(resent, first)
@@ -70,7 +70,7 @@ def test_a_body_that_is_changed_or_broken_anywhere(place: int, change: bytes) ->
 
 
 def test_only_what_is_new_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a body that goes on from another one, only the rest is parsed, and the pieces before it are the same."""
+    """Of a body that continues another one, only the rest is parsed, and the earlier pieces are the same."""
     resent = PieceCache()
     messages = [{"role": "user", "content": f"{number} " + "word " * 400} for number in range(30)]
     before = resent.pieces(body(messages))
@@ -83,7 +83,7 @@ def test_only_what_is_new_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("begin", [b'{"a":"', b"BINARY"], ids=["JSON", "other"])
 def test_a_large_body_is_not_copied(begin: bytes) -> None:
-    """The pieces of a body that is too large to be remembered take no second place in memory."""
+    """A body that is too large to be remembered is not copied."""
     large = begin + os.urandom(CACHE_SIZE).replace(b'"', b"x")
     tracemalloc.start()
     try:
@@ -104,7 +104,7 @@ def test_a_number_that_goes_on() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """What is remembered has a limit, and of a conversation only the last body is."""
+    """The memory is limited, and of a conversation only the last body is remembered."""
     resent = PieceCache(room=200_000)
     sizes = set()
     for number in range(20):
@@ -119,7 +119,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_bodies_that_cannot_be_cached_leave_the_others() -> None:
-    """One that is too large, or that no other can continue, evicts none, nor the shorter body that it continues."""
+    """One that is too large, or that cannot be continued, evicts none, including the shorter body that it continues."""
     resent = PieceCache(200_000)
     conversation: list[object] = [{"role": "user", "content": "a" * 20_000}] * 3
     pieces(resent, body(conversation))

@@ -31,7 +31,7 @@ type Leave = Callable[..., None]
 
 @pytest.fixture
 def engines(engine: Engine, store_url: str) -> Iterator[list[Engine]]:
-    """Give an engine for each proxy, all on one store."""
+    """Give an engine for each proxy, all of them for one store."""
     others = [open_store(store_url) for _ in range(PROXIES - 1)]
     yield [engine, *others]
     for other in others:
@@ -40,7 +40,7 @@ def engines(engine: Engine, store_url: str) -> Iterator[list[Engine]]:
 
 @pytest.fixture
 def leave(engine: Engine, request_read: MakeRequest) -> Leave:
-    """Give a function that leaves calls under way, of a proxy on another machine that was last heard of at a moment."""
+    """Give a function that leaves calls in progress of a proxy on another machine, with its last heartbeat."""
 
     def make(heard: int, count: int = 1) -> None:
         run = {"id": str(uuid4()), "host": "elsewhere", "pid": 1, "version": "0", "heartbeat_at": heard}
@@ -54,7 +54,7 @@ def leave(engine: Engine, request_read: MakeRequest) -> Leave:
 
 
 def at_once(*jobs: Callable[[], object]) -> list[object]:
-    """Do jobs in threads that begin together; return what they return, or raise what one raises."""
+    """Run jobs concurrently in threads; return their results, or raise an exception of one."""
     start = threading.Barrier(len(jobs))
     results: list[object] = [None] * len(jobs)
 
@@ -88,7 +88,7 @@ def test_proxies_that_write_at_once_lose_nothing(
     ended: MakeEnd,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Calls that several proxies store at once, many with the same bodies, are all there, under ids of their own."""
+    """Calls that several proxies store at the same time, many with the same bodies, are all stored, with unique ids."""
     writers = [Writer(each) for each in engines]
     asked: list[list[RequestRead]] = [[] for _ in writers]
 
@@ -113,14 +113,14 @@ def test_proxies_that_write_at_once_lose_nothing(
 
 
 def test_all_proxies_have_one_fingerprint_key(engines: list[Engine]) -> None:
-    """One API key has one fingerprint, whichever proxy it was used with."""
+    """One API key has one fingerprint, whichever proxy it is used with."""
     writers = [Writer(each) for each in engines]
     assert len({writer._batch.fingerprint_key for writer in writers}) == 1
 
 
 @pytest.mark.usefixtures("old_server")
 def test_those_who_start_at_once_finish_each_call_once(engines: list[Engine], leave: Leave) -> None:
-    """Of several proxies that find the same dead ones, one finishes each of their calls."""
+    """If several proxies find the same dead ones, each of their calls is finished by one."""
     for _ in range(5):
         leave(1, 10)
 
@@ -144,7 +144,7 @@ def test_a_wrong_clock_kills_nobody(
     wrong: str,
     skew: int,
 ) -> None:
-    """Whether a living proxy's clock is wrong or that of one that starts on another machine, its calls are left."""
+    """A wrong clock, of a living proxy or of one that starts on another machine, does not end calls."""
     right = time.time_ns
     with monkeypatch.context() as patch:
         if wrong == "living":
@@ -171,7 +171,7 @@ def wait_for_row(engine: Engine, uuid: str) -> None:
 def test_silence_while_the_server_was_down_kills_nobody(
     engine: Engine, leave: Leave, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the server was down for long nobody can have been heard of; those who stay silent then are dead."""
+    """After the server was down for long no heartbeat can be recent; proxies that stay silent then are dead."""
     leave(int(time.time() * 1e6) - 10 * HEARTBEAT_TIMEOUT)
     monkeypatch.setattr(runs, "database_started", lambda: database_now() - HEARTBEAT_TIMEOUT // 2)
     with writing(engine) as connection:
@@ -182,7 +182,7 @@ def test_silence_while_the_server_was_down_kills_nobody(
 
 
 def test_the_clock_of_the_database_is_a_clock(engine: Engine) -> None:
-    """It gives microseconds since the epoch, and on a machine that is also the database's, that machine's."""
+    """It gives microseconds since the epoch, and equals this machine's clock if the database is on it."""
     before = time.time_ns() // 1000
     with engine.connect() as connection:
         now = connection.execute(database_now()).scalar_one()
@@ -196,7 +196,7 @@ def test_a_proxy_that_was_taken_for_dead_has_the_last_word(
     ended: MakeEnd,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """If its call was finished by another meanwhile, the row becomes what really happened, whole and once."""
+    """If its call was finished by another meanwhile, the row gets the actual end, once."""
     writer = Writer(engines[0])
     writer.start()
     call = request_read()
@@ -217,7 +217,7 @@ def test_a_proxy_that_was_taken_for_dead_has_the_last_word(
 def test_ids_of_a_transaction_that_failed_are_not_used_again(
     engine: Engine, run_id: str, request_read: MakeRequest
 ) -> None:
-    """Whatever becomes of a transaction, the calls after it have ids of their own, in their order."""
+    """After a failed transaction, later calls have new ids in their order."""
     batch = Batch(run_id, b"k" * 32)
     batch.plan([request_read(), request_read()], keep=False)
 

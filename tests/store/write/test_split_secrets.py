@@ -1,4 +1,4 @@
-"""Secrets that come in pieces, event by event, stand neither in the merged answer nor in the stored events."""
+"""Secrets that are split over events are neither in the merged answer nor in the stored events."""
 
 import json
 import re
@@ -17,7 +17,7 @@ SAID = "my key is sk-ant-api03-0123456789abcdefghijklmnopqrstuvwxyz, and KEY-OF-
 
 
 def test_a_secret_in_pieces_that_a_whole_text_replaces_is_masked() -> None:
-    """Where the end of a text says otherwise, its pieces are not in the merged answer, and are masked as events."""
+    """If the final text differs, the pieces are not in the merged answer, and are masked in the events."""
     place = {"item_id": "m", "output_index": 0, "content_index": 0}
     pieces = [f"{SAID} "[at : at + 7] for at in range(0, len(SAID), 7)]
     events = [
@@ -34,7 +34,7 @@ def test_a_secret_in_pieces_that_a_whole_text_replaces_is_masked() -> None:
 
 @pytest.mark.parametrize("name", ["output_text", "reasoning_summary_text", "odd_text"])
 def test_a_secret_in_the_pieces_of_a_response_is_masked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So is one of Responses; a stream without secrets is read once if all its texts are known."""
+    """The same for Responses; a stream without secrets is read once if all its texts are known."""
     place = {"item_id": "m", "output_index": 0, "content_index": 0, "summary_index": 0}
     for said, is_secret in ((SAID, True), ("all is well with this text", False)):
         reads = Mock(side_effect=answers.read)
@@ -54,7 +54,7 @@ def test_a_secret_in_the_pieces_of_a_response_is_masked(name: str, monkeypatch: 
     [("text_delta", "text"), ("thinking_delta", "thinking"), ("input_json_delta", "partial_json"), ("odd", "words")],
 )
 def test_a_secret_in_the_pieces_of_a_message_is_masked(kind: str, member: str) -> None:
-    """A secret that comes together from the events of a message stands neither in it nor in the stored events."""
+    """A secret split over the events of a message is neither in the message nor in the stored events."""
     text = json.dumps({"a": SAID}) if member == "partial_json" else SAID
     pieces = [text[at : at + 7] for at in range(0, len(text), 7)]
     deltas = [{"type": "content_block_delta", "index": 0, "delta": {"type": kind, member: piece}} for piece in pieces]
@@ -70,7 +70,7 @@ def test_a_secret_in_the_pieces_of_a_message_is_masked(kind: str, member: str) -
 
 
 def test_memory_of_many_pieces() -> None:
-    """The pieces of a text are searched in little memory, although there may be millions."""
+    """The pieces of a text are searched with little memory, although there may be millions."""
     body = b'data: {"delta": "a"}\n\n' * 30_000
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""Tests of making columns fit to be stored."""
+"""Tests of preparing columns for the database."""
 
 from collections.abc import Callable
 
@@ -34,7 +34,7 @@ KEY = b"sk-0123456789"
     ],
 )
 def test_what_no_database_takes_becomes_harmless(given: object, stored: object) -> None:
-    """Half surrogate pairs and NUL are escaped, integers past 64 bits dropped, all else stays."""
+    """Half surrogate pairs and NUL are escaped, integers past 64 bits dropped, everything else is kept."""
     columns: dict[str, object] = {"model_answered": given}
     assert storable(columns) == {"model_answered": stored}
     assert columns == {"model_answered": given}
@@ -45,12 +45,12 @@ FREE = {column.name for column in EXCHANGES.c if isinstance(column.type, String)
 
 @for_each("name", sorted(FREE - {"endpoint"}))
 def test_secrets_are_masked_in_free_text(name: str) -> None:
-    """A secret in a column that a client or upstream wrote is masked."""
+    """A secret in a column that comes from a client or upstream is masked."""
     assert storable({name: "it is sk-0123456789!"}, (KEY,)) == {name: "it is *************!"}
 
 
 def test_our_own_columns_are_not_masked() -> None:
-    """A credential that happens to be a word of ours does not break the row."""
+    """A credential that equals one of our own words does not break the row."""
     columns: dict[str, object] = {"state": "completed", "uuid": "11111111", "endpoint": "https://api.moonshot.cn"}
     assert storable(columns, (b"completed", b"11111111", b"https://api")) == columns
 
@@ -68,7 +68,7 @@ def test_a_database_takes_whatever_clients_and_upstream_send(
     response_started: Callable[..., ResponseStarted],
     ended: Callable[..., ExchangeEnded],
 ) -> None:
-    """Odd texts and numbers in every place that others fill are stored, when a call begins and when it ends."""
+    """Odd texts and numbers in every field that others fill are stored, at a call's beginning and end."""
     body = (
         b'{"model": "NUL \\u0000 \\ud83d", "usage": {"prompt_tokens": 1'
         + b"0" * 40

@@ -1,4 +1,4 @@
-"""Tests of writing what is to be written for calls, for the first time and again."""
+"""Tests of writing the units of calls, once and repeatedly."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -69,7 +69,7 @@ def assert_whole(engine: Engine, row_id: int) -> None:
     "order", ["be", "bbe", "bee", "bebe", "ebe", "(be)", "(be)(be)", "b(be)e"], ids=lambda order: order
 )
 def test_whatever_is_written_again_is_there_once(engine: Engine, call_units: MakeUnits, order: str) -> None:
-    """Beginning and end of a call may be written any number of times, in a transaction each or in one: one row."""
+    """Beginning and end of a call may be written any number of times, in one transaction or several: one row."""
     begin, end = call_units()
     last: dict[str, int] = {}
     for group in order.replace("(be)", "m"):
@@ -84,7 +84,7 @@ def test_whatever_is_written_again_is_there_once(engine: Engine, call_units: Mak
 
 
 def test_a_beginning_alone_is_a_call_under_way(engine: Engine, call_units: MakeUnits) -> None:
-    """Of a call of which only the beginning is known there is a row, its request, and what came of its answer."""
+    """A call with only its beginning has a row, its request, and the partial answer."""
     begin, _ = call_units()
     for _ in range(2):
         ids = rewrite(engine, begin)
@@ -94,7 +94,7 @@ def test_a_beginning_alone_is_a_call_under_way(engine: Engine, call_units: MakeU
 
 
 def test_the_true_end_wins_over_a_supposed_death(engine: Engine, call_units: MakeUnits) -> None:
-    """A row that another proxy finished as `proxy_died` becomes what the call really came to, labels stay."""
+    """A row that another proxy finished as `proxy_died` gets the actual end of the call; labels stay."""
     begin, end = call_units()
     row_id = rewrite(engine, begin)[begin.uuid]
     with writing(engine) as connection:
@@ -111,7 +111,7 @@ def test_the_true_end_wins_over_a_supposed_death(engine: Engine, call_units: Mak
 
 
 def test_calls_with_and_without_rows_are_written_together(engine: Engine, call_units: MakeUnits) -> None:
-    """One transaction takes new calls, calls under way and calls that are over, more than one statement names."""
+    """One transaction takes new calls, calls in progress and ended calls, more than fit one statement."""
     pairs = [call_units() for _ in range(600)]
     rewrite(engine, *(begin for begin, _ in pairs[:300]))
     rewrite(engine, *(end for _, end in pairs[:100]))

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 def test_no_call_is_missing_after_a_stop(
     engine: Engine, start_plain: Start, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
 ) -> None:
-    """Calls that are put just before the stop, from several threads, are all stored, each once and whole."""
+    """Calls that are put just before the stop, from several threads, are all stored, once and complete."""
     seen: list[Finished] = []
     writer = start_plain(seen.append)
 
@@ -65,7 +65,7 @@ def test_the_end_of_a_run_is_written_down(engine: Engine, start_plain: Start) ->
 def test_a_heartbeat_is_written(
     engine: Engine, start_plain: Start, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy without calls still says that it lives."""
+    """A proxy without calls still records heartbeats."""
     monkeypatch.setattr(writer_module, "HEARTBEAT_INTERVAL", 0.01)
     start_plain()
     first = run_row(engine)["heartbeat_at"]
@@ -80,7 +80,7 @@ def test_a_short_call_is_written_once(
     request_read: MakeRequest,
     ended: MakeEnd,
 ) -> None:
-    """The row of a call that ends soon is written at its end, and not before; that of another one after a moment."""
+    """The row of a call that ends soon is written only at its end; that of another one after a delay."""
     written: list[tuple[str, bool]] = []
 
     def noted(connection: Connection, units: Sequence[Unit]) -> dict[str, int]:
@@ -102,7 +102,7 @@ def test_a_short_call_is_written_once(
 def test_calls_are_settled_while_many_wait(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, request_read: MakeRequest, ended: MakeEnd
 ) -> None:
-    """However many tasks wait, a turn looks at some of them only: whoever waits for rows sees that they come."""
+    """A turn takes only some of the waiting tasks, so that rows are reported as stored meanwhile."""
     monkeypatch.setattr(writer_module, "PLAN_TIME_LIMIT", 0.01)
     monkeypatch.setattr(writer_module, "PLAN_SLICE", 2)
     left = list[int]()
@@ -119,7 +119,7 @@ def test_calls_are_settled_while_many_wait(
 def test_the_end_of_many_tasks_is_safe(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_read: MakeRequest, ended: MakeEnd
 ) -> None:
-    """What there is no time left to store when the proxy ends goes into the journal, all of it."""
+    """What cannot be stored in time when the proxy ends is completely in the journal."""
     monkeypatch.setattr(writer_module, "DRAIN_TIMEOUT", 0.0)
     monkeypatch.setattr(writer_module, "PLAN_TIME_LIMIT", 0.01)
     settled = list[str]()
@@ -136,7 +136,7 @@ def test_the_end_of_many_tasks_is_safe(
 def test_transactions_are_short(
     engine: Engine, start_plain: Start, monkeypatch: pytest.MonkeyPatch, request_read: MakeRequest, ended: MakeEnd
 ) -> None:
-    """However much has come, no transaction has more than 200 calls, nor many more bytes than it has time for."""
+    """A transaction has at most 200 calls, and only as many bytes as fit its time."""
     sizes = list[int]()
     real = Attempts.store
 
@@ -166,7 +166,7 @@ def test_an_answer_under_way_is_on_disk_soon(
     response_started: MakeResponse,
     ended: MakeEnd,
 ) -> None:
-    """What has come of an answer is stored while it goes on, without the hooks saying anything more."""
+    """A partial answer is stored while it continues, without further messages from the hooks."""
     writer = start_plain()
     call = request_read()
     answer = response_started(call, [b"one"])
@@ -186,7 +186,7 @@ def test_an_answer_under_way_is_on_disk_soon(
 def test_a_stop_keeps_what_is_under_way(
     engine: Engine, start_plain: Start, request_read: MakeRequest, response_started: MakeResponse
 ) -> None:
-    """Calls that nobody ended are left with all that had come of them, and the next writer finishes them."""
+    """Calls that have not ended are left with all received data, and the next writer finishes them."""
     writer = start_plain()
     call = request_read()
     for task in (call, response_started(call, [b"so far"])):

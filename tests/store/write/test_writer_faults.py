@@ -1,4 +1,4 @@
-"""Stores that are locked or refuse calls, and faults of ours."""
+"""Stores that are locked or refuse calls, and exceptions in our code."""
 
 import logging
 import sqlite3
@@ -35,7 +35,7 @@ def test_a_locked_store_is_waited_for(
     request_read: MakeRequest,
     ended: MakeEnd,
 ) -> None:
-    """While another process holds the store calls go on; one warning says so; then all rows are there."""
+    """While another process locks the store calls continue, with one warning; afterwards all rows are stored."""
     writer = start_plain()
     holder = sqlite3.connect(file, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
@@ -62,7 +62,7 @@ def test_a_locked_store_is_waited_for(
 def test_a_stop_waits_for_a_locked_store(
     engine: Engine, start_plain: Start, file: Path, until: Until, request_read: MakeRequest
 ) -> None:
-    """A stop while the store is locked stores what waits as soon as it can, and says that all went well."""
+    """A stop while the store is locked stores everything as soon as it can, and returns True."""
     writer = start_plain()
     holder = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     holder.execute("BEGIN IMMEDIATE")
@@ -82,7 +82,7 @@ def test_a_stop_waits_for_a_locked_store(
 
 @pytest.mark.usefixtures("engine")
 def test_a_store_that_cannot_be_written_is_an_error(file: Path, locked: Callable[[], None]) -> None:
-    """A writer on a store that is locked for too long is refused in one line that names the file."""
+    """Opening a store that is locked for too long raises a one-line error that names the file."""
     store = open_store(f"sqlite:///{file}")
     with pytest.raises(StoreError) as caught:
         Writer(store)
@@ -96,7 +96,7 @@ def test_a_store_that_cannot_be_written_is_an_error(file: Path, locked: Callable
 def test_an_observer_that_raises_does_no_harm(
     engine: Engine, start_plain: Start, caplog: pytest.LogCaptureFixture, request_read: MakeRequest, ended: MakeEnd
 ) -> None:
-    """A fault in what looks at stored calls is logged; it is told of the next ones, and all are stored."""
+    """An exception in an observer of stored calls is logged; it gets the next ones, and all are stored."""
     seen: list[int] = []
 
     def fail(finished: Finished) -> None:
@@ -121,7 +121,7 @@ def test_a_refused_call_does_not_take_the_others(
     ended: MakeEnd,
     tmp_path: Path,
 ) -> None:
-    """A call that the database refuses is kept in a file, which the log names; the others are stored and told of."""
+    """A call that the database refuses is kept in a file, which the log names; the others are stored and reported."""
     seen: list[str] = []
     writer = start_plain(lambda finished: seen.append(finished.call.uuid))
     bad, other = request_read(endpoint=None), request_read()
@@ -144,7 +144,7 @@ def test_a_fault_of_ours_does_not_end_the_thread(
     caplog: pytest.LogCaptureFixture,
     request_read: MakeRequest,
 ) -> None:
-    """After an exception that nobody foresaw the thread goes on with the next batch; the stop knows what it cost."""
+    """After an unexpected exception the thread continues with the next batch; the stop reports the loss."""
     writer = start_plain()
     with monkeypatch.context() as patch:
         patch.setattr(Batch, "plan", lambda *_, **__: 1 / 0)
@@ -160,7 +160,7 @@ def test_a_fault_of_ours_does_not_end_the_thread(
 def test_a_second_writer_leaves_the_calls_of_the_first(
     engine: Engine, start_plain: Start, until: Until, request_read: MakeRequest, ended: MakeEnd
 ) -> None:
-    """Two writers in one process share a store; neither takes the other for dead."""
+    """Two writers in one process share a store; neither considers the other dead."""
     first = start_plain()
     call = request_read()
     first.put(call)

@@ -1,4 +1,4 @@
-"""What the writer's journal keeps and gives back."""
+"""Writing and reading the writer's journal."""
 
 import re
 import sqlite3
@@ -47,7 +47,7 @@ def test_a_call_that_is_under_way_while_its_beginning_is_in_the_journal(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whether its end goes to the journal too or straight to the store, it is one row, whole."""
+    """Whether its end is written to the journal too or directly to the store, it is one complete row."""
     monkeypatch.setattr(writer_module, "SPILL_DELAY", 0.0)  # everything goes to the journal at once
     writer = start()
     switch.fails = "begin"
@@ -86,7 +86,7 @@ def test_a_stop_leaves_what_it_cannot_store_in_the_journal(
     *,
     under_way: bool,
 ) -> None:
-    """Nothing is lost at a stop: the log says where it is, and the next start has it, calls cut short included."""
+    """Nothing is lost at a stop: the log names the journal, and the next start stores it, with interrupted calls."""
     writer = start()
     switch.fails = "begin"
     uuids = put_calls(writer, 7)
@@ -119,7 +119,7 @@ def test_a_stop_says_what_is_lost(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """If neither the store nor the journal can be written in good time, the stop returns False, the log says why."""
+    """If neither the store nor the journal can be written in time, the stop returns False and logs the reason."""
     monkeypatch.setattr(writer_module, "DRAIN_TIMEOUT", 0.05)
     monkeypatch.setattr(overflow.Overflow, "add", lambda *_: [])
     writer = start()
@@ -138,7 +138,7 @@ def test_no_secret_reaches_the_journal(
     response_started: MakeResponse,
     ended: MakeEnd,
 ) -> None:
-    """Of calls that ended, are under way, or have just begun, the journal holds bodies and columns without the key."""
+    """The journal has bodies and columns of ended, running and new calls without the key."""
     writer = start()
     switch.fails = "begin"
     for number in range(3):
@@ -169,7 +169,7 @@ def test_a_slow_store_is_helped_by_the_journal(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A store that works but cannot keep up fills no memory either; one great call alone needs no journal."""
+    """A store that is too slow does not fill memory either; a single large call needs no journal."""
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 100_000)
     writer = start()
     uuids = put_calls(writer, 1, 1_000_000)
@@ -204,7 +204,7 @@ def test_a_slow_store_is_helped_by_the_journal(
 def test_a_stop_comes_in_good_time_while_the_store_is_locked(
     file: Path, start: Start, put_calls: Callable[..., list[str]], engine: Engine, until: Until
 ) -> None:
-    """A lock that is let go soon after the stop has begun is waited for: then nothing is left in a journal."""
+    """A lock that is released soon after the stop has begun is waited for: then no journal is left."""
     writer = start()
     holder = lock(file)
     put_calls(writer, 3)
@@ -217,7 +217,7 @@ def test_a_stop_comes_in_good_time_while_the_store_is_locked(
 
 
 def poisoned(folder: Path, file: Path, *content: bytes, run_id: str = "old") -> Path:
-    """Leave the journal of a dead process beside a store, with a record among calls."""
+    """Leave the journal of a dead process next to a store, with a record among calls."""
     path = folder / f"{file.name}.0a6f27a4-1c1c-4b02-9e5c-6a0e7b0c0001.journal"
     journal = Journal.create(path, {"id": run_id, "host": "elsewhere", "pid": 1, "version": "0"})
     columns = derive.EMPTY | {"run_id": run_id, "state": State.COMPLETED, "started_at": 1, "request_bytes": 0}
@@ -251,7 +251,7 @@ def test_a_poisoned_journal_does_not_keep_others_from_being_stored(
     caplog: pytest.LogCaptureFixture,
     content: bytes,
 ) -> None:
-    """What cannot be read or stored of a journal is set aside; its other calls, and all new ones, are stored."""
+    """Unreadable parts of a journal, and calls that cannot be stored, are set aside; all other calls are stored."""
     path = poisoned(tmp_path, file, content)
     writer = start()
     uuids = put_calls(writer, 3)
@@ -268,7 +268,7 @@ def test_a_poisoned_journal_does_not_keep_others_from_being_stored(
 def test_what_an_earlier_process_of_the_run_left_is_stored_at_the_end(
     file: Path, engine: Engine, start: Start, tmp_path: Path, put_calls: Callable[..., list[str]]
 ) -> None:
-    """A proxy whose writer died with a journal ends with all its calls in the store, not with some in that file."""
+    """If the writer died and left a journal, its proxy stores all of its calls before it ends."""
     writer = start()
     path = poisoned(tmp_path, file, run_id=writer._run.id)
     uuids = put_calls(writer, 3)

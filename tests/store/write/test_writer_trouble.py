@@ -1,4 +1,4 @@
-"""Tests of the writer while its store does not work: nothing is lost, memory is bounded, all is there afterwards."""
+"""Tests of the writer while its store fails: nothing is lost, memory is limited, all is stored afterwards."""
 
 import json
 import logging
@@ -32,7 +32,7 @@ def test_memory_has_a_bound(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """While the store is in trouble what waits goes to the journal, and comes back in its order: every call once."""
+    """While the store is in trouble waiting calls go to the journal, and return in order: every call once."""
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 200_000)
     monkeypatch.setattr(overflow, "WRITE_SIZE", 30_000)
     monkeypatch.setattr(writer_module, "RETRY_MAX_DELAY", 0.05)  # each round waits for the next try
@@ -76,7 +76,7 @@ def test_a_conversation_waits_in_the_journal(
     ended: MakeEnd,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What the requests of a conversation share takes little memory, but all of it counts until it is in a file."""
+    """The common parts of a conversation's requests take little memory, but count in full until they are in a file."""
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 200_000)
     writer = start()
     switch.fails = "begin"
@@ -94,7 +94,7 @@ def test_a_conversation_waits_in_the_journal(
 def test_memory_is_given_back_when_all_is_stored(
     start: Start, switch: Switch, until: Until, put_calls: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once nothing waits any more, if it had been much: the C library would keep it for ever."""
+    """After much has waited and been stored, memory is released: the C library would keep it forever."""
     monkeypatch.setattr(memory, "TRIM_THRESHOLD", 100_000)
     given = list[int]()
     writer = start()
@@ -121,7 +121,7 @@ def test_answers_under_way_count(
     put_calls: Callable[..., list[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Chunks of an answer that goes on while the store is in trouble weigh as much as what has ended."""
+    """Chunks of a running answer count the same as those of an ended one while the store is in trouble."""
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 500_000)
     writer = start()
     switch.fails = "begin"
@@ -147,7 +147,7 @@ def test_a_commit_that_may_have_been_is_not_made_twice(
     ended: MakeEnd,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """If a connection is lost in the midst of a COMMIT that succeeded, the calls are there once, and none is lost."""
+    """If a connection is lost during a successful COMMIT, the calls are stored once, and none is lost."""
     writer = start()
     call, whole = request_read(), request_read()
     answer = response_started(call, [b"data: 1\n\n"], content_type="text/event-stream")
@@ -189,7 +189,7 @@ def test_a_file_that_goes_away(
     caplog: pytest.LogCaptureFixture,
     how: str,
 ) -> None:
-    """Calls that end after the file was deleted or replaced are in the one that is there then; also those under way."""
+    """Calls that end, or continue, after the file was deleted or replaced are in the new one."""
     seen: list[str] = []
     writer = start(lambda finished: seen.append(finished.call.uuid))
     call = request_read()
@@ -226,7 +226,7 @@ def test_a_file_that_goes_away(
 def test_a_table_that_is_missing_is_waited_for(
     file: Path, engine: Engine, start: Start, until: Until, put_calls: Callable[..., list[str]]
 ) -> None:
-    """A store that refuses every call is in trouble, whatever it says; no call is dropped for it."""
+    """A store that refuses every call is in trouble, whatever the error; no call is dropped."""
     writer = start()
     with sqlite3.connect(file) as other:
         other.execute("ALTER TABLE exchanges RENAME TO away")

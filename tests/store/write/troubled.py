@@ -1,4 +1,4 @@
-"""A switch that lets a writer's transactions fail, and what is in the store and its journals."""
+"""A switch that makes a writer's transactions fail, and the calls in the store and its journals."""
 
 import sqlite3
 import threading
@@ -24,7 +24,7 @@ type Until = Callable[[Callable[[], object]], None]
 
 
 class Switch:
-    """Let the writer's transactions fail, at their beginning or in the very moment that they are committed."""
+    """Make the writer's transactions fail, at their beginning or at their commit."""
 
     def __init__(self) -> None:
         self.fails: str | None = None
@@ -32,7 +32,7 @@ class Switch:
 
     @contextmanager
     def writing(self, engine: Engine) -> Iterator[Connection]:
-        """Stand in for the real one."""
+        """Replace the real one."""
         fails = self.fails
         if fails == "begin":
             self.failed.set()
