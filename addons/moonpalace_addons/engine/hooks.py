@@ -76,12 +76,13 @@ class Hooks:
         """Call the listeners of an event; return a coroutine to await until they finish, or None if they have."""
         if (left := self._call(self._listeners[name], data)) is not None:
             return self._finish(left, data)
-        return self._updated(data) if isinstance(data, Flow) else None
+        if isinstance(data, Flow) and (data.intercepted or self._listeners["update"]):
+            return self._updated(data)
+        return None
 
     def _updated(self, flow: Flow) -> Coroutine[Any, Any, None] | None:
         """Call `update`, as mitmproxy does after each event of a flow, and wait if the flow is intercepted."""
-        listeners = self._listeners["update"]
-        if listeners and (left := self._call(listeners, [flow])) is not None:
+        if (left := self._call(self._listeners["update"], [flow])) is not None:
             return self._finish_update(left, flow)
         return resumed(flow) if flow.intercepted else None
 
