@@ -107,7 +107,7 @@ def explaining(environment: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
 
 def output(command: str, store: Demo) -> str:
     """Return the output of a command."""
-    return store.forks.popen(Command("mpal", tuple(shlex.split(command)[1:]), store.environment)).said()
+    return store.forks.popen(Command("mpal", tuple(shlex.split(command)[1:]), store.environment)).output()
 
 
 def sessions(block: str) -> list[tuple[str, str]]:

@@ -88,7 +88,7 @@ class Fork:
         """Kill the process."""
         self.send_signal(signal.SIGKILL)
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Return all of the output, after its end."""
         assert self.stdout is not None
         with self.stdout:
@@ -166,8 +166,8 @@ class Forks:
         """Stop the process; its forks have ended before."""
         if self._channel is not None and self._process is not None:
             self._channel.close()
-            said = self._process.communicate()[0]
-            assert not said, said
+            output = self._process.communicate()[0]
+            assert not output, output
 
 
 def become(channel: socket.socket) -> Command | None:

@@ -7,7 +7,7 @@ import pytest
 from tests.bench.__main__ import main
 
 
-def said(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
+def exit_code(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
     """Return the exit code of the benchmarks with these arguments."""
     monkeypatch.setattr(sys, "argv", ["bench", *arguments])
     with pytest.raises(SystemExit) as raised:
@@ -20,7 +20,7 @@ def test_help_runs_nothing(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It lists the benchmarks, or the options of one."""
-    assert said(arguments, monkeypatch) == 0
+    assert exit_code(arguments, monkeypatch) == 0
     out = capsys.readouterr().out
     assert "==" not in out
     assert ("--corpus" if len(arguments) > 1 else "throughput") in out
@@ -39,5 +39,5 @@ def test_mistakes_run_nothing(
     arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One line names the error."""
-    assert said(arguments, monkeypatch) == 2
+    assert exit_code(arguments, monkeypatch) == 2
     assert f"error: {message}" in capsys.readouterr().err

@@ -252,7 +252,7 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
 
 
-def test_internals_of_mitmproxy_stay_in_one_room() -> None:
+def test_internals_of_mitmproxy_stay_in_one_package() -> None:
     """Only one package uses mitmproxy's unstable internals."""
     found = {file: list(internals_used(file)) for file in ADDON_FILES + CLI_FILES if not file.is_relative_to(MITM)}
     assert {file: used for file, used in found.items() if used} == {}

@@ -33,19 +33,19 @@ SCHEMA_DEPTH = 8  # a schema may contain itself
 def echo(request: ChatRequest) -> list[Choice]:
     """Answer with the last user message, or with a tool's result if that comes last."""
     text = request.question if request.tool_result is None else request.tool_result
-    return [said(text if index == 0 else f"{text} ({index + 1})") for index in range(request.n)]
+    return [text_choice(text if index == 0 else f"{text} ({index + 1})") for index in range(request.n)]
 
 
 def story(request: ChatRequest) -> list[Choice]:
     """Tell the same story every time."""
-    return [said(STORY)] * request.n
+    return [text_choice(STORY)] * request.n
 
 
 def helper(request: ChatRequest) -> list[Choice]:
     """Explain a record of `mpal explain` by its first finding."""
     match = FINDING.search(request.question)
     evidence, advice = (json.loads(text) for text in match.groups()) if match else (NO_FAULT, "nothing.")
-    return [said(f"What went wrong: {evidence}.\nWhat to change: {advice}")] * request.n
+    return [text_choice(f"What went wrong: {evidence}.\nWhat to change: {advice}")] * request.n
 
 
 def reasoning(request: ChatRequest) -> list[Choice]:
@@ -56,7 +56,7 @@ def reasoning(request: ChatRequest) -> list[Choice]:
 def length(request: ChatRequest) -> list[Choice]:
     """Tell a story that is longer than any budget."""
     budget = min(request.budget or LENGTH_BUDGET, MAX_TOKENS)
-    return [said(STORY * (1 + 4 * budget // len(STORY)), "length")] * request.n
+    return [text_choice(STORY * (1 + 4 * budget // len(STORY)), "length")] * request.n
 
 
 def endless_reasoning(request: ChatRequest) -> list[Choice]:
@@ -99,12 +99,12 @@ def json_object(text: str, place: int) -> dict[str, Json] | None:
 
 def repeated(events: int) -> Script:
     """Return a script that repeats the same sentence `events` times."""
-    return lambda request: [said(LOOP * events, "length")] * request.n
+    return lambda request: [text_choice(LOOP * events, "length")] * request.n
 
 
 def numbered(events: int) -> Script:
     """Return a script that counts to `events`."""
-    return lambda request: [said("".join(f"{number} " for number in range(1, events + 1)))] * request.n
+    return lambda request: [text_choice("".join(f"{number} " for number in range(1, events + 1)))] * request.n
 
 
 def example(name: str, schema: dict[str, Json], depth: int = 0) -> Json:
@@ -141,7 +141,7 @@ def _example_of_type(name: str, schema: dict[str, Json], depth: int) -> Json:
     return scalars.get(kind, f"{name} 示例") if isinstance(kind, str) else f"{name} 示例"
 
 
-def said(text: str, finish_reason: FinishReason = "stop") -> Choice:
+def text_choice(text: str, finish_reason: FinishReason = "stop") -> Choice:
     """Return a choice that consists of a text."""
     return Choice(Message(text), finish_reason)
 

@@ -46,7 +46,7 @@ def a_flow(headers: dict[str, str], method: str = "POST", mode: str = "reverse:h
     return flow
 
 
-def asked(flow: HTTPFlow, chosen: Settings, names: frozenset[str] = frozenset()) -> Access:
+def send_headers(flow: HTTPFlow, chosen: Settings, names: frozenset[str] = frozenset()) -> Access:
     """Send the headers of a call through the access control of a proxy with these host names."""
     guard = Access(Configuration(chosen), Calls())
     guard.configuration.names = names
@@ -115,7 +115,7 @@ DECISIONS: list[tuple[dict[str, str], str, dict[str, str], int | None]] = [
 def test_decision(given: dict[str, str], method: str, headers: dict[str, str], expected: int | None) -> None:
     """Only programs, allowed pages, and holders of the token, if there is one, reach the API."""
     flow = a_flow(headers, method)
-    asked(flow, settings(**given))
+    send_headers(flow, settings(**given))
     assert status(flow) == expected
 
 
@@ -139,7 +139,7 @@ def test_pages_are_refused_with_or_without_a_key(
 ) -> None:
     """A page that may not call could fill the store, or read the answers of a local model, with or without a key."""
     flow = a_flow(headers)
-    asked(flow, unkeyed(**given, **more), names=frozenset({"mybox.corp.example"}))
+    send_headers(flow, unkeyed(**given, **more), names=frozenset({"mybox.corp.example"}))
     assert status(flow) == expected
 
 
@@ -162,21 +162,21 @@ def test_strangers_do_not_spend_the_key(
     """Whatever the settings say about addresses, without a token the key is only for local connections."""
     flow = a_flow(LOCAL, mode=mode)
     flow.client_conn.sockname, flow.client_conn.peername = local, peer
-    guard = asked(flow, settings())
+    guard = send_headers(flow, settings())
     begin(guard, flow)
     guard.request(flow)
     assert status(flow) == expected
     assert ("authorization" in flow.request.headers) is (expected is None)
     opened = a_flow(BEARER, mode=mode)
     opened.client_conn.sockname, opened.client_conn.peername = local, peer
-    asked(opened, settings(token=TOKEN))
+    send_headers(opened, settings(token=TOKEN))
     assert status(opened) is None
 
 
 def test_refusal_speaks_the_apis_language(caplog: pytest.LogCaptureFixture) -> None:
     """A refusal is JSON in the API's format; neither it nor the log repeats data from the client."""
     flow = a_flow({**LOCAL, "Authorization": "Bearer sk-guess"})
-    asked(flow, settings(token=TOKEN))
+    send_headers(flow, settings(token=TOKEN))
     assert flow.response is not None
     assert flow.response.headers["content-type"] == "application/json"
     error = json.loads(flow.response.content or b"")["error"]
@@ -188,7 +188,7 @@ def test_a_refused_path_is_quoted_with_care(caplog: pytest.LogCaptureFixture) ->
     """The log has one short line with the path, without the keys in it, however long it is."""
     flow = a_flow(LOCAL)
     flow.request.path = f"/v1/{HOSTILE}"
-    asked(flow, settings(token=TOKEN))
+    send_headers(flow, settings(token=TOKEN))
     (message,) = caplog.messages
     assert_quoted(message)
 
@@ -201,7 +201,7 @@ def test_fault_refuses(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptur
 
     monkeypatch.setattr(access, "is_own_name", fail)
     flow = a_flow(LOCAL)
-    asked(flow, settings())
+    send_headers(flow, settings())
     assert status(flow) == 500
     assert [record.levelno for record in caplog.records] == [logging.ERROR, logging.WARNING]
 
@@ -234,7 +234,7 @@ def test_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> 
 def test_without_a_key_clients_use_their_own() -> None:
     """A proxy without a key changes nothing in what a client sends."""
     flow = a_flow({**LOCAL, "Authorization": "Bearer sk-own"})
-    guard = asked(flow, unkeyed())
+    guard = send_headers(flow, unkeyed())
     begin(guard, flow)
     guard.request(flow)
     assert status(flow) is None
@@ -244,14 +244,14 @@ def test_without_a_key_clients_use_their_own() -> None:
 def test_the_host_that_is_listened_on_is_known() -> None:
     """A proxy that listens on a host name accepts calls under this name."""
     flow = a_flow({"Host": "proxy.example:9988"})
-    asked(flow, unkeyed(host="proxy.example"))
+    send_headers(flow, unkeyed(host="proxy.example"))
     assert status(flow) is None
 
 
 def test_pages_may_call_through_a_forward_proxy_of_their_user() -> None:
     """No page can choose a browser's proxy: without a key, pages call the API as they would without the proxy."""
     flow = a_flow({"Host": "api.moonshot.cn", "Origin": "https://app.example"}, mode="regular")
-    asked(flow, unkeyed())
+    send_headers(flow, unkeyed())
     assert status(flow) is None
 
 
@@ -266,7 +266,7 @@ def test_pages_may_call_through_a_forward_proxy_of_their_user() -> None:
 def test_forward_proxy_has_no_name_of_its_own(headers: dict[str, str], expected: int | None) -> None:
     """In forward mode the Host is the API's and proves nothing; pages are still refused."""
     flow = a_flow(headers, mode="regular")
-    asked(flow, settings())
+    send_headers(flow, settings())
     assert status(flow) == expected
 
 
@@ -274,7 +274,7 @@ def test_other_hosts_are_left_alone() -> None:
     """In forward mode calls to other hosts are neither refused nor given the key."""
     flow = a_flow({"Host": "other.example", "Origin": "https://evil.example"}, mode="regular")
     flow.request.host = "other.example"
-    guard = asked(flow, settings())
+    guard = send_headers(flow, settings())
     guard.request(flow)
     assert status(flow) is None
     assert "authorization" not in flow.request.headers
@@ -329,7 +329,7 @@ def test_the_token_stays_here(header: str, method: str, key: str | None) -> None
     given = {"token": TOKEN} | ({"key": key} if key else {})
     value = f"Bearer {TOKEN}" if header == "Authorization" else TOKEN
     flow = a_flow({**LOCAL, header: value}, method)
-    guard = asked(flow, settings(**given))
+    guard = send_headers(flow, settings(**given))
     assert flow.response is None
     begin(guard, flow)
     guard.request(flow)
@@ -339,7 +339,7 @@ def test_the_token_stays_here(header: str, method: str, key: str | None) -> None
 def test_refused_call_gets_no_key() -> None:
     """A call that is refused never carries the key."""
     flow = a_flow({"Host": "evil.example"})
-    guard = asked(flow, settings())
+    guard = send_headers(flow, settings())
     begin(guard, flow)
     guard.request(flow)
     assert "authorization" not in flow.request.headers

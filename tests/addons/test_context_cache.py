@@ -33,33 +33,33 @@ class Caches:
 
     def __init__(self, ready: Ready | None = None) -> None:
         self.ready = ready
-        self.told: list[str] = []
+        self.actions: list[str] = []
         self.task: asyncio.Future[Ready | None] | None = None
 
     async def find(self, account: Account, _: object) -> Ready | None:
         """Return the cache."""
-        self.told.append(f"find {account.base} {account.key.decode()}")
+        self.actions.append(f"find {account.base} {account.key.decode()}")
         return self.ready
 
     def make(self, *_: object) -> asyncio.Future[Ready | None] | None:
         """Start creating a cache, if the test defines the result."""
-        self.told.append("make")
+        self.actions.append("make")
         return self.task
 
     def none_made(self, _: str) -> None:
         """Note that a row has to be corrected."""
-        self.told.append("none made")
+        self.actions.append("none made")
 
     def making(self, *_: object) -> None:
         """Return that no cache is being created."""
 
     def used(self, _: Account, ready: Ready) -> None:
         """Note a use."""
-        self.told.append(f"used {ready.cache_id}")
+        self.actions.append(f"used {ready.cache_id}")
 
     def drop(self, _: Account, ready: Ready) -> None:
         """Note a drop."""
-        self.told.append(f"drop {ready.cache_id}")
+        self.actions.append(f"drop {ready.cache_id}")
 
 
 def a_cache() -> Ready:
@@ -96,7 +96,7 @@ def state(call: Call) -> ContextCacheState:
     return call.state(ContextCacheState)
 
 
-def asked(call: Call, hooks: ContextCache) -> Call:
+def after_request_hook(call: Call, hooks: ContextCache) -> Call:
     """Pass the request through the hook."""
     finish(hooks.request(call.flow))
     return call
@@ -124,12 +124,12 @@ def test_a_cache_is_named() -> None:
     """Two headers are added, the body is unchanged, and the call notes it; the caches belong to the client's key."""
     caches = Caches(a_cache())
     hooks, calls = addon(caches, cache_min_bytes="1000", cache_ttl="90")
-    call = asked(a_call(calls), hooks)
+    call = after_request_hook(a_call(calls), hooks)
     assert call.flow.request.headers["X-Msh-Context-Cache"] == "cache-1"
     assert call.flow.request.headers["X-Msh-Context-Cache-Reset-TTL"] == "90"
     assert (call.flow.request.raw_content, call.body) == (BODY, None)
     assert call.changes == ["headers: X-Msh-Context-Cache: cache-1, X-Msh-Context-Cache-Reset-TTL: 90"]
-    assert (state(call).outcome, caches.told) == ("unused", ["find /v1 sk-mine-0123456789"])
+    assert (state(call).outcome, caches.actions) == ("unused", ["find /v1 sk-mine-0123456789"])
 
 
 UNTOUCHED: dict[str, dict[str, object]] = {
@@ -151,10 +151,10 @@ def test_what_is_left_alone(which: str) -> None:
     hooks, calls = addon(caches, cache_min_bytes="1000")
     call = a_call(calls, **UNTOUCHED[which])  # type: ignore[arg-type]
     before = call.flow.request.copy()
-    asked(call, hooks)
+    after_request_hook(call, hooks)
     assert call.flow.request.get_state()["headers"] == before.get_state()["headers"]
     assert call.flow.request.raw_content == before.raw_content
-    assert (state(call).outcome, call.changes, caches.told) == (None, [], [])
+    assert (state(call).outcome, call.changes, caches.actions) == (None, [], [])
 
 
 def test_the_configured_key_counts() -> None:
@@ -163,12 +163,12 @@ def test_the_configured_key_counts() -> None:
     hooks, calls = addon(caches, cache_min_bytes="1000")
     call = a_call(calls)
     call.upstream_key = "sk-owner-0123456789"
-    asked(call, hooks)
-    assert caches.told == ["find /v1 sk-owner-0123456789"]
+    after_request_hook(call, hooks)
+    assert caches.actions == ["find /v1 sk-owner-0123456789"]
 
 
 @pytest.mark.parametrize(
-    ("made", "over", "outcome", "told"),
+    ("made", "over", "outcome", "actions"),
     [
         (a_cache(), False, "created", []),
         (a_cache(), True, "created", []),
@@ -176,7 +176,7 @@ def test_the_configured_key_counts() -> None:
         (None, True, "miss", ["none made"]),
     ],
 )
-def test_a_cache_is_created_only_if_it_was(made: Ready | None, over: bool, outcome: str, told: list[str]) -> None:
+def test_a_cache_is_created_only_if_it_was(made: Ready | None, over: bool, outcome: str, actions: list[str]) -> None:
     """If the cache could not be created, neither the call nor, if the call is over, its row says that it was."""
     caches = Caches()
     hooks, calls = addon(caches, cache_min_bytes="1000")
@@ -195,7 +195,7 @@ def test_a_cache_is_created_only_if_it_was(made: Ready | None, over: bool, outco
         await asyncio.sleep(0)
 
     asyncio.run(ask())
-    assert (state(call).outcome, caches.told[2:]) == (outcome, told)
+    assert (state(call).outcome, caches.actions[2:]) == (outcome, actions)
 
 
 def test_nothing_to_wait_for() -> None:
@@ -212,13 +212,13 @@ def test_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapt
 
     monkeypatch.setattr(context_cache, "read_content", failing)
     hooks, calls = addon(Caches(a_cache()))
-    call = asked(a_call(calls, BODY * 3), hooks)
+    call = after_request_hook(a_call(calls, BODY * 3), hooks)
     assert call.flow.request.raw_content == BODY * 3
     assert "continues without a cache because of a fault in MoonPalace" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "outcome", "told", "hold"),
+    ("status", "headers", "outcome", "actions", "hold"),
     [
         (200, {"Msh_Context_Cache_Id": "cache-1"}, "hit", ["used cache-1"], False),
         (200, {"Msh_Context_Cache_Token_Saved": "12"}, "hit", ["used cache-1"], False),
@@ -231,16 +231,16 @@ def test_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapt
     ],
 )
 def test_what_an_answer_says(
-    monkeypatch: pytest.MonkeyPatch, status: int, headers: dict[str, str], outcome: str, told: list[str], hold: bool
+    monkeypatch: pytest.MonkeyPatch, status: int, headers: dict[str, str], outcome: str, actions: list[str], hold: bool
 ) -> None:
     """An answer that mentions the cache or its savings is a hit; one that may refuse it is held."""
     offered: list[HTTPFlow] = []
     monkeypatch.setattr(flow_control, "allow_retry", offered.append)
     caches = Caches(a_cache())
     hooks, calls = addon(caches, cache_min_bytes="1000")
-    call = asked(a_call(calls), hooks)
+    call = after_request_hook(a_call(calls), hooks)
     answered(hooks, call, status, headers)
-    assert (state(call).outcome, caches.told[1:], state(call).hold) == (outcome, told, hold)
+    assert (state(call).outcome, caches.actions[1:], state(call).hold) == (outcome, actions, hold)
     assert (offered == [call.flow]) is hold
 
 
@@ -258,13 +258,13 @@ def test_a_refusal(body: bytes, again: bool) -> None:
     """If a refusal mentions the cache, it is removed and the cache is dropped; any other is forwarded."""
     caches = Caches(a_cache())
     hooks, calls = addon(caches, cache_min_bytes="1000")
-    call = asked(a_call(calls), hooks)
+    call = after_request_hook(a_call(calls), hooks)
     call.flow.response = Response.make(404, body, {"Content-Type": "application/json"})
     hooks.moonpalace_refused(call.flow)
     assert (call.flow.response is None) is again
     assert ("X-Msh-Context-Cache" in call.flow.request.headers) is not again
     assert ("X-Msh-Context-Cache-Reset-TTL" in call.flow.request.headers) is not again
-    assert caches.told[1:] == (["drop cache-1"] if again else [])
+    assert caches.actions[1:] == (["drop cache-1"] if again else [])
     assert state(call).outcome == ("refused" if again else "unused")
     assert call.warnings == (
         ["the API refused the context cache cache-1 with 404: the call was sent again without it"] if again else []
@@ -284,7 +284,7 @@ def test_a_refusal_on_mitmproxys_server(monkeypatch: pytest.MonkeyPatch, failed:
 
     monkeypatch.setattr(own_requests, "fetch", fetch)
     hooks, calls = addon(Caches(a_cache()), cache_min_bytes="1000")
-    call = asked(a_call(calls), hooks)
+    call = after_request_hook(a_call(calls), hooks)
     state(call).hold, call.body = True, BODY
     call.add(StreamEdit(coerce=True))
     call.flow.request.content = b"changed"
@@ -306,21 +306,21 @@ def test_a_refusal_on_mitmproxys_server(monkeypatch: pytest.MonkeyPatch, failed:
 def test_the_hint() -> None:
     """The hint is added to the body; the client's body is kept, even if another addon kept it before."""
     hooks, calls = addon(None, cache_key_hint="true")
-    call = asked(a_call(calls), hooks)
+    call = after_request_hook(a_call(calls), hooks)
     sent = json.loads(call.flow.request.raw_content or b"")
     assert sent.pop("prompt_cache_key").startswith("mp-")
     assert sent == json.loads(BODY)
     assert (call.body, call.changes, state(call).outcome) == (BODY, ["body: prompt_cache_key added"], None)
     call = a_call(calls)
     call.body = b"before"
-    assert asked(call, hooks).body == b"before"
+    assert after_request_hook(call, hooks).body == b"before"
 
 
 def test_a_hint_of_the_client() -> None:
     """A client's own hint is kept, even if it is null."""
     hooks, calls = addon(None, cache_key_hint="true")
     body = BODY[:-1] + b',"prompt_cache_key":null}'
-    call = asked(a_call(calls, body), hooks)
+    call = after_request_hook(a_call(calls, body), hooks)
     assert (call.flow.request.raw_content, call.changes) == (body, [])
 
 

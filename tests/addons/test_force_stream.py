@@ -36,7 +36,7 @@ def a_flow(
     return tflow.tflow(req=request)
 
 
-def asked(flow: HTTPFlow, **settings: str) -> Call:
+def force_stream_call(flow: HTTPFlow, **settings: str) -> Call:
     """Send a request through the addon; return its call."""
     values: dict[str, object | None] = {name.replace("_", "-"): value for name, value in settings.items()}
     calls = Calls()
@@ -59,7 +59,7 @@ def asked(flow: HTTPFlow, **settings: str) -> Call:
 )
 def test_request_becomes_one_for_a_stream(flow: HTTPFlow) -> None:
     """Two fields are added, every other byte is unchanged, the length is correct, and the call notes it."""
-    call = asked(flow, force_stream="true")
+    call = force_stream_call(flow, force_stream="true")
     assert flow.request.raw_content == FORCED
     assert flow.request.headers["Content-Length"] == str(len(FORCED))
     assert (call.find(StreamEdit), call.body, call.changes) == (StreamEdit(coerce=True), BODY, [CHANGED])
@@ -70,7 +70,7 @@ def test_chunked_request_stays_chunked() -> None:
     flow = a_flow()
     del flow.request.headers["Content-Length"]
     flow.request.headers["Transfer-Encoding"] = "chunked"
-    asked(flow, force_stream="true")
+    force_stream_call(flow, force_stream="true")
     assert flow.request.raw_content == FORCED
     assert "Content-Length" not in flow.request.headers
 
@@ -96,7 +96,7 @@ def test_what_is_left_alone(name: str) -> None:
     """Any request other than a plain chat completion without a stream is unchanged."""
     flow = UNTOUCHED[name]
     before = flow.request.get_state()
-    call = asked(flow, force_stream="true")
+    call = force_stream_call(flow, force_stream="true")
     assert flow.request.get_state() == before
     assert (call.find(StreamEdit), call.body, call.changes) == (None, None, [])
 
@@ -115,7 +115,7 @@ def test_what_is_left_alone(name: str) -> None:
 def test_usage_is_asked_for(settings: dict[str, str], body: bytes, expected: bytes | None) -> None:
     """With stream-usage a stream without usage asks for it, and its answer must hide it."""
     flow = a_flow(body)
-    call = asked(flow, **settings)
+    call = force_stream_call(flow, **settings)
     assert flow.request.raw_content == (expected or body)
     assert call.find(StreamEdit) == (StreamEdit(hide_usage=True) if expected else None)
     assert (call.body, call.changes) == ((body, [CHANGED_USAGE]) if expected else (None, []))
@@ -123,7 +123,7 @@ def test_usage_is_asked_for(settings: dict[str, str], body: bytes, expected: byt
 
 def test_both_settings_do_one_thing_to_one_request() -> None:
     """A request that is forced to stream has no usage to hide: the merged answer includes it."""
-    call = asked(a_flow(), force_stream="true", stream_usage="true")
+    call = force_stream_call(a_flow(), force_stream="true", stream_usage="true")
     assert (call.find(StreamEdit), call.changes) == (StreamEdit(coerce=True), [CHANGED])
 
 
@@ -131,7 +131,7 @@ def test_refused_call_is_left_alone() -> None:
     """A request that another addon has answered is not forwarded, and not changed."""
     flow = a_flow()
     flow.response = Response.make(403)
-    assert asked(flow, force_stream="true").find(StreamEdit) is None
+    assert force_stream_call(flow, force_stream="true").find(StreamEdit) is None
     assert flow.request.raw_content == BODY
 
 
@@ -147,6 +147,6 @@ def test_call_that_is_not_captured_is_left_alone() -> None:
 def test_body_sent_upstream_is_the_same_json() -> None:
     """Parsed, the request differs from the client's only by the two fields."""
     flow = a_flow()
-    asked(flow, force_stream="true")
+    force_stream_call(flow, force_stream="true")
     sent = json.loads(flow.request.raw_content or b"")
     assert sent == json.loads(BODY) | {"stream": True, "stream_options": {"include_usage": True}}

@@ -54,7 +54,7 @@ def configured(**given: str) -> Configuration:
     return Configuration(resolve({"port": "0", **given}, {"MOONPALACE_HOME": "/nowhere"}))
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+def log_messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return our log messages."""
     return [record.getMessage() for record in caplog.records if record.name == "moonpalace"]
 
@@ -64,14 +64,14 @@ def test_announces_where_it_listens(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "moonpalace")
     ((host, port),) = run(configured(key=KEY))
     assert host == "127.0.0.1"
-    assert said(caplog) == [f'MoonPalace Starts => change base_url to "http://127.0.0.1:{port}/v1"']
+    assert log_messages(caplog) == [f'MoonPalace Starts => change base_url to "http://127.0.0.1:{port}/v1"']
 
 
 def test_without_settings_nothing_is_announced(caplog: pytest.LogCaptureFixture) -> None:
     """With invalid settings mitmproxy is about to exit."""
     caplog.set_level(logging.INFO, "moonpalace")
     run(Configuration(), listen_port=0)
-    assert said(caplog) == []
+    assert log_messages(caplog) == []
 
 
 REACHABLE = [
@@ -86,7 +86,7 @@ REACHABLE = [
 def test_a_key_is_not_offered_to_strangers(caplog: pytest.LogCaptureFixture, options: dict[str, object]) -> None:
     """The actual address counts: there, a key without a token is an error, which ends mitmproxy."""
     assert any(host != "127.0.0.1" for host, _ in run(configured(key=KEY), **options))
-    (message,) = said(caplog)
+    (message,) = log_messages(caplog)
     assert [record.levelno for record in caplog.records if record.name == "moonpalace"] == [logging.ERROR]
     assert message.startswith("Error: the proxy listens on port ")
     assert "MOONPALACE_TOKEN" in message
@@ -105,7 +105,7 @@ def test_others_may_listen_anywhere(
     monkeypatch.setattr(listening, "machine_names", lambda: frozenset({"mybox.corp.example"}))
     configuration = configured(**given)
     run(configuration, **options)
-    assert all(not message.startswith("Error") for message in said(caplog))
+    assert all(not message.startswith("Error") for message in log_messages(caplog))
     assert configuration.names == {"mybox.corp.example"}
 
 

@@ -69,7 +69,7 @@ type Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @asynccontextmanager
-async def asked(
+async def begun_answer(
     watched: Watched, *pieces: bytes, more: Callable[[], Awaitable[object]] | None = None
 ) -> AsyncIterator[Connection]:
     """Return the connection of a client whose answer has begun with these pieces, and ends when `more` returns.
@@ -94,7 +94,7 @@ def test_an_answer_under_way_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def run() -> None:
         watched, begun = Watched(), asyncio.Event()
-        async with asked(watched, b"piece", more=begun.wait) as (reader, _):
+        async with begun_answer(watched, b"piece", more=begun.wait) as (reader, _):
             assert await read_chunk(reader) == b"piece"
             ending = asyncio.create_task(watched.done())
             await asyncio.sleep(0.1)
@@ -114,7 +114,7 @@ def test_what_lasts_is_cut(monkeypatch: pytest.MonkeyPatch, signalled: bool) -> 
 
     async def run() -> None:
         watched = Watched()
-        async with asked(watched, b"piece") as (reader, _):
+        async with begun_answer(watched, b"piece") as (reader, _):
             assert await read_chunk(reader) == b"piece"
             ending = asyncio.create_task(watched.done())
             await asyncio.sleep(0.05)
@@ -136,7 +136,7 @@ def test_a_client_that_takes_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyP
 
     async def run() -> None:
         watched = Watched()
-        async with asked(watched, *[bytes(1 << 20)] * 20):
+        async with begun_answer(watched, *[bytes(1 << 20)] * 20):
             while not (watched.known and flow_control.unsent(watched.known[0].flow)):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             async with asyncio.timeout(5):
@@ -152,7 +152,7 @@ def test_an_idle_connection_is_closed_at_once() -> None:
 
     async def run() -> None:
         watched = Watched()
-        async with asked(watched) as (reader, writer), proxied_again() as idle:
+        async with begun_answer(watched) as (reader, writer), proxied_again() as idle:
             writer.close()
             ending = asyncio.create_task(watched.done())
             assert await idle.read() == b""
@@ -182,7 +182,7 @@ def test_a_call_that_is_cut_has_ended_when_the_stop_has() -> None:
 
     async def run() -> None:
         watched = Watched()
-        async with asked(watched, b"piece") as (reader, _):
+        async with begun_answer(watched, b"piece") as (reader, _):
             assert await read_chunk(reader) == b"piece"
             ending = asyncio.create_task(watched.done())
             await asyncio.sleep(0.05)

@@ -34,8 +34,8 @@ TABLES = (
 def calls(store: Store) -> None:
     """Store two calls of a conversation, the second streamed and with a password in it."""
     store.add(request=BODY, response=b"{}", cost=0.5, cost_currency="USD", cached_tokens=0)
-    said = [*json.loads(BODY)["messages"], {"role": "user", "content": "password=hunter2x"}]
-    request = json.dumps({"model": "kimi-k3", "messages": said}).encode()
+    message = [*json.loads(BODY)["messages"], {"role": "user", "content": "password=hunter2x"}]
+    request = json.dumps({"model": "kimi-k3", "messages": message}).encode()
     store.add(request=request, events=EVENTS, chunks=[(len(EVENTS), 5_000_000)], is_stream=True, cached_tokens=0)
 
 
@@ -100,7 +100,7 @@ def test_every_command_with_a_table_is_tried() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "message"),
     [
         ("inspect 1 --json -o yaml", "--json and -o yaml exclude each other"),
         ("inspect 1 -o csv --chat", "--chat and -o csv exclude each other"),
@@ -109,8 +109,8 @@ def test_every_command_with_a_table_is_tried() -> None:
         ("inspect 1 -o csv --timeline", "call 1 has no stream"),
     ],
 )
-def test_forms_that_do_not_fit(command: str, said: str, calls: None, mpal: Callable[..., Outcome]) -> None:
+def test_forms_that_do_not_fit(command: str, message: str, calls: None, mpal: Callable[..., Outcome]) -> None:
     """One line says which flags exclude each other."""
     result = mpal(*command.split(" "))
     assert (result.code in (1, 2), result.out) == (True, "")
-    assert said in result.err
+    assert message in result.err

@@ -201,9 +201,9 @@ class Proxy:
         if not patiently and self.log.says_before_the_end("a second signal ends them"):
             self.process.send_signal(number)
         code = self.process.wait(storing)
-        said = self.log.whole()
-        assert "Traceback" not in said, said
-        assert self.killed or code == 0, f"exit code {code}: {said}"
+        output = self.log.whole()
+        assert "Traceback" not in output, output
+        assert self.killed or code == 0, f"exit code {code}: {output}"
 
     @property
     def writer(self) -> int:

@@ -67,12 +67,12 @@ def path(target: str) -> Place:
     return Place(f"path {target}", target=target)
 
 
-def asked(name: str, body: str, *headers: str) -> Place:
+def in_request(name: str, body: str, *headers: str) -> Place:
     """Return a place in the body of the request."""
     return Place(f"request body, {name}", body=body, headers=headers)
 
 
-def answered(name: str, answer: str, status: str = "200 OK") -> Place:
+def in_answer(name: str, answer: str, status: str = "200 OK") -> Place:
     """Return a place in the body of the answer, which may be derived from the call's own key."""
     return Place(f"answer, {name}", headers=(OWN,), answer=answer, status=status)
 
@@ -175,36 +175,38 @@ PLACES = (
     path("/v1/chat;token={word}/completions"),
     path("/v1/keys/{word}"),
     path("/v1/chat/completions#access_token={word}"),
-    asked("a message", '{"messages":[{"role":"user","content":"use {key}, please"}]}'),
-    asked("a member", '{"api_key":"{word}","messages":[]}'),
-    asked("headers of a tool", '{"tools":[{"type":"mcp","headers":{"Authorization":"Bearer {word}"}}]}'),
-    asked("a tool's token", '{"mcp_servers":[{"authorization_token": "{word}"}]}'),
-    asked("a password in a URL", '{"messages":[{"content":"postgres://me:{word}@db/x"}]}'),
-    asked("after an escape", r'{"messages":[{"content":"the key:\n{key}\n"}]}'),
-    asked("JSON in a string", r'{"messages":[{"arguments":"{\"key\": \"{key}\"}"}]}'),
-    asked("a form", "grant_type=x&client_secret={word}&b=c", "Content-Type: application/x-www-form-urlencoded"),
-    asked("an upload", '--x\r\nContent-Disposition: form-data; name="api_key"\r\n\r\n{word}\r\n--x--\r\n'),
-    asked("plain text", "Bearer {key}"),
-    asked("arguments of a tool", r'{"messages":[{"arguments":"{\"api_key\": \"{word}\"}"}]}'),
-    asked("JSON in JSON in a string", r'{"a":"{\"b\": \"{\\\"access_token\\\": \\\"{word}\\\"}\"}"}'),
-    asked("a signed URL", '{"messages":[{"image_url":{"url":"https://b/x.png?a=1&X-Amz-Signature={word}"}}]}'),
-    asked("a token in a URL", '{"messages":[{"content":"git clone https://{word}@example.org/x"}]}'),
-    asked("a token before a password", '{"messages":[{"content":"https://{word}:x-oauth-basic@example.org/x"}]}'),
-    asked("a file of settings", r'{"messages":[{"content":"A=1\nMOONSHOT_API_KEY={word}\nB=2\n"}]}'),
-    asked("a header in a command", """{"messages":[{"content":"curl -H 'x-api-key: {word}' https://b"}]}"""),
-    asked("Basic in a command", """{"messages":[{"content":"curl -H 'Authorization: Basic {base64}' https://b"}]}"""),
-    asked("YAML", "api_key: {word}\nmodel: x\n"),
-    asked("code", """{"messages":[{"content":"OpenAI(api_key='{word}')"}]}"""),
-    asked("pairs", '{"headers":[["Authorization","{word}"]]}'),
-    asked("names and values", '{"env":[{"name":"API_KEY","value":"{word}"}]}'),
-    asked("a list", '{"api_keys":["{word}"]}'),
-    asked("XML", "<a><api_key>{word}</api_key></a>"),
-    asked("Chinese", '{"messages":[{"content":"密码：{word}"}]}'),
-    asked("a form with blanks", "a=b c&client_secret={word}", "Content-Type: application/x-www-form-urlencoded"),
-    asked(
+    in_request("a message", '{"messages":[{"role":"user","content":"use {key}, please"}]}'),
+    in_request("a member", '{"api_key":"{word}","messages":[]}'),
+    in_request("headers of a tool", '{"tools":[{"type":"mcp","headers":{"Authorization":"Bearer {word}"}}]}'),
+    in_request("a tool's token", '{"mcp_servers":[{"authorization_token": "{word}"}]}'),
+    in_request("a password in a URL", '{"messages":[{"content":"postgres://me:{word}@db/x"}]}'),
+    in_request("after an escape", r'{"messages":[{"content":"the key:\n{key}\n"}]}'),
+    in_request("JSON in a string", r'{"messages":[{"arguments":"{\"key\": \"{key}\"}"}]}'),
+    in_request("a form", "grant_type=x&client_secret={word}&b=c", "Content-Type: application/x-www-form-urlencoded"),
+    in_request("an upload", '--x\r\nContent-Disposition: form-data; name="api_key"\r\n\r\n{word}\r\n--x--\r\n'),
+    in_request("plain text", "Bearer {key}"),
+    in_request("arguments of a tool", r'{"messages":[{"arguments":"{\"api_key\": \"{word}\"}"}]}'),
+    in_request("JSON in JSON in a string", r'{"a":"{\"b\": \"{\\\"access_token\\\": \\\"{word}\\\"}\"}"}'),
+    in_request("a signed URL", '{"messages":[{"image_url":{"url":"https://b/x.png?a=1&X-Amz-Signature={word}"}}]}'),
+    in_request("a token in a URL", '{"messages":[{"content":"git clone https://{word}@example.org/x"}]}'),
+    in_request("a token before a password", '{"messages":[{"content":"https://{word}:x-oauth-basic@example.org/x"}]}'),
+    in_request("a file of settings", r'{"messages":[{"content":"A=1\nMOONSHOT_API_KEY={word}\nB=2\n"}]}'),
+    in_request("a header in a command", """{"messages":[{"content":"curl -H 'x-api-key: {word}' https://b"}]}"""),
+    in_request(
+        "Basic in a command", """{"messages":[{"content":"curl -H 'Authorization: Basic {base64}' https://b"}]}"""
+    ),
+    in_request("YAML", "api_key: {word}\nmodel: x\n"),
+    in_request("code", """{"messages":[{"content":"OpenAI(api_key='{word}')"}]}"""),
+    in_request("pairs", '{"headers":[["Authorization","{word}"]]}'),
+    in_request("names and values", '{"env":[{"name":"API_KEY","value":"{word}"}]}'),
+    in_request("a list", '{"api_keys":["{word}"]}'),
+    in_request("XML", "<a><api_key>{word}</api_key></a>"),
+    in_request("Chinese", '{"messages":[{"content":"密码：{word}"}]}'),
+    in_request("a form with blanks", "a=b c&client_secret={word}", "Content-Type: application/x-www-form-urlencoded"),
+    in_request(
         "an upload with a preamble", "\r\n--x\r\nContent-Disposition: form-data; name=token\r\n\r\n{word}\r\n--x--\r\n"
     ),
-    asked("an upload with LF", '--x\nContent-Disposition: form-data; name="token"\n\n{word}\n--x--\n'),
+    in_request("an upload with LF", '--x\nContent-Disposition: form-data; name="token"\n\n{word}\n--x--\n'),
     Place("request body, packed", body='{"api_key":"{word}","b":"{key}"}', answer='{"b":"{key}"}', packed=True),
     Place(
         "request body, a member in an error",
@@ -244,19 +246,21 @@ PLACES = (
     Place(
         "query in an error", target=f"{CHAT}?key={{word}}", status="401 No", answer='{"error":{"message":"{word}?"}}'
     ),
-    answered("content", OK % "{key}"),
-    answered("an error", '{"error":{"type":"auth","message":"Incorrect API key provided: {key}"}}', "401 Unauthorized"),
-    answered("an error's type", '{"error":{"type":"{key}","message":"no"}}', "401 Unauthorized"),
-    answered("a part in an error", '{"error":{"message":"Incorrect API key {part}..."}}', "401 Unauthorized"),
-    answered("its end in an error", '{"error":{"message":"Incorrect API key ...{end}"}}', "401 Unauthorized"),
-    answered("in base64", '{"error":{"message":"got {base64}"}}', "401 Unauthorized"),
-    answered("percent-encoded", '{"error":{"message":"got {quoted}"}}', "401 Unauthorized"),
-    answered("escaped", '{"error":{"message":"got {escaped}"}}', "401 Unauthorized"),
-    answered("HTML", "<h1>401</h1><p>{key}</p>", "401 Unauthorized"),
-    answered("a model", '{"id":"{key}","model":"{key}","object":"chat.completion","choices":[]}'),
-    answered("a member", '{"access_token":"{word}","token_type":"bearer"}'),
-    answered("percent-encoded twice", '{"error":{"message":"https://b/?a={twice}"}}', "401 Unauthorized"),
-    answered("in a reason", OK % "ok", "401 not {key}"),
+    in_answer("content", OK % "{key}"),
+    in_answer(
+        "an error", '{"error":{"type":"auth","message":"Incorrect API key provided: {key}"}}', "401 Unauthorized"
+    ),
+    in_answer("an error's type", '{"error":{"type":"{key}","message":"no"}}', "401 Unauthorized"),
+    in_answer("a part in an error", '{"error":{"message":"Incorrect API key {part}..."}}', "401 Unauthorized"),
+    in_answer("its end in an error", '{"error":{"message":"Incorrect API key ...{end}"}}', "401 Unauthorized"),
+    in_answer("in base64", '{"error":{"message":"got {base64}"}}', "401 Unauthorized"),
+    in_answer("percent-encoded", '{"error":{"message":"got {quoted}"}}', "401 Unauthorized"),
+    in_answer("escaped", '{"error":{"message":"got {escaped}"}}', "401 Unauthorized"),
+    in_answer("HTML", "<h1>401</h1><p>{key}</p>", "401 Unauthorized"),
+    in_answer("a model", '{"id":"{key}","model":"{key}","object":"chat.completion","choices":[]}'),
+    in_answer("a member", '{"access_token":"{word}","token_type":"bearer"}'),
+    in_answer("percent-encoded twice", '{"error":{"message":"https://b/?a={twice}"}}', "401 Unauthorized"),
+    in_answer("in a reason", OK % "ok", "401 not {key}"),
     Place("stream, ids", answer_headers=(EVENTS,), answer="id: {key}\nevent: {key}\nretry: {key}\n" + delta() + DONE),
     Place("stream, one delta", headers=(OWN,), answer_headers=(EVENTS,), answer=delta(content="{key}") + DONE),
     Place("stream, a comment", headers=(OWN,), answer_headers=(EVENTS,), answer=": {key}\n\n" + DONE),

@@ -70,7 +70,7 @@ AGENTS = {
 }
 
 
-def found(program: str) -> str:
+def path_of(program: str) -> str:
     """Return the path of a program; skip the test where it is not installed."""
     path = shutil.which(program, path=f"{FOLDER}/node_modules/.bin" if FOLDER else None)
     return path or pytest.skip(f"{program} is not installed: see the beginning of {Path(__file__).name}")
@@ -80,7 +80,7 @@ def found(program: str) -> str:
 def test_an_agent_reads_its_own_session(name: str, launch: Launcher, mock: MockServer, tmp_path: Path) -> None:
     """It starts the server from our entry, offers its tools, and gets the calls that it has made."""
     agent = AGENTS[name]
-    program = found(agent.program)
+    program = path_of(agent.program)
     with launch.start(endpoint=mock.url) as proxy:
         home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", **agent.environment(proxy.url)}
         database = ("--database", str(proxy.home / "moonpalace.sqlite"))

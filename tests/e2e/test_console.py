@@ -47,13 +47,15 @@ def engine(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Itera
     """Return a store with 500 calls, one of them truncated and one hostile."""
     with opened(empty_store, tmp_path_factory.mktemp("console")) as engine:
         store = Store(engine)
-        asked = samples.request(samples.SYSTEM, samples.said("user", f"{samples.SCRIPT}，发给 {MAIL}"), max_tokens=4096)
-        samples.truncated(store.add, request=asked)
+        body = samples.request(
+            samples.SYSTEM, samples.message("user", f"{samples.SCRIPT}，发给 {MAIL}"), max_tokens=4096
+        )
+        samples.truncated(store.add, request=body)
         samples.hostile(store.add)
         samples.tool_use(store.add)
         row_id = samples.plain(store.add)
         copy(engine, row_id, 495)
-        whole = asked.replace(b"4096", b"8192")
+        whole = body.replace(b"4096", b"8192")
         samples.attempt(store.add, request=whole, started_at=STARTED - timedelta(minutes=1))
         yield engine
 
@@ -111,13 +113,13 @@ def page(context: BrowserContext) -> Iterator[Page]:
 )
 def test_nothing_of_a_hostile_call_runs(page: Page, served: Served, path: str) -> None:
     """No script of a call runs, nothing is fetched from elsewhere, and no image is an SVG."""
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    body: list[str] = []
+    page.on("request", lambda request: body.append(request.url))
     page.goto(served.address + path)
     for folded in page.locator("details:not(.menu)").all():
         folded.evaluate("each => each.open = true")
     assert page.evaluate("window.hacked") is None
-    assert [url for url in asked if not url.startswith((served.address, "data:image/png"))] == []
+    assert [url for url in body if not url.startswith((served.address, "data:image/png"))] == []
     assert page.locator("img[src*=svg], main script, main style, main iframe").count() == 0
     links = page.locator("main .turn a").evaluate_all("all => all.map(each => each.getAttribute('href'))")
     assert [link for link in links if link and not link.startswith(("http://", "https://"))] == []

@@ -206,7 +206,7 @@ BROKEN = "creation failed, next attempt in 10 s at the earliest: "
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "message"),
     [
         ("mock-cache-404", "answers 404 to POST /v1/caching: it offers no caches for this key"),
         ("mock-cache-405", "answers 405 to POST /v1/caching: it offers no caches for this key"),
@@ -215,17 +215,17 @@ BROKEN = "creation failed, next attempt in 10 s at the earliest: "
         ("mock-cache-error", f"{BROKEN}cache-[0-9a-f]+ has the status 'error'"),
     ],
 )
-def test_a_broken_caching_api(user: User, model: str, said: str) -> None:
+def test_a_broken_caching_api(user: User, model: str, message: str) -> None:
     """Failures of the caching API only affect the log, and are logged and tried once."""
     assert user.ask(history(1), model=model) == ("question 1", 0)
-    user.proxy.log.wait_for(said)
+    user.proxy.log.wait_for(message)
     until(lambda: not user.caches())
     for turn in (2, 3):
         assert user.ask(history(turn), model=model) == (f"question {turn}", 0)
     until(lambda: user.outcomes(3) == ["miss", "miss", "miss"])
     assert [row.warnings for row in user.rows(3)] == [()] * 3
     assert len(user.served()) == 1
-    assert len(re.findall(said, user.proxy.log.text)) == 1
+    assert len(re.findall(message, user.proxy.log.text)) == 1
 
 
 def test_an_ignored_cache(user: User) -> None:

@@ -91,12 +91,12 @@ def test_a_disk_that_stays_full_is_told(launch: Launcher, mock: MockServer, tool
         proxy.process.send_signal(signal.SIGTERM)
         assert proxy.process.wait(JOIN_TIMEOUT + 5) == 1
         proxy.killed = True  # its exit code has been looked at
-        said = proxy.log.whole()
-    assert f"store: {len(load.answers)} calls could not be stored: " in said
-    assert f"store: {len(load.answers)} calls are lost" in said
+        log_text = proxy.log.whole()
+    assert f"store: {len(load.answers)} calls could not be stored: " in log_text
+    assert f"store: {len(load.answers)} calls are lost" in log_text
     last = "Error: not all calls could be stored: the log says how many, and why"
-    assert said.rstrip().endswith(last if tool == "mpal" else "calls are lost, or not known to be stored")
-    assert "Traceback" not in said
+    assert log_text.rstrip().endswith(last if tool == "mpal" else "calls are lost, or not known to be stored")
+    assert "Traceback" not in log_text
 
 
 def test_a_file_that_cannot_be_written_costs_no_call(launch: Launcher, mock: MockServer) -> None:

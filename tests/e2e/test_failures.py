@@ -51,7 +51,7 @@ def hasty(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
         yield running
 
 
-def asked(model: str, *, stream: bool) -> dict[str, object]:
+def chat_body(model: str, *, stream: bool) -> dict[str, object]:
     """Return the body of a chat completion."""
     return {"model": model, "stream": stream, "messages": MESSAGES}
 
@@ -97,7 +97,7 @@ def assert_failed(row: Exchange, kind: str) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_closed_port_is_a_502(dead: Proxy, request_id: str, stream: bool) -> None:
     """Without an upstream the client gets the reason as JSON, and the row has the request and the reason."""
-    body = asked("mock-echo", stream=stream)
+    body = chat_body("mock-echo", stream=stream)
     with dead.client() as client:
         answer = client.post(CHAT, json=body, headers={"X-Request-Id": request_id})
     error = error_of(answer, 502)
@@ -158,7 +158,7 @@ def test_a_request_beyond_the_limit_is_a_413(launch: Launcher, mock: MockServer)
 def test_an_unknown_host_is_a_502(launch: Launcher, request_id: str) -> None:
     """The error for an unknown host differs from that for a refused connection."""
     with launch.start(endpoint="http://nothing.invalid") as proxy, proxy.client() as client:
-        error = error_of(client.post(CHAT, json=asked("mock-echo", stream=False)), 502)
+        error = error_of(client.post(CHAT, json=chat_body("mock-echo", stream=False)), 502)
         (row,) = proxy.rows(1)
     assert "nothing.invalid" in error["message"]
     assert_failed(row, "upstream_unknown_host")
@@ -167,7 +167,7 @@ def test_an_unknown_host_is_a_502(launch: Launcher, request_id: str) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_upstream_that_hangs_up_is_a_502(proxy: Proxy, client: httpx.Client, request_id: str, stream: bool) -> None:
     """If upstream closes the connection before the first byte, plain calls and streams get an error as JSON."""
-    answer = client.post(CHAT, json=asked("mock-reset-early", stream=stream), headers={"X-Request-Id": request_id})
+    answer = client.post(CHAT, json=chat_body("mock-reset-early", stream=stream), headers={"X-Request-Id": request_id})
     error_of(answer, 502)
     row = proxy.row(request_id)
     assert row.state is State.UPSTREAM_FAILED
@@ -180,7 +180,7 @@ def test_half_a_json_is_a_502(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str, model: str
 ) -> None:
     """A truncated body never reaches the client as a document; what was received is stored."""
-    answer = client.post(CHAT, json=asked(model, stream=False), headers={"X-Request-Id": request_id})
+    answer = client.post(CHAT, json=chat_body(model, stream=False), headers={"X-Request-Id": request_id})
     error_of(answer, 502)
     row = proxy.row(request_id)
     assert row.state is State.UPSTREAM_FAILED
@@ -195,7 +195,7 @@ def test_half_a_json_is_a_502(
 @pytest.mark.parametrize("model", ["mock-cut", "mock-reset"])
 def test_a_broken_stream_breaks_for_the_client(proxy: Proxy, client: httpx.Client, request_id: str, model: str) -> None:
     """A truncated stream is visibly incomplete for the client, who gets all that was received, as does the row."""
-    ask = client.stream("POST", CHAT, json=asked(model, stream=True), headers={"X-Request-Id": request_id})
+    ask = client.stream("POST", CHAT, json=chat_body(model, stream=True), headers={"X-Request-Id": request_id})
     with ask as answer:
         got = read_until_broken(answer)
     assert got.count(b"\n\n") == 3
@@ -215,7 +215,7 @@ def test_a_client_that_leaves_stops_upstream(
 ) -> None:
     """If the client disconnects during a stream, upstream is disconnected at once; the row has what was received."""
     headers = {**NEVER, "X-Request-Id": request_id}
-    with client.stream("POST", CHAT, json=asked("mock-slow", stream=True), headers=headers) as answer:
+    with client.stream("POST", CHAT, json=chat_body("mock-slow", stream=True), headers=headers) as answer:
         got = next(answer.iter_raw())
     call = served(mock, request_id)
     assert (call.sent_events, call.cut_off) == (1, True)
@@ -239,7 +239,7 @@ def send_part(proxy: Proxy, request_id: str, *, body: bytes, announced: int) -> 
 
 def test_a_client_that_leaves_before_the_headers(mock: MockServer, proxy: Proxy, request_id: str) -> None:
     """A client that disconnects before the answer leaves a row without one, and upstream is disconnected."""
-    body = json.dumps(asked("mock-echo", stream=False)).encode()
+    body = json.dumps(chat_body("mock-echo", stream=False)).encode()
     with send_part(proxy, request_id, body=body, announced=len(body)):
         in_flight(proxy, request_id)
     assert served(mock, request_id).cut_off
@@ -265,7 +265,7 @@ def test_silence_before_the_headers_is_a_504(hasty: Proxy, request_id: str) -> N
     """If upstream is silent for longer than the idle timeout, the client gets a 504 as JSON; the row is `timed_out`."""
     headers = {**NEVER, "X-Request-Id": request_id}
     with hasty.client() as client:
-        answer = client.post(CHAT, json=asked("mock-echo", stream=False), headers=headers)
+        answer = client.post(CHAT, json=chat_body("mock-echo", stream=False), headers=headers)
     assert "idle-timeout" in error_of(answer, 504)["message"]
     row = hasty.row(request_id)
     assert (row.state, row.status_code) == (State.TIMED_OUT, None)
@@ -275,7 +275,7 @@ def test_silence_before_the_headers_is_a_504(hasty: Proxy, request_id: str) -> N
 def test_silence_in_a_json_body_is_a_504(hasty: Proxy, request_id: str) -> None:
     """If upstream falls silent within a JSON body, the client gets a 504 as JSON, and what was received is stored."""
     with hasty.client() as client:
-        answer = client.post(CHAT, json=asked("mock-stall", stream=False), headers={"X-Request-Id": request_id})
+        answer = client.post(CHAT, json=chat_body("mock-stall", stream=False), headers={"X-Request-Id": request_id})
     error_of(answer, 504)
     row = hasty.row(request_id)
     assert (row.state, row.status_code) == (State.TIMED_OUT, 200)
@@ -284,7 +284,7 @@ def test_silence_in_a_json_body_is_a_504(hasty: Proxy, request_id: str) -> None:
 
 def test_silence_in_a_stream_breaks_it(mock: MockServer, hasty: Proxy, request_id: str) -> None:
     """A stream that falls silent is aborted, for the client and for upstream."""
-    body = asked("mock-stall", stream=True)
+    body = chat_body("mock-stall", stream=True)
     with (
         hasty.client() as client,
         client.stream("POST", CHAT, json=body, headers={"X-Request-Id": request_id}) as answer,
@@ -311,7 +311,7 @@ def test_a_client_that_stops_in_its_request_is_a_408(hasty: Proxy, request_id: s
 
 def test_a_client_that_stops_reading_is_not_upstreams_silence(hasty: Proxy, request_id: str) -> None:
     """A client that stops reading a stream is disconnected, and the row does not blame upstream."""
-    body = json.dumps(asked("mock-many", stream=True)).encode()
+    body = json.dumps(chat_body("mock-many", stream=True)).encode()
     head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nX-Request-Id: {request_id}\r\n"
     head += f"X-Mock-Events: 40000\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     host, port = hasty.url.removeprefix("http://").split(":")
@@ -325,7 +325,9 @@ def test_a_client_that_stops_reading_is_not_upstreams_silence(hasty: Proxy, requ
 def test_a_proxy_goes_on_after_failures(proxy: Proxy, client: httpx.Client, request_id: str) -> None:
     """After each kind of failure the next call of the same client is answered."""
     for model in ("mock-reset-early", "mock-cut", "mock-reset"):
-        client.post(CHAT, json=asked(model, stream=False))
-        answer = client.post(CHAT, json=asked("mock-echo", stream=False), headers={"X-Request-Id": request_id + model})
+        client.post(CHAT, json=chat_body(model, stream=False))
+        answer = client.post(
+            CHAT, json=chat_body("mock-echo", stream=False), headers={"X-Request-Id": request_id + model}
+        )
         assert answer.status_code == 200
         assert proxy.row(request_id + model).state is State.COMPLETED

@@ -45,7 +45,7 @@ def missing(path: Path) -> bool:
     return not path.exists()
 
 
-def has_said(proxy: Proxy, text: str, times: int) -> bool:
+def has_logged(proxy: Proxy, text: str, times: int) -> bool:
     """Return whether the log contains a text this many times."""
     return proxy.log.text.count(text) == times
 
@@ -104,7 +104,7 @@ def test_a_killed_writer_loses_nothing(launch: Launcher, mock: MockServer) -> No
             until(partial(has_stored_more, proxy, stored))
             PAUSE.wait(chance.uniform(0.0, 0.5))
             os.kill(proxy.writer, signal.SIGKILL)
-            until(partial(has_said, proxy, "it is started again", number))
+            until(partial(has_logged, proxy, "it is started again", number))
         load.stop()
         assert load.broken == 0
         proxy.stop(storing=600)  # while the writer was being started again, many calls came that nobody took

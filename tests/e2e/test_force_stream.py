@@ -59,7 +59,7 @@ def served(mock: MockServer, request_id: str) -> Served:
     return call
 
 
-def asked(model: str, **more: object) -> dict[str, object]:
+def request_body(model: str, **more: object) -> dict[str, object]:
     """Return a request."""
     return {"model": model, "messages": MESSAGES, "tools": TOOLS, **more}
 
@@ -90,21 +90,21 @@ def test_the_sdk_gets_the_same(sdks: tuple[openai.OpenAI, openai.OpenAI], name: 
     """The SDK's result equals that of the mock's own non-streaming answer, for errors too."""
     through, direct = sdks
     for more in ({}, {"n": 2}, {"max_tokens": 5, "stream": False}, {"stream": None}):
-        body = asked(name, **more)
+        body = request_body(name, **more)
         assert parsed(through, body) == parsed(direct, body), more
 
 
 @pytest.mark.parametrize("name", ["mock-echo", "mock-tools", "mock-two-choices", "mock-logprobs", "mock-refusal"])
 def test_the_json_is_the_same(mock: MockServer, proxy: Proxy, client: httpx.Client, name: str) -> None:
     """All of the JSON is the same, including what the SDK does not know."""
-    through = client.post(CHAT, json=asked(name))
-    assert through.json() == client.post(f"{mock.url}{CHAT}", json=asked(name)).json()
+    through = client.post(CHAT, json=request_body(name))
+    assert through.json() == client.post(f"{mock.url}{CHAT}", json=request_body(name)).json()
     assert through.headers["content-type"] == JSON_TYPE
 
 
 def test_the_sdk_gets_what_it_cannot_decode(sdks: tuple[openai.OpenAI, openai.OpenAI]) -> None:
     """A stream in an encoding that the SDK does not support arrives decoded."""
-    found, expected = (parsed(sdks[0], asked(name)) for name in ("mock-zstd", "mock-gzip"))
+    found, expected = (parsed(sdks[0], request_body(name)) for name in ("mock-zstd", "mock-gzip"))
     assert isinstance(found, dict)
     assert isinstance(expected, dict)
     assert found["choices"] == expected["choices"]
@@ -171,17 +171,17 @@ def test_only_two_fields_of_the_request_change(
 def untouched() -> dict[str, tuple[str, str, bytes, dict[str, str]]]:
     """Return calls that are not plain chat completions: method, path, body and headers."""
     kind = {"Content-Type": "application/json"}
-    plain = json.dumps(asked("mock-echo")).encode()
+    plain = json.dumps(request_body("mock-echo")).encode()
     return {
-        "a stream": ("POST", CHAT, json.dumps(asked("mock-comments", stream=True)).encode(), kind),
+        "a stream": ("POST", CHAT, json.dumps(request_body("mock-comments", stream=True)).encode(), kind),
         "a stream with usage": (
             "POST",
             CHAT,
-            json.dumps(asked("mock-crlf", stream=True, stream_options={"include_usage": True})).encode(),
+            json.dumps(request_body("mock-crlf", stream=True, stream_options={"include_usage": True})).encode(),
             kind,
         ),
-        "stream no boolean": ("POST", CHAT, json.dumps(asked("mock-echo", stream="no")).encode(), kind),
-        "options no object": ("POST", CHAT, json.dumps(asked("mock-echo", stream_options=[1])).encode(), kind),
+        "stream no boolean": ("POST", CHAT, json.dumps(request_body("mock-echo", stream="no")).encode(), kind),
+        "options no object": ("POST", CHAT, json.dumps(request_body("mock-echo", stream_options=[1])).encode(), kind),
         "invalid JSON": ("POST", CHAT, plain[:-1], kind),
         "not UTF-8": ("POST", CHAT, plain.replace(b"Hello", b"\xff\xfe"), kind),
         "no object": ("POST", CHAT, b"[1]", kind),
@@ -220,7 +220,7 @@ def test_headers_and_heartbeats_come_at_once(
 ) -> None:
     """While upstream is silent the client gets headers and blanks; if it disconnects, upstream is disconnected."""
     headers = {"X-Mock-Delay": "3600", "X-Request-Id": request_id}
-    with client.stream("POST", CHAT, json=asked("mock-slow"), headers=headers) as answer:
+    with client.stream("POST", CHAT, json=request_body("mock-slow"), headers=headers) as answer:
         assert (answer.status_code, answer.headers["content-type"]) == (200, JSON_TYPE)
         pieces = answer.iter_raw()
         beats = b"".join(next(pieces) for _ in range(3))
@@ -235,12 +235,12 @@ def test_headers_and_heartbeats_come_at_once(
 def test_the_completion_follows_the_last_event(mock: MockServer, client: httpx.Client, request_id: str) -> None:
     """Only blanks are sent before the last event; then the whole answer follows, and the transfer ends."""
     headers = {"X-Mock-Delay": "0.3", "X-Request-Id": request_id}
-    with client.stream("POST", CHAT, json=asked("mock-slow"), headers=headers) as answer:
+    with client.stream("POST", CHAT, json=request_body("mock-slow"), headers=headers) as answer:
         pieces = list(answer.iter_raw())
     whole = b"".join(pieces)
     blanks = len(whole) - len(whole.lstrip())
     assert blanks >= 3
-    assert json.loads(whole) == client.post(f"{mock.url}{CHAT}", json=asked("mock-slow")).json()
+    assert json.loads(whole) == client.post(f"{mock.url}{CHAT}", json=request_body("mock-slow")).json()
     assert all(piece.isspace() for piece in pieces[:blanks])
 
 
@@ -249,7 +249,7 @@ def test_errors_of_the_api_pass_as_they_are(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str, name: str
 ) -> None:
     """Status, headers and bytes of an error are upstream's, also of HTML pages."""
-    body = asked(name)
+    body = request_body(name)
     direct = client.post(f"{mock.url}{CHAT}", json=body)
     through = client.post(CHAT, json=body, headers={"X-Request-Id": request_id})
     assert through.status_code == direct.status_code >= 400
@@ -263,8 +263,8 @@ def test_errors_of_the_api_pass_as_they_are(
 
 def test_an_answer_that_is_no_stream_passes_as_it_is(mock: MockServer, client: httpx.Client) -> None:
     """An HTML page with status 200 reaches the client unchanged."""
-    direct = client.post(f"{mock.url}{CHAT}", json=asked("mock-html"))
-    through = client.post(CHAT, json=asked("mock-html"))
+    direct = client.post(f"{mock.url}{CHAT}", json=request_body("mock-html"))
+    through = client.post(CHAT, json=request_body("mock-html"))
     assert (through.status_code, through.content) == (200, direct.content)
     assert through.headers["content-type"] == "text/html; charset=utf-8"
 
@@ -284,7 +284,7 @@ def read_until_broken(client: httpx.Client, body: object, headers: dict[str, str
 @pytest.mark.parametrize("name", ["mock-cut", "mock-reset"])
 def test_a_broken_stream_is_a_broken_transfer(proxy: Proxy, client: httpx.Client, request_id: str, name: str) -> None:
     """A truncated stream reaches the client as something that never parses; the row has what was received."""
-    read_until_broken(client, asked(name), {"X-Request-Id": request_id})
+    read_until_broken(client, request_body(name), {"X-Request-Id": request_id})
     row = proxy.row(request_id)
     assert (row.state, row.is_coerced, row.status_code) == (State.UPSTREAM_FAILED, True, 200)
     events = proxy.bodies(row).event_stream or b""
@@ -295,7 +295,7 @@ def test_a_broken_stream_is_a_broken_transfer(proxy: Proxy, client: httpx.Client
 
 def test_an_upstream_that_closes_early_is_a_502(proxy: Proxy, client: httpx.Client, request_id: str) -> None:
     """Before the first byte of an answer the error can still be a status."""
-    answer = client.post(CHAT, json=asked("mock-reset-early"), headers={"X-Request-Id": request_id})
+    answer = client.post(CHAT, json=request_body("mock-reset-early"), headers={"X-Request-Id": request_id})
     assert answer.status_code == 502
     assert answer.json()["error"]["message"]
     row = proxy.row(request_id)
@@ -304,7 +304,7 @@ def test_an_upstream_that_closes_early_is_a_502(proxy: Proxy, client: httpx.Clie
 
 def test_an_error_in_the_stream_is_a_broken_transfer(proxy: Proxy, client: httpx.Client, request_id: str) -> None:
     """What precedes an error object in a stream is not an answer; the row has it, and the error."""
-    read_until_broken(client, asked("mock-error-in-stream"), {"X-Request-Id": request_id})
+    read_until_broken(client, request_body("mock-error-in-stream"), {"X-Request-Id": request_id})
     row = proxy.row(request_id)
     assert (row.state, row.error_kind, row.finish_reason) == (State.UPSTREAM_FAILED, "server_error", None)
     assert row.error_message
@@ -316,14 +316,14 @@ def test_an_error_in_the_stream_is_a_broken_transfer(proxy: Proxy, client: httpx
 def test_the_row_of_a_forced_stream(mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str) -> None:
     """The row has the raw events, the completion that the client got, the tokens and the times of the stream."""
     headers = {"X-Mock-Delay": "0.05", "X-Request-Id": request_id}
-    answer = client.post(CHAT, json=asked("mock-reasoning"), headers=headers)
-    as_stream = asked("mock-reasoning", stream=True, stream_options={"include_usage": True})
+    answer = client.post(CHAT, json=request_body("mock-reasoning"), headers=headers)
+    as_stream = request_body("mock-reasoning", stream=True, stream_options={"include_usage": True})
     direct = client.post(f"{mock.url}{CHAT}", json=as_stream, headers={"X-Mock-Delay": "0"})
     row = proxy.row(request_id)
     bodies = proxy.bodies(row)
     assert bodies.event_stream == direct.content
     assert json.loads(bodies.response or b"") == answer.json()
-    assert json.loads(bodies.request or b"") == asked("mock-reasoning")
+    assert json.loads(bodies.request or b"") == request_body("mock-reasoning")
     assert (row.state, row.is_stream, row.is_coerced, row.changes) == (State.COMPLETED, True, True, (CHANGE,))
     assert (row.response_bytes, row.response_content_type) == (len(direct.content), "text/event-stream")
     assert (row.finish_reason, row.chatcmpl_id) == ("stop", answer.json()["id"])
@@ -347,7 +347,7 @@ def test_a_truncated_answer_gets_its_warning(
     proxy: Proxy, client: httpx.Client, request_id: str, name: str, word: str
 ) -> None:
     """The warning suggests a remedy, as for any call without streaming."""
-    client.post(CHAT, json=asked(name), headers={"X-Request-Id": request_id})
+    client.post(CHAT, json=request_body(name), headers={"X-Request-Id": request_id})
     row = proxy.row(request_id)
     assert row.finish_reason == "length"
     assert [warning for warning in row.warnings if word in warning]
@@ -385,7 +385,7 @@ def test_an_upstream_that_stalls_is_given_up(launch: Launcher, mock: MockServer)
     options = ("--force-stream", "--heartbeat", "0.1", "--idle-timeout", "1")
     with launch.start(*options, endpoint=mock.url) as proxy:
         with proxy.client() as client:
-            got = read_until_broken(client, asked("mock-stall"), {"X-Request-Id": "stall"})
+            got = read_until_broken(client, request_body("mock-stall"), {"X-Request-Id": "stall"})
         row = proxy.row("stall")
     assert len(got) >= 3
     assert got.isspace()

@@ -33,14 +33,14 @@ def proxy(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
         yield running
 
 
-def asked(model: str) -> dict[str, object]:
+def chat_body(model: str) -> dict[str, object]:
     """Return a request."""
     return {"model": model, "messages": MESSAGES}
 
 
 def request(proxy: Proxy, model: str, *headers: str, version: str = "1.1") -> bytes:
     """Return the bytes of a request."""
-    body = json.dumps(asked(model)).encode()
+    body = json.dumps(chat_body(model)).encode()
     lines = (
         f"POST {CHAT} HTTP/{version}",
         f"Host: {urlsplit(proxy.url).netloc}",
@@ -69,7 +69,7 @@ def headers_of(head: bytes) -> dict[str, str]:
 def test_the_framing_is_true(mock: MockServer, proxy: Proxy, model: str) -> None:
     """The answer is chunked, no header contradicts that, and the connection stays usable."""
     expected = httpx.post(
-        f"{mock.url}{CHAT}", json=asked(model), headers={"Authorization": f"Bearer {KEY}"}, trust_env=False
+        f"{mock.url}{CHAT}", json=chat_body(model), headers={"Authorization": f"Bearer {KEY}"}, trust_env=False
     ).json()
     with connect(proxy) as connection, connection.makefile("rb") as reader:
         for _ in range(2):
@@ -114,7 +114,7 @@ def test_curl(proxy: Proxy, options: tuple[str, ...]) -> None:
     """`curl -i` shows one status and the completion, and reports no transfer error."""
     curl = ["curl", "-sS", "-i", "--noproxy", "*", "--max-time", "60", *options]
     curl += ["-H", f"Authorization: Bearer {KEY}", "-H", "Content-Type: application/json"]
-    body = json.dumps(asked("mock-br"))
+    body = json.dumps(chat_body("mock-br"))
     done = subprocess.run([*curl, "-d", body, f"{proxy.url}{CHAT}"], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     head, _, answer = done.stdout.partition(b"\r\n\r\n")
@@ -129,7 +129,7 @@ def test_curl_sees_a_broken_transfer(proxy: Proxy, model: str, options: tuple[st
     curl = ["curl", "-sS", "--noproxy", "*", "--max-time", "60", *options]
     curl += ["-H", f"Authorization: Bearer {KEY}", "-H", "Content-Type: application/json"]
     done = subprocess.run(
-        [*curl, "-d", json.dumps(asked(model)), f"{proxy.url}{CHAT}"], capture_output=True, check=False
+        [*curl, "-d", json.dumps(chat_body(model)), f"{proxy.url}{CHAT}"], capture_output=True, check=False
     )
     assert done.stdout.strip() == b""
     if not options:
@@ -194,7 +194,7 @@ def canned(launch: Launcher) -> Iterator[Proxy]:
 def test_a_whole_stream_in_any_framing(canned: Proxy, request_id: str, framing: str) -> None:
     """The client gets the answer regardless of the stream's framing."""
     with canned.client() as client:
-        answer = client.post(CHAT, json=asked(framing), headers={"X-Request-Id": request_id})
+        answer = client.post(CHAT, json=chat_body(framing), headers={"X-Request-Id": request_id})
     choice = {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
     assert answer.json()["choices"] == [choice]
     assert canned.row(request_id).state is State.COMPLETED
@@ -206,7 +206,7 @@ def test_a_stream_that_is_not_whole(canned: Proxy, request_id: str, framing: str
     got: list[bytes] = []
     with (
         canned.client() as client,
-        client.stream("POST", CHAT, json=asked(framing), headers={"X-Request-Id": request_id}) as answer,
+        client.stream("POST", CHAT, json=chat_body(framing), headers={"X-Request-Id": request_id}) as answer,
         pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)),
     ):
         got.extend(answer.iter_raw())
@@ -220,7 +220,7 @@ def test_a_stream_that_is_not_whole(canned: Proxy, request_id: str, framing: str
 def test_a_stream_of_nothing_that_can_be_read(canned: Proxy, request_id: str) -> None:
     """A body that is not a stream, despite its content type, is an error with a status."""
     with canned.client() as client:
-        answer = client.post(CHAT, json=asked("no gzip"), headers={"X-Request-Id": request_id})
+        answer = client.post(CHAT, json=chat_body("no gzip"), headers={"X-Request-Id": request_id})
     assert (answer.status_code, answer.json()["error"]["type"]) == (502, "upstream_cut")
     assert canned.row(request_id).state is State.UPSTREAM_FAILED
 
@@ -228,6 +228,6 @@ def test_a_stream_of_nothing_that_can_be_read(canned: Proxy, request_id: str) ->
 def test_an_empty_stream(canned: Proxy, request_id: str) -> None:
     """An empty stream, announced as such, is an empty answer, not JSON."""
     with canned.client() as client:
-        answer = client.post(CHAT, json=asked("empty"), headers={"X-Request-Id": request_id})
+        answer = client.post(CHAT, json=chat_body("empty"), headers={"X-Request-Id": request_id})
     assert (answer.status_code, answer.content) == (200, b"")
     assert canned.row(request_id).is_coerced

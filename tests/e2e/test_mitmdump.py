@@ -186,12 +186,12 @@ def test_what_has_ended_is_stored_at_the_end(launch: Launcher, mock: MockServer)
 def test_a_bad_setting_ends_it(launch: Launcher, arguments: tuple[str, ...], extra: dict[str, str], word: str) -> None:
     """The error is one line; mitmdump does not continue without the bundle."""
     ended = launch.run_mitmdump("-p", "0", *arguments, extra=extra)
-    said = (ended.stdout + ended.stderr).decode()
-    assert ended.returncode == 1, said
-    assert "Traceback" not in said
-    (line,) = [line for line in said.splitlines() if "Error: " in line]
+    output = (ended.stdout + ended.stderr).decode()
+    assert ended.returncode == 1, output
+    assert "Traceback" not in output
+    (line,) = [line for line in output.splitlines() if "Error: " in line]
     assert word in line
-    assert "sk-0123456789abcdef" not in said
+    assert "sk-0123456789abcdef" not in output
 
 
 @pytest.mark.parametrize(
@@ -206,21 +206,21 @@ def test_a_key_is_not_offered_to_strangers(launch: Launcher, arguments: tuple[st
     """If mitmproxy's options let other machines use a key without a token, it exits with a one-line error."""
     key = "sk-owners-Key-0123456789"
     ended = launch.run_mitmdump(*arguments, extra={"MOONPALACE_KEY": key})
-    said = (ended.stdout + ended.stderr).decode()
-    assert ended.returncode == 1, said
-    assert "Traceback" not in said
-    (line,) = [line for line in said.splitlines() if "Error: " in line]
+    output = (ended.stdout + ended.stderr).decode()
+    assert ended.returncode == 1, output
+    assert "Traceback" not in output
+    (line,) = [line for line in output.splitlines() if "Error: " in line]
     assert "MOONPALACE_TOKEN" in line
-    assert "base_url" not in said
-    assert key not in said
+    assert "base_url" not in output
+    assert key not in output
 
 
 def test_a_port_in_use_ends_it(launch: Launcher) -> None:
     """A port in use is reported without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         ended = launch.run_mitmdump("--listen-host", "127.0.0.1", "-p", str(held.getsockname()[1]))
-    said = (ended.stdout + ended.stderr).decode()
+    output = (ended.stdout + ended.stderr).decode()
     assert ended.returncode == 1
-    assert "address already in use" in said
-    assert "Traceback" not in said
-    assert "base_url" not in said
+    assert "address already in use" in output
+    assert "Traceback" not in output
+    assert "base_url" not in output

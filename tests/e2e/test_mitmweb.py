@@ -92,13 +92,13 @@ def test_the_page_wants_its_token(web: Proxy, page: httpx.Client) -> None:
 def shown_of(page: httpx.Client, request_id: str) -> dict[str, Any]:
     """Return the flow of an intercepted call."""
 
-    def found() -> list[dict[str, Any]]:
+    def waiting_flows() -> list[dict[str, Any]]:
         flows = page.get("/flows").json()
         return [
             flow for flow in flows if ["X-Request-Id", request_id] in flow["request"]["headers"] and flow["intercepted"]
         ]
 
-    return until(found)[0]
+    return until(waiting_flows)[0]
 
 
 def done(answer: httpx.Response) -> None:

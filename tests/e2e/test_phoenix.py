@@ -101,13 +101,13 @@ def test_phoenix_shows_calls(launch: Launcher, mock: MockServer, phoenix: str) -
     span, failed = found["chat mock-reasoning"], found["chat mock-429"]
     assert (span["context"]["trace_id"], span["parent_id"], span["span_kind"]) == (TRACE, SPAN, "LLM")
     assert (span["status_code"], failed["status_code"]) == ("UNSET", "ERROR")
-    said = span["attributes"]
-    assert said["llm.model_name"] == "mock-reasoning"
-    assert (said["llm.token_count.prompt"], said["llm.token_count.completion"]) == (
+    attributes = span["attributes"]
+    assert attributes["llm.model_name"] == "mock-reasoning"
+    assert (attributes["llm.token_count.prompt"], attributes["llm.token_count.completion"]) == (
         rows[0].prompt_tokens,
         rows[0].completion_tokens,
     )
-    assert said["gen_ai.usage.cost"] == pytest.approx(rows[0].cost)
-    assert said["llm.input_messages.0.message.content"] == "Why is it blue?"
-    assert said["gen_ai.response.time_to_first_chunk"] > 0
+    assert attributes["gen_ai.usage.cost"] == pytest.approx(rows[0].cost)
+    assert attributes["llm.input_messages.0.message.content"] == "Why is it blue?"
+    assert attributes["gen_ai.response.time_to_first_chunk"] > 0
     assert failed["attributes"]["error.type"] == "engine_overloaded_error"

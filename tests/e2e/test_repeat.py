@@ -87,7 +87,7 @@ def guarded(request: pytest.FixtureRequest, launch: Launcher) -> Iterator[Guarde
             yield Guarded(mock, proxy)
 
 
-def asked(model: str, **more: object) -> Fields:
+def chat_body(model: str, **more: object) -> Fields:
     """Return a request for a stream."""
     return {"model": model, "messages": MESSAGES, "stream": True, **more}
 
@@ -116,10 +116,12 @@ def test_the_sdk(guarded: Guarded, request_id: str, model: str) -> None:
     """The SDK gets a reason and a clean end; its next calls, possibly on the same connection, work."""
     headers = {"X-Request-Id": request_id}
     with openai.OpenAI(base_url=f"{guarded.proxy.url}/v1", api_key=KEY, max_retries=0, timeout=PATIENCE) as sdk:
-        chunks = list(cast("openai.Stream[Any]", sdk.chat.completions.create(**asked(model), extra_headers=headers)))
+        chunks = list(
+            cast("openai.Stream[Any]", sdk.chat.completions.create(**chat_body(model), extra_headers=headers))
+        )
         plain = sdk.chat.completions.create(model="mock-reasoning", messages=[{"role": "user", "content": "Hello"}])
         assert plain.choices[0].message.content == "Hello"
-        again = cast("openai.Stream[Any]", sdk.chat.completions.create(**asked("mock-reasoning")))
+        again = cast("openai.Stream[Any]", sdk.chat.completions.create(**chat_body("mock-reasoning")))
         assert list(again)[-1].choices[0].finish_reason == "stop"
     assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["repeat"]
     guarded.assert_stopped(request_id, model)
@@ -130,8 +132,8 @@ def test_httpx_reads_to_the_end_of_the_transfer(guarded: Guarded, request_id: st
     """The transfer ends cleanly after [DONE], the bytes before it are upstream's, and the connection stays usable."""
     headers = {"X-Request-Id": request_id}
     with guarded.proxy.client() as client:
-        answer = client.post(CHAT, json=asked(model), headers=headers)
-        assert client.post(CHAT, json=asked("mock-echo")).content.endswith(b"data: [DONE]\n\n")
+        answer = client.post(CHAT, json=chat_body(model), headers=headers)
+        assert client.post(CHAT, json=chat_body("mock-echo")).content.endswith(b"data: [DONE]\n\n")
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert_ends_well(chunks_of(answer.content))
     row = guarded.assert_stopped(request_id, model)
@@ -149,7 +151,7 @@ def test_curl(guarded: Guarded, request_id: str, model: str, options: tuple[str,
     headers = ("Authorization: Bearer " + KEY, "Content-Type: application/json", f"X-Request-Id: {request_id}")
     command = ["curl", "-sS", "-N", "--noproxy", "*", "--max-time", "60", *options]
     command += [part for header in headers for part in ("-H", header)]
-    command += ["-d", json.dumps(asked(model)), f"{guarded.proxy.url}{CHAT}"]
+    command += ["-d", json.dumps(chat_body(model)), f"{guarded.proxy.url}{CHAT}"]
     done = subprocess.run(command, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert_ends_well(chunks_of(done.stdout))
@@ -161,7 +163,7 @@ def test_one_after_another(guarded: Guarded, model: str) -> None:
     """Successive loops on one connection are all stopped, each with a clean end."""
     with guarded.proxy.client() as client:
         for _ in range(5):
-            assert_ends_well(chunks_of(client.post(CHAT, json=asked(model)).content))
+            assert_ends_well(chunks_of(client.post(CHAT, json=chat_body(model)).content))
 
 
 @pytest.mark.parametrize("name", ["content", "reasoning_content"])
@@ -169,7 +171,7 @@ def test_each_choice_is_ended(guarded: Guarded, request_id: str, name: str) -> N
     """If one of two choices loops, both are ended, each with its own chunk."""
     model = {value: key for key, value in CHANNELS.items()}[name]
     with guarded.proxy.client() as client:
-        answer = client.post(CHAT, json=asked(model, n=2), headers={"X-Request-Id": request_id})
+        answer = client.post(CHAT, json=chat_body(model, n=2), headers={"X-Request-Id": request_id})
     chunks = chunks_of(answer.content)
     assert [chunk["choices"] for chunk in chunks[-2:]] == [
         [{"index": index, "delta": {}, "finish_reason": "repeat"}] for index in (0, 1)
@@ -185,17 +187,17 @@ def test_answers_that_do_not_loop_pass(guarded: Guarded) -> None:
         for model in (*models, *spelled, "mock-gzip", "mock-zstd", "mock-until-close"):
             direct = httpx.post(
                 f"{guarded.mock.url}{CHAT}",
-                json=asked(model),
+                json=chat_body(model),
                 headers={"Authorization": f"Bearer {KEY}"},
                 verify=False,
                 trust_env=False,
             )
-            assert client.post(CHAT, json=asked(model)).content == direct.content, model
+            assert client.post(CHAT, json=chat_body(model)).content == direct.content, model
 
 
 def test_answers_without_streaming_pass(guarded: Guarded, request_id: str) -> None:
     """As documented, only streams are interrupted."""
-    body = {**asked("mock-repeat"), "stream": False}
+    body = {**chat_body("mock-repeat"), "stream": False}
     headers = {"X-Request-Id": request_id, "X-Mock-Delay": "0"}
     with guarded.proxy.client() as client:
         answer = client.post(CHAT, json=body, headers=headers).json()
@@ -232,7 +234,7 @@ def test_forced_streams(launch: Launcher, mock: MockServer, flags: tuple[str, ..
                 assert not Guarded(mock, proxy).served(request_id).cut_off
         with openai.OpenAI(base_url=f"{proxy.url}/v1", api_key=KEY, max_retries=0) as sdk:
             for _ in range(2):
-                body = {**asked("mock-repeat"), "stream": False}
+                body = {**chat_body("mock-repeat"), "stream": False}
                 parsed = sdk.chat.completions.create(**body, extra_headers=quick)
                 assert parsed.choices[0].finish_reason == ("repeat" if flags else "length")
 
@@ -247,8 +249,8 @@ def test_when_nothing_is_interrupted(launch: Launcher, mock: MockServer, flags: 
     headers = {"X-Mock-Events": "60", "X-Mock-Delay": "0"}
     with launch.start(*flags, endpoint=mock.url) as proxy, proxy.client() as client:
         for model in CHANNELS:
-            answer = client.post(CHAT, json=asked(model), headers=headers)
-            assert answer.content == client.post(f"{mock.url}{CHAT}", json=asked(model), headers=headers).content
+            answer = client.post(CHAT, json=chat_body(model), headers=headers)
+            assert answer.content == client.post(f"{mock.url}{CHAT}", json=chat_body(model), headers=headers).content
             assert chunks_of(answer.content)[-1]["choices"][0]["finish_reason"] == "length"
         assert [row.state for row in proxy.rows(len(CHANNELS))] == [State.COMPLETED] * len(CHANNELS)
         assert WARNING not in proxy.log.text
@@ -332,7 +334,7 @@ def before_looping(launch: Launcher, looping: Looping) -> Iterator[Proxy]:
 def test_whatever_upstream_sends(looping: Looping, before_looping: Proxy, request_id: str, model: str) -> None:
     """With any framing, encoding and spelling the loop ends in the same way, and upstream is disconnected."""
     with before_looping.client() as client:
-        answer = client.post(CHAT, json=asked(model), headers={"X-Request-Id": request_id})
+        answer = client.post(CHAT, json=chat_body(model), headers={"X-Request-Id": request_id})
     how, events = looping.ends.get(timeout=PATIENCE)
     assert (how, events < Looping.COUNT / 3) == (LEFT, True)
     assert "content-encoding" not in answer.headers

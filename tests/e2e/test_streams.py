@@ -80,7 +80,7 @@ def proxy(
         yield found
 
 
-def asked(model: str, **more: object) -> Fields:
+def request_body(model: str, **more: object) -> Fields:
     """Return a request."""
     return {"model": model, "messages": MESSAGES, "tools": TOOLS, **more}
 
@@ -105,7 +105,7 @@ def test_usage_is_asked_for_and_hidden(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str, model: str
 ) -> None:
     """The proxy requests the usage; the client gets the events it would get otherwise, and the row the tokens."""
-    body = json.dumps(asked(model, stream=True)).encode()
+    body = json.dumps(request_body(model, stream=True)).encode()
     headers = {"Content-Type": "application/json", "X-Request-Id": request_id}
     through = client.post(CHAT, content=body, headers=headers)
     direct = client.post(f"{mock.url}{CHAT}", content=body, headers={"Content-Type": "application/json"})
@@ -132,8 +132,8 @@ def test_usage_is_hidden_in_encoded_streams(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str, model: str
 ) -> None:
     """With any encoding, the client can decode the stream, and the headers are correct."""
-    through = client.post(CHAT, json=asked(model, stream=True), headers={"X-Request-Id": request_id})
-    direct = client.post(f"{mock.url}{CHAT}", json=asked(model, stream=True))
+    through = client.post(CHAT, json=request_body(model, stream=True), headers={"X-Request-Id": request_id})
+    direct = client.post(f"{mock.url}{CHAT}", json=request_body(model, stream=True))
     assert data_of(through.content) == data_of(direct.content)
     assert proxy.row(request_id).total_tokens
 
@@ -142,7 +142,7 @@ def test_a_client_that_asks_gets_the_usage(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str
 ) -> None:
     """If the client itself requests the usage, the stream passes byte for byte, in both directions."""
-    body = json.dumps(asked("mock-comments", stream=True, stream_options={"include_usage": True})).encode()
+    body = json.dumps(request_body("mock-comments", stream=True, stream_options={"include_usage": True})).encode()
     headers = {"Content-Type": "application/json", "X-Request-Id": request_id}
     through = client.post(CHAT, content=body, headers=headers)
     direct = client.post(f"{mock.url}{CHAT}", content=body, headers={"Content-Type": "application/json"})
@@ -159,7 +159,7 @@ def test_the_first_event_is_not_held_up(mock: MockServer, proxy: Proxy, request_
     headers = {"X-Mock-Delay": "3600", "X-Request-Id": request_id}
     with (
         proxy.client() as client,
-        client.stream("POST", CHAT, json=asked("mock-slow", stream=True), headers=headers) as answer,
+        client.stream("POST", CHAT, json=request_body("mock-slow", stream=True), headers=headers) as answer,
     ):
         assert data_of(next(answer.iter_raw()))
     assert proxy.row(request_id).state is State.CLIENT_DISCONNECTED
@@ -168,7 +168,7 @@ def test_the_first_event_is_not_held_up(mock: MockServer, proxy: Proxy, request_
 
 def test_a_forced_stream(mock: MockServer, proxy: Proxy, request_id: str) -> None:
     """The SDK gets the same answer as without it, after blanks, and the row has the events."""
-    body = asked("mock-slow")
+    body = request_body("mock-slow")
     found = []
     for url in (mock.url, proxy.url):
         with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as sdk:
@@ -187,7 +187,7 @@ def test_a_loop_is_interrupted(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str, model: str, stream: bool
 ) -> None:
     """With all features enabled the loop ends cleanly with the reason repeat, and upstream is disconnected."""
-    answer = client.post(CHAT, json=asked(model, stream=stream), headers={"X-Request-Id": request_id})
+    answer = client.post(CHAT, json=request_body(model, stream=stream), headers={"X-Request-Id": request_id})
     if stream:
         *chunks, done = data_of(answer.content)
         assert done == "[DONE]"
@@ -198,7 +198,7 @@ def test_a_loop_is_interrupted(
     row = proxy.row(request_id)
     assert (row.state, row.is_coerced) == (State.REPEAT_INTERRUPTED, not stream)
     proxy.log.wait_for("it appears that there is an issue with content repeating in the current response")
-    assert client.post(CHAT, json=asked("mock-echo")).status_code == 200
+    assert client.post(CHAT, json=request_body("mock-echo")).status_code == 200
     call = served(mock, request_id)
     assert call.cut_off
     assert call.sent_events < call.total_events / 3

@@ -28,7 +28,7 @@ def workers(proxy: Proxy) -> list[psutil.Process]:
     return [child for child in children if "moonpalace_cli.proxy.worker" in child.cmdline()]
 
 
-def asked(proxy: Proxy, name: str) -> int:
+def call_status(proxy: Proxy, name: str) -> int:
     """Make a call on a new connection; return its status."""
     with proxy.client() as client:
         return client.post("/v1/chat/completions", json=ASKED, headers={"X-Request-Id": name}).status_code
@@ -46,7 +46,7 @@ def test_two_serve_and_stop(launch: Launcher, mock: MockServer) -> None:
     with launch.start(*WORKERS, "--console", "--console-port", "0", endpoint=mock.url) as proxy:
         proxy.log.wait_for("MoonPalace console => ")
         names = [f"call-{number}" for number in range(24)]
-        assert [asked(proxy, name) for name in names] == [200] * 24
+        assert [call_status(proxy, name) for name in names] == [200] * 24
         assert sorted(row.client_request_id or "" for row in proxy.rows(24)) == sorted(names)
         with proxy.engine.connect() as connection:
             assert connection.execute(text("SELECT count(DISTINCT run_id) FROM exchanges")).scalar() == 2

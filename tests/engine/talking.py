@@ -11,7 +11,7 @@ def get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 
 
-def said(text: str) -> bytes:
+def text_answer(text: str) -> bytes:
     """Return an answer of some text."""
     return f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
 

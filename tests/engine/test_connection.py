@@ -8,7 +8,7 @@ from mitmproxy.http import HTTPFlow, Response
 from moonpalace_addons.engine import parsing
 from moonpalace_addons.engine.limits import Limits
 from tests.engine.harness import Script, engine, read_head, refusal
-from tests.engine.talking import ALL, GET, OK, Noting, get, said
+from tests.engine.talking import ALL, GET, OK, Noting, get, text_answer
 
 
 class Refusing(Noting):
@@ -23,27 +23,27 @@ class Refusing(Noting):
 def test_pipelined_requests_are_answered_in_order() -> None:
     """Pipelined requests are forwarded one at a time, and answered in order."""
     paths = [f"/{number}" for number in range(20)]
-    script = Script([(get(path), said(path)) for path in paths])
+    script = Script([(get(path), text_answer(path)) for path in paths])
 
     async def run() -> None:
         async with engine(script) as running:
             reader, writer = await running.connect()
             writer.write(b"".join(map(get, paths)))
             for path in paths:
-                assert await reader.readexactly(len(said(path))) == said(path)
+                assert await reader.readexactly(len(text_answer(path))) == text_answer(path)
 
     asyncio.run(run())
 
 
 def test_a_pipelined_request_after_a_bad_one_is_not_read() -> None:
     """An unreadable request closes the connection, after earlier requests are answered."""
-    script = Script([(get("/a"), said("/a"))])
+    script = Script([(get("/a"), text_answer("/a"))])
 
     async def run() -> None:
         async with engine(script) as running:
             reader, writer = await running.connect()
             writer.write(get("/a") + b"GET / HTTP/1.1\r\nHost : x\r\n\r\n" + get("/b"))
-            assert await reader.readexactly(len(said("/a"))) == said("/a")
+            assert await reader.readexactly(len(text_answer("/a"))) == text_answer("/a")
             assert refusal(await reader.read())[0] == 400
 
     asyncio.run(run())
@@ -53,7 +53,7 @@ def test_a_pipelined_request_after_a_bad_one_is_not_read() -> None:
 def test_what_follows_a_request_that_closes_is_not_read() -> None:
     """No request is served after one with `Connection: close`."""
     closing = b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    script = Script([(get("/a"), said("/a"))])
+    script = Script([(get("/a"), text_answer("/a"))])
 
     async def run() -> None:
         async with engine(script) as running:
@@ -143,11 +143,11 @@ def test_chunks_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def run() -> None:
         passed = post + b"9\r\n012345678\r\n0\r\n\r\n"
-        async with engine(Script([(passed, said("ok"))] * 2)) as running:
+        async with engine(Script([(passed, text_answer("ok"))] * 2)) as running:
             reader, writer = await running.connect()
             for _ in range(2):
                 writer.write(post + b"".join(b"1\r\n%d\r\n" % digit for digit in range(9)) + b"0\r\n\r\n")
-                assert await reader.readexactly(len(said("ok"))) == said("ok")
+                assert await reader.readexactly(len(text_answer("ok"))) == text_answer("ok")
             writer.write(post + b"1\r\nx\r\n" * 11)
             assert refusal(await reader.read()) == (
                 400,

@@ -11,7 +11,7 @@ from mitmproxy.http import HTTPFlow
 from moonpalace_addons.engine import service
 from moonpalace_addons.engine.limits import Limits
 from tests.engine.harness import CLOSE, Script, engine, read_head, refusal
-from tests.engine.talking import ALL, GET, OK, Noting, get, said
+from tests.engine.talking import ALL, GET, OK, Noting, get, text_answer
 
 QUICK = 0.05
 """Seconds to wait for data that must not arrive."""
@@ -223,7 +223,7 @@ def test_a_refused_client_that_has_reset_its_connection(
     monkeypatch.setattr("asyncio.selector_events._SelectorSocketTransport.write_eof", shut_down)
 
     async def run() -> None:
-        async with engine(Script([(get("/a"), said("/a"))])) as running:
+        async with engine(Script([(get("/a"), text_answer("/a"))])) as running:
             reader, writer = await running.connect()
             writer.write(get("/a") + b"no request\r\n\r\n")
             with suppress(ConnectionResetError):

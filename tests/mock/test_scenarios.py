@@ -44,7 +44,7 @@ TOOLS = [
 ]
 
 
-def asked(model: str, **more: object) -> Fields:
+def request_body(model: str, **more: object) -> Fields:
     """Return a request body."""
     messages = [
         {"role": "system", "content": "Be brief."},
@@ -108,7 +108,7 @@ def finished(index: int, choice: Fields) -> Fields:
 
 def post(client: httpx.Client, model: str, **more: object) -> httpx.Response:
     """Send a request to the mock."""
-    return client.post("/v1/chat/completions", json=asked(model, **more))
+    return client.post("/v1/chat/completions", json=request_body(model, **more))
 
 
 @pytest.mark.parametrize("name", [*ANSWERED, "kimi-k2.6", "moonshot-v1-8k"])
@@ -216,7 +216,7 @@ def test_an_unterminated_stream(client: httpx.Client) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_encodings(client: httpx.Client, encoding: str, stream: bool) -> None:
     """A compressed answer has the header, is compressed even if not requested, and has the same content."""
-    body = asked(f"mock-{encoding}", stream=stream)
+    body = request_body(f"mock-{encoding}", stream=stream)
     with client.stream("POST", "/v1/chat/completions", json=body, headers={"Accept-Encoding": "identity"}) as answer:
         raw = b"".join(answer.iter_raw())
     assert answer.headers["content-encoding"] == encoding
@@ -279,7 +279,7 @@ def test_arguments_fit_the_schema(client: httpx.Client) -> None:
 def test_the_number_of_events_can_be_chosen(client: httpx.Client, name: str) -> None:
     """X-Mock-Events sets the number of events with text; first, last and [DONE] are added."""
     headers = {"X-Mock-Events": "7"}
-    answer = client.post("/v1/chat/completions", json=asked(name, stream=True), headers=headers)
+    answer = client.post("/v1/chat/completions", json=request_body(name, stream=True), headers=headers)
     assert len(payloads(answer.content)) == 7 + (4 if name == "mock-repeat-tools" else 3)
 
 

@@ -2,7 +2,7 @@
 
 from moonpalace_cli.mock.chat_request import ChatRequest
 from moonpalace_cli.mock.completions import Choice, Message, ToolCall
-from moonpalace_cli.mock.scripts import LOOP, STORY, Script, said
+from moonpalace_cli.mock.scripts import LOOP, STORY, Script, text_choice
 
 CHINESE = (
     "月宫里的灯还亮着🌙，玉兔🐇在捣药。家人👨‍👩‍👧‍👦坐在院子里分月饼🥮，"
@@ -13,17 +13,19 @@ REFUSAL = "I cannot help with that request."
 
 def chinese(request: ChatRequest) -> list[Choice]:
     """Answer in Chinese with emoji, some with several code points."""
-    return [said(CHINESE)] * request.n
+    return [text_choice(CHINESE)] * request.n
 
 
 def refusal(request: ChatRequest) -> list[Choice]:
     """Refuse."""
-    return [said(REFUSAL)] * request.n
+    return [text_choice(REFUSAL)] * request.n
 
 
 def two_choices(request: ChatRequest) -> list[Choice]:
     """Return at least two answers of different length."""
-    return [said(f"Answer {index + 1}: {request.question}" + STORY * index) for index in range(max(2, request.n))]
+    return [
+        text_choice(f"Answer {index + 1}: {request.question}" + STORY * index) for index in range(max(2, request.n))
+    ]
 
 
 def repeated_reasoning(events: int) -> Script:
@@ -44,7 +46,7 @@ def repeated_arguments(events: int) -> Script:
 
 def large(size: int) -> Script:
     """Return a script whose answer is one text of `size` bytes."""
-    return lambda request: [said("0123456789abcdef" * (size // 16))] * request.n
+    return lambda request: [text_choice("0123456789abcdef" * (size // 16))] * request.n
 
 
 def whole(text: str) -> list[str]:

@@ -107,7 +107,7 @@ def run(tmp_path: Path, upstream: Upstream) -> Iterator[Run]:
     engine.dispose()
 
 
-def asked(turns: int) -> tuple[Content, list[Prefix]]:
+def content_of(turns: int) -> tuple[Content, list[Prefix]]:
     """Return a request with this many messages, and its prefixes."""
     messages = [{"role": "user", "content": f"{turn} " * 50} for turn in range(turns)]
     content = read_content(json.dumps({"model": "kimi-k3", "messages": messages}).encode())
@@ -117,7 +117,7 @@ def asked(turns: int) -> tuple[Content, list[Prefix]]:
 
 async def make(caches: Caches, turns: int = 4, account: Account = ACCOUNT) -> str | None:
     """Create a cache, and return its ID."""
-    content, found = asked(turns)
+    content, found = content_of(turns)
     task = caches.make(account, content, found[0])
     ready = await task if task is not None else None
     return ready.cache_id if ready is not None else None
@@ -125,7 +125,7 @@ async def make(caches: Caches, turns: int = 4, account: Account = ACCOUNT) -> st
 
 async def find(caches: Caches, turns: int = 4, account: Account = ACCOUNT) -> str | None:
     """Return the ID of the cache found for a request."""
-    ready = await caches.find(account, asked(turns)[1])
+    ready = await caches.find(account, content_of(turns)[1])
     return ready.cache_id if ready is not None else None
 
 
@@ -174,7 +174,7 @@ def test_life(run: Run, upstream: Upstream, clock: Clock, answer: float | None, 
     async def test(caches: Caches) -> None:
         await make(caches)
         clock.now = began + life - 1.5
-        ready = await caches.find(ACCOUNT, asked(4)[1])
+        ready = await caches.find(ACCOUNT, content_of(4)[1])
         assert ready is not None
         caches.used(ACCOUNT, ready)
         clock.now += 58
@@ -193,7 +193,7 @@ def test_life_does_not_depend_on_the_wall_clock(run: Run, clock: Clock, step: fl
     async def test(caches: Caches) -> None:
         await make(caches)
         clock.now, clock.step = clock.now + 58, step
-        ready = await caches.find(ACCOUNT, asked(4)[1])
+        ready = await caches.find(ACCOUNT, content_of(4)[1])
         assert ready is not None
         caches.used(ACCOUNT, ready)
         await caches.flush()
@@ -212,7 +212,7 @@ def test_one_at_a_time(run: Run, upstream: Upstream) -> None:
 
     async def test(caches: Caches) -> None:
         upstream.held = asyncio.Event()
-        content, found = asked(4)
+        content, found = content_of(4)
         task = caches.make(ACCOUNT, content, found[0])
         assert caches.make(ACCOUNT, content, found[0]) is None
         assert caches.making(ACCOUNT, found[0]) is task is not None
@@ -233,7 +233,7 @@ def test_failures_are_put_off(run: Run, upstream: Upstream, clock: Clock, caplog
         for pause in (10, 20, 40):
             assert await make(caches) is None
             clock.now += pause - 1
-            assert caches.make(ACCOUNT, asked(4)[0], asked(4)[1][0]) is None
+            assert caches.make(ACCOUNT, content_of(4)[0], content_of(4)[1][0]) is None
             clock.now += 1
         upstream.status = 200
         assert await make(caches, account=OTHER) is not None
@@ -249,12 +249,12 @@ def test_an_api_without_caches(run: Run, upstream: Upstream, clock: Clock, caplo
     upstream.status = 404
 
     async def test(caches: Caches) -> None:
-        tasks = [caches.make(ACCOUNT, asked(turns)[0], asked(turns)[1][0]) for turns in (2, 3, 4)]
+        tasks = [caches.make(ACCOUNT, content_of(turns)[0], content_of(turns)[1][0]) for turns in (2, 3, 4)]
         await asyncio.gather(*(task for task in tasks if task is not None))
         clock.now += 3599
-        assert caches.make(ACCOUNT, asked(4)[0], asked(4)[1][0]) is None
+        assert caches.make(ACCOUNT, content_of(4)[0], content_of(4)[1][0]) is None
         clock.now += 1
-        assert caches.make(ACCOUNT, asked(4)[0], asked(4)[1][0]) is not None
+        assert caches.make(ACCOUNT, content_of(4)[0], content_of(4)[1][0]) is not None
 
     assert run(test) == []
     assert caplog.text.count("offers no caches for this key") == 1
@@ -267,7 +267,7 @@ def test_drop(run: Run) -> None:
 
     async def test(caches: Caches) -> None:
         await make(caches)
-        ready = await caches.find(ACCOUNT, asked(4)[1])
+        ready = await caches.find(ACCOUNT, content_of(4)[1])
         assert ready is not None
         caches.drop(ACCOUNT, ready)
         assert caches.make(ACCOUNT, *_of(4)) is not None
@@ -276,7 +276,7 @@ def test_drop(run: Run) -> None:
 
 
 def _of(turns: int) -> tuple[Content, Prefix]:
-    content, found = asked(turns)
+    content, found = content_of(turns)
     return content, found[0]
 
 
@@ -286,7 +286,7 @@ def test_a_cache_that_was_cleared(run: Run, upstream: Upstream) -> None:
 
     async def test(caches: Caches) -> None:
         await make(caches)
-        ready = await caches.find(ACCOUNT, asked(4)[1])
+        ready = await caches.find(ACCOUNT, content_of(4)[1])
         assert ready is not None
         caches.used(ACCOUNT, ready)
         await caches.access.write(records.clear)

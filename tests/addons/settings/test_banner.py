@@ -27,7 +27,7 @@ def resolved(folder: Path, **given: object) -> Settings:
     return resolve(named, {"MOONPALACE_HOME": str(folder)})
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+def logged_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return the lines that were logged."""
     return [line for record in caplog.records for line in record.getMessage().split("\n")]
 
@@ -85,8 +85,8 @@ def test_only_terminals_get_the_banner(
     caplog.set_level(logging.INFO, "moonpalace")
     monkeypatch.setattr(sys, "stderr", Terminal() if terminal else io.StringIO())
     announce(URL, resolved(tmp_path, quiet=quiet))
-    assert said(caplog)[0] == f'MoonPalace Starts => change base_url to "{URL}"'
-    assert len(said(caplog)) == lines
+    assert logged_lines(caplog)[0] == f'MoonPalace Starts => change base_url to "{URL}"'
+    assert len(logged_lines(caplog)) == lines
 
 
 @pytest.mark.parametrize(("mode", "warns"), [(0o600, False), (0o644, True)])

@@ -37,7 +37,7 @@ def database(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def run_cache(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Return a function that runs `mpal cache` and returns its exit code, output and errors."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -48,7 +48,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, st
     return run
 
 
-type Said = Callable[..., tuple[int, str, str]]
+type RunCache = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -65,15 +65,15 @@ def caches(database: str) -> None:
     engine.dispose()
 
 
-def test_alone_it_shows_its_help(said: Said) -> None:
+def test_alone_it_shows_its_help(run_cache: RunCache) -> None:
     """Without a command, the help lists the commands."""
-    assert said() == (0, said("--help")[1], "")
+    assert run_cache() == (0, run_cache("--help")[1], "")
 
 
 @pytest.mark.usefixtures("caches")
-def test_list(said: Said) -> None:
+def test_list(run_cache: RunCache) -> None:
     """All caches are listed with their contents, most recently used first."""
-    code, out, err = said("list", "--json")
+    code, out, err = run_cache("list", "--json")
     rows = [json.loads(line) for line in out.splitlines()]
     assert (code, err) == (0, "")
     assert [(row["id"], row["cache_id"], row["state"]) for row in rows] == [
@@ -97,7 +97,7 @@ def test_list(said: Said) -> None:
         "used_at": "",
         "expires_at": "",
     }
-    code, out, _ = said("list")
+    code, out, _ = run_cache("list")
     assert code == 0
     assert [[cell.strip() for cell in line.split("|")[1:4]] for line in out.splitlines() if "|" in line] == [
         ["id", "cache_id", "state"],
@@ -109,10 +109,10 @@ def test_list(said: Said) -> None:
 
 @pytest.mark.usefixtures("caches")
 @pytest.mark.parametrize("width", [80, 200])
-def test_the_list_in_a_terminal(said: Said, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+def test_the_list_in_a_terminal(run_cache: RunCache, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """If the table is too wide for the terminal, each cache is a block: the terminal breaks no line."""
     monkeypatch.setattr("moonpalace_cli.commands.cache.terminal_width", lambda: width)
-    _, out, _ = said("list")
+    _, out, _ = run_cache("list")
     assert max(map(len, out.splitlines())) <= width
     assert out.startswith("+") == (width == 200)
     assert [out.count(name) for name in ("cache-1", "cache-3", "creating")] == [1, 1, 1]
@@ -120,14 +120,14 @@ def test_the_list_in_a_terminal(said: Said, monkeypatch: pytest.MonkeyPatch, wid
 
 @pytest.mark.usefixtures("caches")
 @pytest.mark.parametrize("name", ["1", "cache-1"])
-def test_show(said: Said, name: str) -> None:
+def test_show(run_cache: RunCache, name: str) -> None:
     """A cache is shown in full, by its number or the API's id; only a fingerprint of the key is shown."""
-    code, out, _ = said("show", name, "--json")
+    code, out, _ = run_cache("show", name, "--json")
     shown = json.loads(out)
     assert code == 0
     assert datetime.fromisoformat(shown["created_at"]).tzinfo is not None
     assert (shown["endpoint"], shown["key_fingerprint"], shown["prefix_hash"]) == ("https://api", "f" * 16, "01" * 16)
-    code, out, _ = said("show", name)
+    code, out, _ = run_cache("show", name)
     assert [line.split()[0] for line in out.splitlines()] == list(shown)
     assert dict(line.split(maxsplit=1) for line in out.splitlines())["cache_id"] == "cache-1"
 
@@ -141,20 +141,20 @@ def test_show(said: Said, name: str) -> None:
         (["clear", "--json"], '{"forgotten": 3}\n', 0),
     ],
 )
-def test_clear(said: Said, database: str, arguments: list[str], printed: str, left: int) -> None:
+def test_clear(run_cache: RunCache, database: str, arguments: list[str], printed: str, left: int) -> None:
     """All caches, or only expired ones, are removed; their number is printed."""
-    assert said(*arguments) == (0, printed, "")
+    assert run_cache(*arguments) == (0, printed, "")
     engine = open_store(database)
     assert len(context_caches.all_caches(engine)) == left
     engine.dispose()
 
 
 @pytest.mark.usefixtures("database")
-def test_empty(said: Said) -> None:
+def test_empty(run_cache: RunCache) -> None:
     """Without caches there is an empty table, nothing as JSON, and an error for a requested one."""
-    assert said("list", "--json") == (0, "", "")
-    assert said("list")[1].count("\n") == 4
-    assert said("show", "cache-1")[::2] == (
+    assert run_cache("list", "--json") == (0, "", "")
+    assert run_cache("list")[1].count("\n") == 4
+    assert run_cache("show", "cache-1")[::2] == (
         1,
         "Error: no context cache is called 'cache-1'; mpal cache list shows what there is\n",
     )
@@ -193,10 +193,10 @@ def stored(database: str) -> Callable[..., None]:
     return store
 
 
-def test_a_changed_message(said: Said, stored: Callable[..., None]) -> None:
+def test_a_changed_message(run_cache: RunCache, stored: Callable[..., None]) -> None:
     """The changed message is shown, with the change and its cost."""
     stored(([SYSTEM, TURNS[0]], 600, 0), ([CHANGED, *TURNS, LAST], 900, 0))
-    assert said("why", "--id", "2") == (
+    assert run_cache("why", "--id", "2") == (
         0,
         "call 2 continues call 1, 1.5 s earlier\n"
         "messages: 1 of 4 were in call 1 too, the first 0 in the same place\n"
@@ -212,93 +212,93 @@ def test_a_changed_message(said: Said, stored: Callable[..., None]) -> None:
     )
 
 
-def test_why_in_a_terminal(said: Said, stored: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_why_in_a_terminal(run_cache: RunCache, stored: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines are broken at spaces, and nothing is lost."""
     stored(([SYSTEM, TURNS[0]], 600, 0), ([CHANGED, *TURNS, LAST], 900, 0))
-    _, whole, _ = said("why", "--id", "2")
+    _, whole, _ = run_cache("why", "--id", "2")
     monkeypatch.setattr("moonpalace_cli.commands.cache.terminal_width", lambda: 60)
-    _, folded, _ = said("why", "--id", "2")
+    _, folded, _ = run_cache("why", "--id", "2")
     assert max(map(len, folded.splitlines())) <= 60 < max(map(len, whole.splitlines()))
     assert folded.split() == whole.split()
 
 
-def test_nothing_diverged(said: Said, stored: Callable[..., None]) -> None:
+def test_nothing_diverged(run_cache: RunCache, stored: Callable[..., None]) -> None:
     """An unchanged prefix that was cached cost nothing; if it was not cached, the possible reasons are given."""
     stored(([SYSTEM, TURNS[0]], 600, 0), ([SYSTEM, *TURNS, LAST], 900, 512), ([SYSTEM, *TURNS, LAST], 900, 0))
-    _, out, _ = said("why", "--id", "2")
+    _, out, _ = run_cache("why", "--id", "2")
     assert "diverged: nowhere" in out
     assert out.endswith("cost: nothing\n")
-    _, out, _ = said("why", "--id", "3")
+    _, out, _ = run_cache("why", "--id", "3")
     assert "call 3 continues call 2" in out
     assert out.endswith(
         "cause: lost: only 2 s had passed: another machine of the API answered, or it had dropped the cache\n"
     )
 
 
-def test_why_as_json(said: Said, stored: Callable[..., None]) -> None:
+def test_why_as_json(run_cache: RunCache, stored: Callable[..., None]) -> None:
     """The same for programs."""
     stored(([SYSTEM, TURNS[0]], 600, 0), ([CHANGED, *TURNS, LAST], 900, 256))
-    code, out, _ = said("why", "--id", "2", "--json")
+    code, out, _ = run_cache("why", "--id", "2", "--json")
     found = json.loads(out)
     assert (code, found["id"], found["earlier_id"]) == (0, 2, 1)
     assert (found["divergence"]["number"], found["divergence"]["kind"]) == (1, "changed")
     assert found["tokens"] == {"prompt": 900, "cached": 256, "possible": 512, "kept": 0, "lost": 256}
 
 
-def test_nothing_to_compare_with(said: Said, stored: Callable[..., None]) -> None:
+def test_nothing_to_compare_with(run_cache: RunCache, stored: Callable[..., None]) -> None:
     """The first call of a conversation says so; an unknown call is an error; missing usage is unknown."""
     stored(([SYSTEM], 600, 0), ([LAST], 10, 0), ([SYSTEM, LAST], None, None))
-    assert said("why", "--id", "1") == (
+    assert run_cache("why", "--id", "1") == (
         0,
         "call 1 continues none of the (at most 50) calls before it: "
         "none of them has a message in common with it, or a prompt nearly like it\n",
         "",
     )
-    assert said("why", "--id", "2")[1].startswith("call 2 continues none")
-    assert said("why", "--id", "3")[1].endswith("tokens: unknown, one of the two calls has no usage\n")
-    assert said("why", "--id", "9")[0] == 1
-    assert said("why") == said("why", "3") == said("why", "--id", "3")
+    assert run_cache("why", "--id", "2")[1].startswith("call 2 continues none")
+    assert run_cache("why", "--id", "3")[1].endswith("tokens: unknown, one of the two calls has no usage\n")
+    assert run_cache("why", "--id", "9")[0] == 1
+    assert run_cache("why") == run_cache("why", "3") == run_cache("why", "--id", "3")
 
 
-def test_cached_by_others(said: Said, stored: Callable[..., None]) -> None:
+def test_cached_by_others(run_cache: RunCache, stored: Callable[..., None]) -> None:
     """Cached tokens are never denied: another call, which is not stored, may have the same prefix."""
     stored(([SYSTEM], 600, 512))
-    assert said("why", "--id", "1")[1] == (
+    assert run_cache("why", "--id", "1")[1] == (
         "call 1 continues none of the (at most 50) calls before it, yet 512 of its 600 prompt tokens were cached: "
         "another call, older or not in this store, began in the same way\n"
     )
-    assert json.loads(said("why", "--id", "1", "--json")[1]) == {"id": 1, "earlier_id": None, "cached_tokens": 512}
+    assert json.loads(run_cache("why", "--id", "1", "--json")[1]) == {"id": 1, "earlier_id": None, "cached_tokens": 512}
 
 
-def test_other_paths(said: Said, stored: Callable[..., None]) -> None:
+def test_other_paths(run_cache: RunCache, stored: Callable[..., None]) -> None:
     """No claims are made about calls whose prompts cannot be compared."""
     stored(([SYSTEM], 600, 512), ([SYSTEM, LAST], 600, None), path="/v1/embeddings")
-    code, out, err = said("why", "--id", "1")
+    code, out, err = run_cache("why", "--id", "1")
     assert (code, out) == (1, "")
     assert "cannot be told: it went to /v1/embeddings" in err
     assert err.endswith("; 512 of its 600 prompt tokens were cached\n")
-    assert said("why", "--id", "2")[2].endswith("can be compared\n")
+    assert run_cache("why", "--id", "2")[2].endswith("can be compared\n")
 
 
-def test_another_key(said: Said, stored: Callable[..., None]) -> None:
+def test_another_key(run_cache: RunCache, stored: Callable[..., None]) -> None:
     """Calls with another key are ignored: caches are not shared with them."""
     stored(([SYSTEM, LAST], 600, 0))
     stored(([SYSTEM, LAST], 600, 0), key_fingerprint="g")
-    assert said("why", "--id", "2")[1].startswith("call 2 continues none")
+    assert run_cache("why", "--id", "2")[1].startswith("call 2 continues none")
 
 
-def test_another_model(said: Said, stored: Callable[..., None]) -> None:
+def test_another_model(run_cache: RunCache, stored: Callable[..., None]) -> None:
     """A call to another model in between does not hide the call that shares a cache."""
     stored(([SYSTEM, TURNS[0]], 600, 0))
     stored(([SYSTEM, TURNS[0]], 600, 0), model="kimi-k2.6")
     stored(([SYSTEM, *TURNS, LAST], 900, 512))
-    assert said("why", "--id", "3")[1].startswith("call 3 continues call 1, ")
-    _, out, _ = said("why", "--id", "2")
+    assert run_cache("why", "--id", "3")[1].startswith("call 3 continues call 1, ")
+    _, out, _ = run_cache("why", "--id", "2")
     assert "call 2 continues call 1" in out
     assert "model: kimi-k3 -> kimi-k2.6: models share no cache" in out
 
 
-def test_no_chat(said: Said, stored: Callable[..., None]) -> None:
+def test_no_chat(run_cache: RunCache, stored: Callable[..., None]) -> None:
     """A call whose prompt cannot be read is a one-line error."""
     stored(([], 1, 0))
-    assert said("why", "--id", "1") == (1, "", "Error: the prompt of call 1 cannot be read\n")
+    assert run_cache("why", "--id", "1") == (1, "", "Error: the prompt of call 1 cannot be read\n")

@@ -32,7 +32,7 @@ PRICED: dict[str, Any] = {
 MILLION: dict[str, Any] = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "endpoint": "http://local"}
 
 
-def told(result: Outcome, *names: str) -> list[tuple[object, ...]]:
+def members(result: Outcome, *names: str) -> list[tuple[object, ...]]:
     """Return these members of each printed object."""
     assert (result.code, result.err) == (0, "")
     return [tuple(json.loads(line)[name] for name in names) for line in result.out.splitlines()]
@@ -68,7 +68,7 @@ def test_more_tokens_than_there_are(store: Store, mpal: Callable[..., Outcome]) 
     store.add(**PRICED | huge, model_answered="huge")
     store.add(**PRICED | huge, model_answered="huge")
     store.add(**PRICED | {"cached_tokens": 50_000})
-    assert told(mpal("cost", "--json"), "model", "calls", "cost_saved") == [("huge", 2, 0.0), ("kimi-k3", 1, 0.0025)]
+    assert members(mpal("cost", "--json"), "model", "calls", "cost_saved") == [("huge", 2, 0.0), ("kimi-k3", 1, 0.0025)]
 
 
 def test_only_calls_with_tokens_lack_a_cost(calls: Store, mpal: Callable[..., Outcome]) -> None:
@@ -109,24 +109,24 @@ def test_json(calls: Store, mpal: Callable[..., Outcome]) -> None:
 def test_groups(calls: Store, mpal: Callable[..., Outcome]) -> None:
     """Calls are summed by local day, session, endpoint or tag; a call with two tags counts under both."""
     named = ("currency", "calls")
-    assert told(mpal("cost", "--by", "day", "--json"), "day", *named) == [
+    assert members(mpal("cost", "--by", "day", "--json"), "day", *named) == [
         ("2026-11-22", "USD", 1),
         ("2026-11-23", "CNY", 1),
         ("2026-11-23", "USD", 1),
         ("2026-11-23", None, 1),
     ]
-    assert (None, None, 1) in told(mpal("cost", "--by", "session", "--json"), "session", *named)
-    assert ("s-1", "USD", 1) in told(mpal("cost", "--by", "session", "--json"), "session", *named)
-    assert told(mpal("cost", "--by", "endpoint", "--json"), "endpoint", *named)[0] == ("kimi", "CNY", 1)
+    assert (None, None, 1) in members(mpal("cost", "--by", "session", "--json"), "session", *named)
+    assert ("s-1", "USD", 1) in members(mpal("cost", "--by", "session", "--json"), "session", *named)
+    assert members(mpal("cost", "--by", "endpoint", "--json"), "endpoint", *named)[0] == ("kimi", "CNY", 1)
     mpal("label", "--id", "1", "--tag", "a", "--tag", "b")
-    tagged = told(mpal("cost", "--by", "tag", "--json"), "tag", *named)
+    tagged = members(mpal("cost", "--by", "tag", "--json"), "tag", *named)
     assert tagged == [(None, "CNY", 1), (None, "USD", 1), ("a", "USD", 1), ("b", "USD", 1), (None, None, 1)]
 
 
 def test_filters(calls: Store, mpal: Callable[..., Outcome]) -> None:
     """The filters of the other commands choose the calls."""
-    assert told(mpal("cost", "--json", "--model", "other"), "model", "calls") == [("other", 1)]
-    assert told(mpal("cost", "--json", "-p", "cost > 1"), "cost") == [(20.0,)]
+    assert members(mpal("cost", "--json", "--model", "other"), "model", "calls") == [("other", 1)]
+    assert members(mpal("cost", "--json", "-p", "cost > 1"), "cost") == [(20.0,)]
     assert mpal("cost", "--json", "--since", "2030-01-01").out == ""
 
 
@@ -142,7 +142,7 @@ def test_reprice(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> 
     assert [json.loads(line)["cost"] for line in first.out.splitlines()] == [2.0, None]
     config.write_text("prices: {kimi-*: {input: 1, output: 8}}", encoding="utf-8")
     assert mpal("cost", "--reprice").err.startswith("2 of 3 costs have changed\nno cost for 1 call")
-    assert told(mpal("cost", "--json"), "model", "cost", "currency") == [("kimi-k3", 2.0, "USD"), ("x", None, None)]
+    assert members(mpal("cost", "--json"), "model", "cost", "currency") == [("kimi-k3", 2.0, "USD"), ("x", None, None)]
 
 
 def test_bad_prices_stop_only_this_command(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_bad_prices_stop_only_this_command(store: Store, mpal: Callable[..., Out
 def test_sorted(calls: Store, mpal: Callable[..., Outcome], order: str) -> None:
     """Groups are in the requested order, those without an amount last."""
     column = order.removeprefix("-").replace("name", "model")
-    values: list[Any] = [value for (value,) in told(mpal("cost", "--json", "--sort", order), column)]
+    values: list[Any] = [value for (value,) in members(mpal("cost", "--json", "--sort", order), column)]
     known = [value for value in values if value is not None]
     assert values == sorted(known, reverse=order.startswith("-")) + [None] * (len(values) - len(known))
     assert len(values) == 3

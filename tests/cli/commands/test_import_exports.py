@@ -118,10 +118,10 @@ def test_exports_of_earlier_versions(mpal: Mpal, tmp_path: Path) -> None:
     stream = {"status": "200 OK", "header": "", "body": None, "event_stream": EVENTS.decode()}
     file.write_text(json.dumps(GOOD | {"response": stream}), encoding="utf-8")
     assert mpal("import", str(file)).out == "imported 1 call\n"
-    (told,) = documents(mpal("export", "1", "--format", "jsonl").out)
-    assert told["exchange"]["started_at"] == "2026-11-29T21:00:00+00:00"
-    assert told["exchange"].keys() == {"method", "started_at", "warnings"}
-    assert "event_times" not in told["response"]
+    (document,) = documents(mpal("export", "1", "--format", "jsonl").out)
+    assert document["exchange"]["started_at"] == "2026-11-29T21:00:00+00:00"
+    assert document["exchange"].keys() == {"method", "started_at", "warnings"}
+    assert "event_times" not in document["response"]
 
 
 GOOD: dict[str, Any] = {
@@ -147,7 +147,7 @@ def timed(*times: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "not JSON"),
         ("[]", "there is no call in it"),
@@ -187,14 +187,14 @@ def timed(*times: object) -> str:
     ],
 )
 @pytest.mark.usefixtures("store")
-def test_hostile_files(mpal: Mpal, tmp_path: Path, text: str, said: str) -> None:
+def test_hostile_files(mpal: Mpal, tmp_path: Path, text: str, message: str) -> None:
     """One line says what is wrong, and nothing of the file is stored."""
     file = tmp_path / "case.json"
     file.write_text(text, encoding="utf-8")
     result = mpal("import", str(file))
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith("Error: cannot import ")
-    assert said in result.err
+    assert message in result.err
     assert len(result.err.splitlines()) == 1
     assert mpal("list", "--count").out == "0\n"
 

@@ -45,10 +45,10 @@ def test_nothing(calls: Store, mpal: Callable[..., Outcome]) -> None:
 
 def test_empty_store(store: Store, mpal: Callable[..., Outcome]) -> None:
     """Every command describes an empty store in the same words."""
-    said = "no call is stored yet: run mpal start and make a call through it\n"
-    assert (mpal("log").err, mpal("log", "-o", "json").out) == (said, "[]\n")
+    message = "no call is stored yet: run mpal start and make a call through it\n"
+    assert (mpal("log").err, mpal("log", "-o", "json").out) == (message, "[]\n")
     for command in ("show", "show 13", "why", "inspect --last", "cache why", "export --all", "label --last"):
-        assert mpal(*command.split()).err == f"Error: {said}"
+        assert mpal(*command.split()).err == f"Error: {message}"
 
 
 def test_following(calls: Store, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:

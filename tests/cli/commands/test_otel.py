@@ -135,9 +135,9 @@ def test_the_doctor_tries_the_receiver(
     """It says where calls are exported to, and any problem there."""
     assert f"\nexport        {receiver.url}/v1/traces takes spans\n" in mpal("doctor").out
     receiver.answer = 403
-    said = mpal("doctor")
-    assert said.code == 1
-    assert f"  {receiver.url}/v1/traces answers 403 Forbidden\n    → start it, or correct OTEL_EXPORTER" in said.out
+    result = mpal("doctor")
+    assert result.code == 1
+    assert f"  {receiver.url}/v1/traces answers 403 Forbidden\n    → start it, or correct OTEL_EXPORTER" in result.out
     assert json.loads(mpal("doctor", "--json").out)["export"] == f"{receiver.url}/v1/traces"
     monkeypatch.setenv("MOONPALACE_OTEL", "false")
     assert "export" not in mpal("doctor").out
@@ -152,9 +152,9 @@ def test_the_doctor_says_how_the_export_of_a_proxy_stands(calls: Store, mpal: Mp
     with writing(calls.engine) as connection:
         begin_run(connection, run)
         touch_run(connection, str(run["id"]), {"export": written(state)})
-    said = mpal("doctor")
-    assert f"\nexport        process {run['pid']}: 5 calls taken, 0 waiting, 2 left out; since " in said.out
-    assert f"  process {run['pid']} does not export calls: {place} answers 503\n    → once that is over, " in said.out
+    result = mpal("doctor")
+    assert f"\nexport        process {run['pid']}: 5 calls taken, 0 waiting, 2 left out; since " in result.out
+    assert f"  process {run['pid']} does not export calls: {place} answers 503\n    → once that is over, " in result.out
     (proxy,) = json.loads(mpal("doctor", "--json").out)["proxies"]
     assert proxy["export"]["left_out"] == 2
     with writing(calls.engine) as connection:

@@ -53,8 +53,8 @@ def test_it_is_sent_once(mpal: Mpal, call: int, tracker: Site) -> None:
     assert (first.code, second.code, len(tracker.arrived)) == (0, 0, 1)
     assert first.out == second.out
     assert first.out.endswith(f": {tracker.url}/o/r/issues/1\n")
-    (said,) = [line for line in mpal("show", str(call)).out.splitlines() if line.startswith("reported")]
-    assert re.fullmatch(rf"reported  sent to tracker at [0-9 :-]{{19}}: {tracker.url}/o/r/issues/1", said)
+    (reported_line,) = [line for line in mpal("show", str(call)).out.splitlines() if line.startswith("reported")]
+    assert re.fullmatch(rf"reported  sent to tracker at [0-9 :-]{{19}}: {tracker.url}/o/r/issues/1", reported_line)
     (known,) = json.loads(mpal("inspect", str(call), "--json").out)["reports"]
     assert (known["to"], known["state"], known["address"]) == ("tracker", "sent", f"{tracker.url}/o/r/issues/1")
     assert mpal("report", str(call), "--to", "tracker", "--yes", "--again").code == 0

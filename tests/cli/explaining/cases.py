@@ -16,10 +16,14 @@ EVENTS = "text/event-stream"
 HTML = "text/html"
 
 
-def said(content: object = "hi", finish: str | None = "stop", **message: object) -> dict[str, object]:
+def reply(content: object = "hi", finish: str | None = "stop", **message: object) -> dict[str, object]:
     """Return an answer."""
-    told = {"role": "assistant", "content": content, **message}
-    return {"id": "chatcmpl-1", "model": "kimi-k3", "choices": [{"index": 0, "message": told, "finish_reason": finish}]}
+    fields = {"role": "assistant", "content": content, **message}
+    return {
+        "id": "chatcmpl-1",
+        "model": "kimi-k3",
+        "choices": [{"index": 0, "message": fields, "finish_reason": finish}],
+    }
 
 
 def stream(*events: str) -> bytes:
@@ -45,7 +49,7 @@ class Case:
     name: str
     names: Sequence[str]
     status: int | None = 200
-    answer: object = field(default_factory=said)
+    answer: object = field(default_factory=reply)
     body: object = field(default_factory=chat)
     content_type: str = "application/json"
     path: str = CHAT
@@ -194,12 +198,12 @@ DOCUMENTED = (
         content_type=HTML,
         at=900 * SECOND,
     ),
-    Case("cut at max_tokens", ["16", "max_completion_tokens"], 200, said("x", "length"), chat(max_tokens=16)),
+    Case("cut at max_tokens", ["16", "max_completion_tokens"], 200, reply("x", "length"), chat(max_tokens=16)),
     Case(
         "all of the limit went into reasoning",
         ["reasoning", "max_completion_tokens"],
         200,
-        said("", "length", reasoning_content="hm " * 40)
+        reply("", "length", reasoning_content="hm " * 40)
         | {
             "usage": {
                 "prompt_tokens": 9,
@@ -227,20 +231,20 @@ DIALECTS = (
         stream(delta("a"), '{"error": {"type": "server_error", "message": "boom"}}'),
         content_type=EVENTS,
     ),
-    Case("no finish reason", ["without a finish reason"], 200, said("so", None)),
+    Case("no finish reason", ["without a finish reason"], 200, reply("so", None)),
     Case("no end of a stream", ["[done]"], 200, stream(delta("a"), delta("b")), content_type=EVENTS),
     Case("an empty stream", ["empty"], 200, b"", chat(stream=True), content_type=EVENTS),
     Case(
         "answer stopped by a filter",
         ["filter"],
         200,
-        said("The", "content_filter"),
+        reply("The", "content_filter"),
     ),
     Case(
         "arguments that are no JSON",
         ["arguments", "search", "json"],
         200,
-        said(None, "tool_calls", tool_calls=[CALLED | {"function": {"name": "search", "arguments": '{"q": "x'}}]),
+        reply(None, "tool_calls", tool_calls=[CALLED | {"function": {"name": "search", "arguments": '{"q": "x'}}]),
     ),
     Case("a page instead of an answer", ["html", "endpoint"], 200, b"<html><h1>Welcome</h1></html>", content_type=HTML),
     Case(
@@ -296,8 +300,8 @@ MISTAKES = (
         at=60 * SECOND,
         ended=FAILED | {"error_kind": "upstream_cut", "error_message": "closed"},
     ),
-    Case("a loop", ["repeats", "frequency_penalty"], 200, said("The rabbit grinds its medicine every night. " * 60)),
-    Case("an answer without a word", ["empty", "answer"], 200, said("")),
+    Case("a loop", ["repeats", "frequency_penalty"], 200, reply("The rabbit grinds its medicine every night. " * 60)),
+    Case("an answer without a word", ["empty", "answer"], 200, reply("")),
     Case(
         "the proxy is its own endpoint",
         ["endpoint", "this proxy"],

@@ -25,7 +25,7 @@ def digest(store: Store, *ids: int, limit: int = LIMIT, pattern: str | None = No
     return make_record(store.engine, Subject(ids, len(ids), None, "English"), limit=limit, pattern=pattern)
 
 
-def said(content: object, finish: str = "stop") -> dict[str, object]:
+def reply(content: object, finish: str = "stop") -> dict[str, object]:
     """Return an answer."""
     message = {"role": "assistant", "content": content}
     return {"id": "c", "model": "kimi-k3", "choices": [{"index": 0, "message": message, "finish_reason": finish}]}
@@ -33,7 +33,7 @@ def said(content: object, finish: str = "stop") -> dict[str, object]:
 
 def test_a_call(store: Store) -> None:
     """The row, the findings, the parameters, the messages and the answer each have a line."""
-    row = call(store.engine, chat(max_tokens=16), 200, said("a b", "length"), at=3 * SECOND)
+    row = call(store.engine, chat(max_tokens=16), 200, reply("a b", "length"), at=3 * SECOND)
     assert digest(store, row).splitlines() == [
         'call 1: POST "https://api.moonshot.cn/v1/chat/completions", 2026-11-30 00:00:00 UTC',
         'ended: "cut by max_tokens" after 3.0s (state completed)',
@@ -97,7 +97,7 @@ HUGE = {
 @pytest.mark.parametrize("body", HUGE.values(), ids=list(HUGE))
 def test_the_size_is_kept(store: Store, body: object) -> None:
     """Whatever a request and its answer contain, the digest keeps to its tokens, and has no parts of files."""
-    answer = body if isinstance(body, bytes) else said(json.dumps(body))
+    answer = body if isinstance(body, bytes) else reply(json.dumps(body))
     row = call(store.engine, body, 400, answer)
     for limit in (1_000, 8_000):
         text = digest(store, row, limit=limit)

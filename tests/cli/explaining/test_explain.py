@@ -53,8 +53,8 @@ def test_an_explanation_is_printed_and_kept(
     assert "explained by mock-helper, " in shown.out
     assert "mpal explain 1" in shown.out
     assert '"explained": "by mock-helper; mpal show 1 says more"' in mpal("inspect", "1").out
-    (said,) = json.loads(mpal("inspect", "1", "--json").out)["explanations"]
-    assert (said["text"], said["model"]) == (TEXT.strip(), "mock-helper")
+    (explanation,) = json.loads(mpal("inspect", "1", "--json").out)["explanations"]
+    assert (explanation["text"], explanation["model"]) == (TEXT.strip(), "mock-helper")
 
 
 @pytest.mark.usefixtures("failed")

@@ -105,7 +105,7 @@ def rows(store: Store) -> list[int]:
     return found
 
 
-def told(server: Listener) -> list[str]:
+def sent_secrets(server: Listener) -> list[str]:
     """Return the places whose secrets were sent, in any encoding."""
     wire = b"\n".join(server.seen)
     return [
@@ -128,7 +128,7 @@ def test_no_secret_reaches_a_model(store: Store, rows: list[int], server: Listen
     for group in groups:
         send(store.engine, list(group), Target(Endpoint(url), "kimi-k3"))
     assert len(server.seen) == len(rows) + len(groups)
-    assert told(server) == []
+    assert sent_secrets(server) == []
 
 
 def test_no_secret_reaches_a_receiver(store: Store, rows: list[int], server: Listener) -> None:
@@ -137,4 +137,4 @@ def test_no_secret_reaches_a_receiver(store: Store, rows: list[int], server: Lis
     for row in rows:
         report(compose(store.engine, row, hidden), f"http://127.0.0.1:{server.server_port}")
     assert len(server.seen) == 2 * len(rows)
-    assert told(server) == []
+    assert sent_secrets(server) == []

@@ -79,7 +79,7 @@ def test_filters(calls: Store, mpal: Callable[..., Outcome], flags: list[str], e
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["--status", "600"], "'600' is not a status; write 429, 4xx or a state: "),
         (["--status", "timeout"], "'timeout' is not a status; did you mean timed_out?"),
@@ -89,11 +89,11 @@ def test_filters(calls: Store, mpal: Callable[..., Outcome], flags: list[str], e
         (["--grep", "?!"], "there is no word to search for"),
     ],
 )
-def test_mistakes(calls: Store, mpal: Callable[..., Outcome], flags: list[str], said: str) -> None:
+def test_mistakes(calls: Store, mpal: Callable[..., Outcome], flags: list[str], message: str) -> None:
     """An invalid value is one line that says what is valid."""
     result = mpal("list", *flags)
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
-    assert said in result.err
+    assert message in result.err
 
 
 def test_one_decorator_gives_a_command_all_filters(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["list", "--limit", "3"], "no option --limit; did you mean --n?"),
         (["list", "--filter", "x"], "no option --filter; did you mean --predicate?"),
@@ -45,11 +45,11 @@ if TYPE_CHECKING:
         (["insepct"], "no command 'insepct'; did you mean inspect?"),
     ],
 )
-def test_suggestions(mpal: Callable[..., Outcome], arguments: list[str], said: str) -> None:
+def test_suggestions(mpal: Callable[..., Outcome], arguments: list[str], message: str) -> None:
     """Names in other tools come first, then similar spellings."""
     result = mpal(*arguments)
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
-    assert said in result.err
+    assert message in result.err
 
 
 def test_what_is_suggested_exists() -> None:

@@ -84,11 +84,11 @@ def test_the_newest_match_is_found_and_the_others_are_named(store: Store, capsys
     """Of several calls with one identifier the newest is used, and the others are named."""
     for _ in range(13):
         store.add()
-    said = "13 calls match; this is the newest, 13; the others: 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1\n"
+    note = "13 calls match; this is the newest, 13; the others: 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1\n"
     assert find_call(store.engine, row_id=None, chatcmpl="chatcmpl-00000001", request_id=None) == 13
-    assert capsys.readouterr().err == said
+    assert capsys.readouterr().err == note
     assert named_ids(store.engine, ["chatcmpl-00000001"]) == [13]
-    assert capsys.readouterr().err == said
+    assert capsys.readouterr().err == note
 
 
 def test_a_uuid_is_that_of_one_call(store: Store) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 from moonpalace_addons.store.records import exchanges
 from moonpalace_cli.views.turns import Turns, turns
 from tests.cli.conftest import Store
-from tests.cli.web.samples import request, said
+from tests.cli.web.samples import message, request
 from tests.exchanges import STARTED
 
-SYSTEM = said("system", "Be brief.")
+SYSTEM = message("system", "Be brief.")
 
 
 def of(store: Store, row_id: int) -> Turns:
@@ -23,7 +23,7 @@ def of(store: Store, row_id: int) -> Turns:
 def chat(store: Store, second: int, *words: str, **changes: Any) -> int:
     """Store a call of a conversation that began this many seconds after the first."""
     asked = request(
-        SYSTEM, *(said("user" if place % 2 == 0 else "assistant", text) for place, text in enumerate(words))
+        SYSTEM, *(message("user" if place % 2 == 0 else "assistant", text) for place, text in enumerate(words))
     )
     return store.add(request=asked, started_at=STARTED + timedelta(seconds=second), **changes)
 

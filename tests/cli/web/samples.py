@@ -41,7 +41,7 @@ def request(*messages: dict[str, object], model: str = "kimi-k2.6", **others: ob
     return body({"model": model, "messages": list(messages), **others})
 
 
-def said(role: str, content: object, **others: object) -> dict[str, object]:
+def message(role: str, content: object, **others: object) -> dict[str, object]:
     """Return a message."""
     return {"role": role, "content": content, **others}
 
@@ -71,7 +71,7 @@ def png(width: int = 60, height: int = 40) -> str:
 
 
 TOOLS = [{"type": "function", "function": {"name": "read_file", "parameters": {"type": "object"}}}]
-SYSTEM = said("system", "You are a careful engineer. Answer briefly, and say what you have not checked.")
+SYSTEM = message("system", "You are a careful engineer. Answer briefly, and say what you have not checked.")
 SCRIPT = "把第三章的对话改写成剧本，保留人物的口头禅"
 CODE = '''The two decoders can share **one** state table:
 
@@ -102,7 +102,7 @@ def truncated(add: Add, **changes: Any) -> int:
     data, chunks = stream(pieces)
     text = "【场景一】夜。月宫，桂树下。玉兔捣药。" * 30
     thought = "思考一下这个场景。" * 40 + "再想一遍人物的口头禅。" * 60
-    asked = request(SYSTEM, said("user", SCRIPT), stream=True, max_tokens=4096)
+    asked = request(SYSTEM, message("user", SCRIPT), stream=True, max_tokens=4096)
     given = {
         "model_requested": "kimi-k2.6", "model_answered": "kimi-k2.6", "finish_reason": "length", "is_stream": True,
         "prompt_tokens": 17_990, "completion_tokens": 4_096, "total_tokens": 22_086, "reasoning_tokens": 3_900,
@@ -118,7 +118,7 @@ def truncated(add: Add, **changes: Any) -> int:
 
 def attempt(add: Add, **changes: Any) -> int:
     """Store a call with the truncated one's question and more room, answered in full."""
-    asked = request(SYSTEM, said("user", SCRIPT), stream=True, max_tokens=8192)
+    asked = request(SYSTEM, message("user", SCRIPT), stream=True, max_tokens=8192)
     given = {
         "model_requested": "kimi-k2.6", "model_answered": "kimi-k2.6", "is_stream": True, "prompt_tokens": 17_990,
         "completion_tokens": 5_210, "total_tokens": 23_200, "reasoning_tokens": 3_700, "cached_tokens": 0,
@@ -141,14 +141,14 @@ def tool_use(add: Add, *, count: str = "one", temperature: float = 0.6, **change
     ]
     asked = request(
         SYSTEM,
-        said("user", [
+        message("user", [
             {"type": "text", "text": f"Refactor the parser so that both decoders share {count} state table."},
             {"type": "image_url", "image_url": {"url": png()}},
         ]),
-        said("assistant", None, tool_calls=calls[:1], reasoning_content="I should read the file first."),
-        said("tool", "class Decoder:\n    def feed(self, chunk):\n        ...\n", tool_call_id="call_1"),
-        said("assistant", "Now the tests.", tool_calls=calls[1:]),
-        said("tool", "14 passed in 0.31s", tool_call_id="call_2"),
+        message("assistant", None, tool_calls=calls[:1], reasoning_content="I should read the file first."),
+        message("tool", "class Decoder:\n    def feed(self, chunk):\n        ...\n", tool_call_id="call_1"),
+        message("assistant", "Now the tests.", tool_calls=calls[1:]),
+        message("tool", "14 passed in 0.31s", tool_call_id="call_2"),
         tools=TOOLS, temperature=temperature,
     )  # fmt: skip
     given = {
@@ -171,7 +171,7 @@ def refused(add: Add, **changes: Any) -> int:
         "error_kind": "engine_overloaded_error", "error_message": "The engine is currently overloaded",
         "retry_after": SECOND, "latency": 100 * MS, "output_tokens_per_second": None,
     }  # fmt: skip
-    return add(request=request(said("user", "Write the migration and its test")), response=error, **given | changes)
+    return add(request=request(message("user", "Write the migration and its test")), response=error, **given | changes)
 
 
 def running(add: Add, **changes: Any) -> int:
@@ -181,7 +181,9 @@ def running(add: Add, **changes: Any) -> int:
         "finish_reason": None, "chatcmpl_id": None, "prompt_tokens": None, "completion_tokens": None,
         "total_tokens": None, "latency": None, "output_tokens_per_second": None, "is_stream": True,
     }  # fmt: skip
-    return add(request=request(said("user", "Explain why the moon always shows us the same side")), **given | changes)
+    return add(
+        request=request(message("user", "Explain why the moon always shows us the same side")), **given | changes
+    )
 
 
 def plain(add: Add, **changes: Any) -> int:
@@ -191,7 +193,7 @@ def plain(add: Add, **changes: Any) -> int:
         "completion_tokens": 310, "total_tokens": 2_514, "cached_tokens": 0, "cost": 0.0113, "cost_currency": "USD",
         "latency": 6_000 * MS, "key_fingerprint": "0c4471d09e5b66aa",
     }  # fmt: skip
-    asked = request(said("user", "Summarise the meeting in three sentences"), model="claude-sonnet-4-5")
+    asked = request(message("user", "Summarise the meeting in three sentences"), model="claude-sonnet-4-5")
     bodies = {"request": asked, "response": completion("They met. They talked. They left.")}
     return add(**bodies | given | changes)
 
@@ -211,14 +213,14 @@ def hostile(add: Add, **changes: Any) -> int:
         "function": {"name": HOSTILE, "arguments": body({HOSTILE: HOSTILE}).decode()},
     }
     asked = request(
-        said("user", [
+        message("user", [
             {"type": "text", "text": text},
             {"type": "image_url", "image_url": {"url": f"data:image/svg+xml;base64,{svg}"}},
             {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{svg}"}},
             {"type": "image_url", "image_url": {"url": "http://attacker.invalid/pixel.png"}},
             {"type": "image_url", "image_url": {"url": 'data:image/png;base64,AAAA" onerror="window.hacked=1'}},
         ]),
-        said(HOSTILE, HOSTILE, name=HOSTILE),
+        message(HOSTILE, HOSTILE, name=HOSTILE),
         model=HOSTILE,
     )  # fmt: skip
     data, chunks = stream([(10, {"content": HOSTILE}), (900, {HOSTILE: HOSTILE, "content": OVERRIDE})])

@@ -11,16 +11,16 @@ import pytest
 
 from tests.cli.conftest import Store
 from tests.cli.web import samples
-from tests.cli.web.samples import completion, request, said
+from tests.cli.web.samples import completion, message, request
 
 JSON = {"Accept": "application/json"}
 
 
 def test_changes_are_marked_within_the_text(store: Store, client: httpx.Client) -> None:
     """Words that differ are marked on both sides, messages that are equal are collapsed."""
-    same = said("system", "Be brief.")
-    store.add(request=request(same, said("user", "Say one thing"), temperature=0.5), response=completion("A cat."))
-    store.add(request=request(same, said("user", "Say two things"), temperature=1), response=completion("A dog."))
+    same = message("system", "Be brief.")
+    store.add(request=request(same, message("user", "Say one thing"), temperature=0.5), response=completion("A cat."))
+    store.add(request=request(same, message("user", "Say two things"), temperature=1), response=completion("A dog."))
     page = client.get("/compare?call=2&call=1").text
     for marked in ("Say <del>one thing</del>", "Say <ins>two things</ins>", "A <del>cat</del>.", "A <ins>dog</ins>."):
         assert marked in page
@@ -68,7 +68,7 @@ def test_two_megabytes(store: Store, client: httpx.Client) -> None:
     words = " ".join(f"word{number % 977}" for number in range(250_000))
     texts = (words, words[:1_000_000] + "CHANGED" + words[1_000_000:], words[::-1])
     for text in texts:
-        store.add(request=request(said("user", text)), response=completion(text))
+        store.add(request=request(message("user", text)), response=completion(text))
     for other in (2, 3):
         started = time.process_time()
         page = client.get(f"/compare?call=1&call={other}").text
@@ -79,9 +79,9 @@ def test_two_megabytes(store: Store, client: httpx.Client) -> None:
 
 def test_many_messages(store: Store, client: httpx.Client) -> None:
     """Calls of thousands of messages, similar or not, are compared in time, and the page says what it left out."""
-    alike = [said(("user", "assistant")[number % 2], f"message {number}") for number in range(5_000)]
-    others = [said(each["role"], f"other {number} " * 4) for number, each in enumerate(alike)]  # type: ignore[arg-type]
-    for messages in (alike, [*alike[:2_500], said("user", "CHANGED"), *alike[2_501:]], others, alike[-1:]):
+    alike = [message(("user", "assistant")[number % 2], f"message {number}") for number in range(5_000)]
+    others = [message(each["role"], f"other {number} " * 4) for number, each in enumerate(alike)]  # type: ignore[arg-type]
+    for messages in (alike, [*alike[:2_500], message("user", "CHANGED"), *alike[2_501:]], others, alike[-1:]):
         store.add(request=request(*messages), response=completion("yes"))
     for pair, texts in (
         ((1, 2), (" the same</summary>", "CHANGED")),
@@ -100,14 +100,14 @@ def test_many_parts(store: Store, client: httpx.Client) -> None:
     """A message of thousands of parts is cut, too."""
     for word in ("one", "other"):
         parts = [{"type": "text", "text": f"{word} {number}"} for number in range(2_000)]
-        store.add(request=request(said("user", parts)), response=completion("yes"))
+        store.add(request=request(message("user", parts)), response=completion("yes"))
     page = client.get("/compare?call=1&call=2").text
     assert page.count("and 1,950 more") == 2
 
 
 def test_the_conversation_of_a_call(store: Store, client: httpx.Client) -> None:
     """A call links to the calls before and after it in its conversation, and to the comparison with them."""
-    first, then = said("user", "one"), [said("assistant", "1"), said("user", "two")]
+    first, then = message("user", "one"), [message("assistant", "1"), message("user", "two")]
     made = [samples.plain(store.add, request=request(*messages)) for messages in ([first], [first, *then])]
     samples.plain(store.add)
     page = client.get(f"/calls/{made[1]}/request?q=id+%3C+9").text

@@ -4,7 +4,7 @@ import json
 
 from moonpalace_addons.views.conversation import conversation
 from moonpalace_cli.web.messages import MANY, RECENT, Talk, talk
-from tests.cli.web.samples import completion, png, request, said
+from tests.cli.web.samples import completion, message, png, request
 
 PATH = "/v1/chat/completions"
 
@@ -22,11 +22,11 @@ def call(name: str, id_: str) -> dict[str, object]:
 def test_results_stand_beside_their_calls() -> None:
     """The result of a tool is shown with the call that it answers; one without a call keeps its place."""
     asked = request(
-        said("user", "go"),
-        said("assistant", None, tool_calls=[call("a", "1"), call("b", "2")]),
-        said("tool", "of b", tool_call_id="2"),
-        said("tool", "of a", tool_call_id="1"),
-        said("tool", "of nobody", tool_call_id="3"),
+        message("user", "go"),
+        message("assistant", None, tool_calls=[call("a", "1"), call("b", "2")]),
+        message("tool", "of b", tool_call_id="2"),
+        message("tool", "of a", tool_call_id="1"),
+        message("tool", "of nobody", tool_call_id="3"),
     )
     found = talk_of(asked)
     assert [each.role for each in found.recent] == ["user", "assistant", "tool"]
@@ -36,15 +36,17 @@ def test_results_stand_beside_their_calls() -> None:
 
 def test_a_later_call_with_the_same_id() -> None:
     """If a server restarts ids in each answer, each result is at its own call."""
-    turns = [said("assistant", None, tool_calls=[call("a", "x")]), said("tool", "1", tool_call_id="x")]
-    again = [said("assistant", None, tool_calls=[call("a", "x")]), said("tool", "2", tool_call_id="x")]
+    turns = [message("assistant", None, tool_calls=[call("a", "x")]), message("tool", "1", tool_call_id="x")]
+    again = [message("assistant", None, tool_calls=[call("a", "x")]), message("tool", "2", tool_call_id="x")]
     found = talk_of(request(*turns, *again))
     assert [each.pieces[0].result.pieces[0].text for each in found.recent if each.pieces[0].result] == ["1", "2"]
 
 
 def test_a_long_conversation_is_folded() -> None:
     """Of many messages the instruction, the last ones and the answer are open."""
-    asked = request(said("system", "be brief"), *(said("user", f"message {number}") for number in range(MANY + 1)))
+    asked = request(
+        message("system", "be brief"), *(message("user", f"message {number}") for number in range(MANY + 1))
+    )
     found = talk_of(asked, completion("done"))
     assert [len(part) for part in (found.first, found.earlier, found.recent, found.answer)] == [
         1,
@@ -63,7 +65,9 @@ def test_kinds_of_pieces() -> None:
         {"type": "image_url", "image_url": {"url": "https://example.org/x.png"}},
         {"type": "odd", "value": 1},
     ]
-    found = talk_of(request(said("user", content), said("tool", "**no**")), completion("x", reasoning_content="y"))
+    found = talk_of(
+        request(message("user", content), message("tool", "**no**")), completion("x", reasoning_content="y")
+    )
     pieces = [(piece.kind, piece.html is not None) for piece in found.recent[0].pieces]
     assert pieces == [("html", True), ("image", False), ("plain", False), ("json", True)]
     assert found.recent[0].pieces[2].text == "[image https://example.org/x.png]"
@@ -73,5 +77,5 @@ def test_kinds_of_pieces() -> None:
 
 def test_a_huge_message_is_shown_as_it_is() -> None:
     """A text too long for Markdown is plain text, and leaves the budget to the others."""
-    found = talk_of(request(said("user", "short"), said("user", "*" * 100_000)), completion("*answer*"))
+    found = talk_of(request(message("user", "short"), message("user", "*" * 100_000)), completion("*answer*"))
     assert [each.pieces[0].html is not None for each in (*found.recent, *found.answer)] == [True, False, True]

@@ -36,8 +36,8 @@ def test_bars_lead_to_their_calls(store: Store, client: httpx.Client) -> None:
     first = samples.plain(store.add, started_at=NINE)
     second = samples.refused(store.add, started_at=NINE + timedelta(minutes=2))
     page = client.get("/overview")
-    bars = [(unescape(address), unescape(said)) for address, said in BAR.findall(page.text)]
-    assert [said for _, said in bars[:2]] == [
+    bars = [(unescape(address), unescape(label)) for address, label in BAR.findall(page.text)]
+    assert [label for _, label in bars[:2]] == [
         "2026-11-30 09:00 · calls 1 · errors 0", "2026-11-30 09:02 · calls 1 · errors 1",
     ]  # fmt: skip
     assert [calls(address, client) for address, _ in bars[:2]] == [[first], [second]]
@@ -50,8 +50,8 @@ def test_a_filter_narrows_it(store: Store, client: httpx.Client) -> None:
     failed = samples.refused(store.add, started_at=NINE)
     query = {"q": "status == 429 || status == 500"}
     page = client.get("/overview", params=query).text
-    ((address, said), *_) = BAR.findall(page)
-    assert said == "2026-11-30 09:00 · calls 1 · errors 1"
+    ((address, label), *_) = BAR.findall(page)
+    assert label == "2026-11-30 09:00 · calls 1 · errors 1"
     assert calls(unescape(address), client) == [failed]
     assert 'href="/?q=status+%3D%3D+429' in page
     found = client.get("/overview", params=query, headers=JSON).json()

@@ -191,7 +191,7 @@ def test_bad_labels(store: Store, client: httpx.Client, body: str) -> None:
 def test_exports_are_redacted_by_default(store: Store, client: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
     """A file has no address and no account of anybody, unless requested; the answer says what was replaced."""
     mail = "jane.doe@example.com"
-    row_id = samples.plain(store.add, request=samples.request(samples.said("user", mail)))
+    row_id = samples.plain(store.add, request=samples.request(samples.message("user", mail)))
     path = f"/calls/{row_id}/export"
     file = client.get(path, params={"format": "report"})
     assert mail not in file.text
@@ -208,7 +208,7 @@ def test_exports_are_redacted_by_default(store: Store, client: httpx.Client, cap
 def test_a_secret_is_not_exported(store: Store, client: httpx.Client) -> None:
     """Without redaction a call that seems to contain a key is refused, like by `mpal export`."""
     key = "sk-proj-" + "Ab3" * 20
-    row_id = store.add(request=samples.request(samples.said("user", f"my key is {key}")), response=b"{}")
+    row_id = store.add(request=samples.request(samples.message("user", f"my key is {key}")), response=b"{}")
     path = f"/calls/{row_id}/export"
     refused = client.get(path, params={"redact": "no"}, headers=JSON)
     assert refused.status_code == 400

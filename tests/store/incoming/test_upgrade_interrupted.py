@@ -181,16 +181,16 @@ def test_killed_at_any_moment(forks: Forks, old: Path, seed: int) -> None:
     with suppress(subprocess.TimeoutExpired):
         process.wait(random.Random(seed).uniform(0.001, 0.15))
     process.kill()
-    process.said()
+    process.output()
     check_whole(old)
 
 
 def test_several_at_once(forks: Forks, old: Path) -> None:
     """Of several processes that open the file together, one upgrades it; the others find the work done."""
     processes = [forks.popen(command(UPGRADING, str(old))) for _ in range(3)]
-    said = [process.said() for process in processes]
+    output = [process.output() for process in processes]
     assert [process.wait() for process in processes] == [0, 0, 0]
-    assert len([text for text in said if "has been upgraded, 49 calls" in text]) == 1
+    assert len([text for text in output if "has been upgraded, 49 calls" in text]) == 1
     assert len(backups_of(old)) == 1
     check_whole(old)
     with closing(sqlite3.connect(old)) as connection:
@@ -226,7 +226,7 @@ def test_other_waits_for_a_long_upgrade(
 
     monkeypatch.setattr(upgrade.logger, "warning", note)
     opened(old)
-    process.said()
+    process.output()
     assert process.wait() == 0
     assert waited == ["waiting for another process that is upgrading %s"]
     assert rows_of(old)[48]["state"] == "completed"

@@ -22,7 +22,7 @@ def written(tmp_path: Path) -> Path:
     return file
 
 
-def found(file: Path, end: int | None = None) -> list[bytes | None]:
+def read_frames(file: Path, end: int | None = None) -> list[bytes | None]:
     with FileIO(file) as opened:
         return [content for content, _ in frames(opened, 0, file.stat().st_size if end is None else end)]
 
@@ -34,8 +34,8 @@ def test_a_file_that_is_cut_anywhere_gives_the_whole_frames(written: Path) -> No
     for cut in range(len(whole) + 1):
         written.write_bytes(whole[:cut])
         expected = CONTENTS[: sum(end <= cut for end in ends[1:])]
-        assert found(written) == expected
-        assert found(written, cut + 1000) == expected
+        assert read_frames(written) == expected
+        assert read_frames(written, cut + 1000) == expected
 
 
 @pytest.mark.parametrize("search_size", [1, 7, 2**20])
@@ -51,14 +51,14 @@ def test_a_changed_byte_costs_its_frame(written: Path, monkeypatch: pytest.Monke
         hit = sum(end <= place for end in ends)
         expected: list[bytes | None] = [*CONTENTS[:hit], None, *CONTENTS[hit + 1 :]]
         # The last one cannot be told from one that is cut.
-        assert found(written) in ([expected] if hit < 2 else [expected, expected[:-1]])
+        assert read_frames(written) in ([expected] if hit < 2 else [expected, expected[:-1]])
 
 
 def test_frames_behind_zeros(written: Path) -> None:
     """If the file system left zeros for one of several writes, later frames are found."""
     whole = written.read_bytes()
     written.write_bytes(whole + bytes(10_000) + whole)
-    assert found(written) == [*CONTENTS, None, *CONTENTS]
+    assert read_frames(written) == [*CONTENTS, None, *CONTENTS]
 
 
 def test_a_body_full_of_beginnings_costs_no_time(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,14 +71,14 @@ def test_a_body_full_of_beginnings_costs_no_time(written: Path, monkeypatch: pyt
 
     monkeypatch.setattr(framing, "frame_at", frame_at)
     written.write_bytes(written.read_bytes() + HEAD.pack(2**31, 0) + (HEAD.pack(20, 0) + START) * 50_000)
-    assert found(written) == CONTENTS
+    assert read_frames(written) == CONTENTS
     assert len(tried) < framing.MAX_TRIES + 10
 
 
 def test_zeros_end_the_file(written: Path) -> None:
     """Zeros, which a file system may leave after a crash, are not frames."""
     written.write_bytes(written.read_bytes() + bytes(10_000))
-    assert found(written) == CONTENTS
+    assert read_frames(written) == CONTENTS
 
 
 def test_a_frame_too_large_to_be_one(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_a_frame_too_large_to_be_one(written: Path, monkeypatch: pytest.MonkeyPa
     written.write_bytes(large + written.read_bytes())
     with FileIO(written) as opened:
         assert next(frames(opened, 0, written.stat().st_size)) == (None, size)
-    assert found(written) == [None, *CONTENTS]
+    assert read_frames(written) == [None, *CONTENTS]
 
 
 def test_what_is_written_in_pieces_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

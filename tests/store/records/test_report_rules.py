@@ -20,7 +20,7 @@ def begun(engine: Engine, since: int = 0) -> None:
         report_rules.begin(connection, "r", since)
 
 
-def found(engine: Engine) -> list[int]:
+def step_matches(engine: Engine) -> list[int]:
     """Make a step, and return the matching calls."""
     with writing(engine) as connection:
         before = report_rules.progress(connection, "r")
@@ -42,22 +42,22 @@ def test_each_call_is_seen_once(engine: Engine, add: Add) -> None:
     """Ended calls are seen at the next step, and never again."""
     begun(engine)
     first, second = add(), add()
-    assert found(engine) == [first, second]
-    assert found(engine) == []
+    assert step_matches(engine) == [first, second]
+    assert step_matches(engine) == []
     third = add()
-    assert found(engine) == [third]
+    assert step_matches(engine) == [third]
 
 
 def test_a_call_is_seen_when_it_is_over(engine: Engine, add: Add) -> None:
     """A call that later ones have overtaken is seen after its end."""
     begun(engine)
     long, short = add(state=State.IN_FLIGHT), add()
-    assert found(engine) == [short]
-    assert found(engine) == []
+    assert step_matches(engine) == [short]
+    assert step_matches(engine) == []
     later = add()
     finish(engine, long)
-    assert found(engine) == [long, later]
-    assert found(engine) == []
+    assert step_matches(engine) == [long, later]
+    assert step_matches(engine) == []
 
 
 def test_a_new_rule(engine: Engine, add: Add) -> None:
@@ -68,20 +68,20 @@ def test_a_new_rule(engine: Engine, add: Add) -> None:
     begun(engine, 0)  # another proxy
     new = add()
     finish(engine, going)
-    assert found(engine) == [going, new]
+    assert step_matches(engine) == [going, new]
 
 
 def test_a_row_that_appears_late(engine: Engine, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
     """An id without a row is checked again for a while: other transactions end later."""
     begun(engine)
     add(id=7)
-    assert found(engine) == [7]
+    assert step_matches(engine) == [7]
     add(id=5)
-    assert found(engine) == [5]
+    assert step_matches(engine) == [5]
     monkeypatch.setattr(report_rules, "MISSING_TIMEOUT", 0.0)
-    assert found(engine) == []
+    assert step_matches(engine) == []
     add(id=4)
-    assert found(engine) == []
+    assert step_matches(engine) == []
     with engine.connect() as connection:
         progress = report_rules.progress(connection, "r")
     assert progress is not None
@@ -121,8 +121,8 @@ def test_much_is_looked_at_in_parts(engine: Engine, add: Add, monkeypatch: pytes
     monkeypatch.setattr(report_rules, "MAX_SPAN", 2)
     begun(engine)
     calls = [add() for _ in range(3)]
-    assert found(engine) == calls[:2]
-    assert found(engine) == calls[2:]
+    assert step_matches(engine) == calls[:2]
+    assert step_matches(engine) == calls[2:]
 
 
 def test_a_clock_that_was_set_back(engine: Engine, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,8 +131,8 @@ def test_a_clock_that_was_set_back(engine: Engine, add: Add, monkeypatch: pytest
     with monkeypatch.context() as patched:
         patched.setattr("time.time", lambda: 4e9)
         add(id=7)
-        assert found(engine) == [7]
-    found(engine)
+        assert step_matches(engine) == [7]
+    step_matches(engine)
     with engine.connect() as connection:
         progress = report_rules.progress(connection, "r")
     assert progress is not None

@@ -44,7 +44,7 @@ def indexer(engine: Engine) -> Iterator[Indexer]:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def indexed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the list of indexed blocks, in their order."""
     blocks = list[int]()
     real = indexing.index
@@ -78,15 +78,15 @@ def test_it_works_on_a_thread(
     assert not indexer._thread.is_alive()
 
 
-def test_the_newest_come_first(store: Callable[[int], None], indexer: Indexer, asked: list[int]) -> None:
+def test_the_newest_come_first(store: Callable[[int], None], indexer: Indexer, indexed: list[int]) -> None:
     """The most searched calls are indexed first; a later run continues from the last."""
     store(3)
     indexer.look()
-    assert asked == [2, 1, 0]
+    assert indexed == [2, 1, 0]
     indexer.look()
     store(1)
     indexer.look()
-    assert asked == [2, 1, 0, 3]
+    assert indexed == [2, 1, 0, 3]
     assert indexer._from == 4
 
 
@@ -109,7 +109,7 @@ def test_what_could_not_be_done_is_tried_again(
 
 
 def test_blocks_that_changed_are_found(
-    engine: Engine, store: Callable[[int], None], indexer: Indexer, asked: list[int], monkeypatch: pytest.MonkeyPatch
+    engine: Engine, store: Callable[[int], None], indexer: Indexer, indexed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Now and then a run checks all calls, because old blocks may have lost their index."""
     store(3)
@@ -117,10 +117,10 @@ def test_blocks_that_changed_are_found(
     with writing(engine) as connection:
         search_blocks.forget(connection, [1])
     indexer.look()
-    assert asked == [2, 1, 0]
+    assert indexed == [2, 1, 0]
     monkeypatch.setattr(indexer_module, "FULL_SCAN_INTERVAL", 0)
     indexer.look()
-    assert asked == [2, 1, 0, 1]
+    assert indexed == [2, 1, 0, 1]
 
 
 def test_it_rests(indexer: Indexer, monkeypatch: pytest.MonkeyPatch) -> None:

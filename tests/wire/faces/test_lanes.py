@@ -9,18 +9,18 @@ from moonpalace_addons.wire.faces.lanes import Lanes
 CREATE = {"type": "response.create", "model": "m", "input": "Hi"}
 
 
-def told(**fields: object) -> bytes:
+def dumped(**fields: object) -> bytes:
     return json.dumps(fields).encode()
 
 
 def event(kind: str, **more: object) -> bytes:
-    return told(type=f"response.{kind}", **more)
+    return dumped(type=f"response.{kind}", **more)
 
 
 def test_one_after_another() -> None:
     """Two concurrent requests are answered in order; messages after the last answer belong to no call."""
     lanes = Lanes()
-    assert [lanes.asked(told(**CREATE)), lanes.asked(told(**CREATE))] == [1, 2]
+    assert [lanes.asked(dumped(**CREATE)), lanes.asked(dumped(**CREATE))] == [1, 2]
     said = [event("created"), event("output_text.delta", delta='"error"'), event("completed"), event("done")]
     assert [lanes.answered(message) for message in said] == [(1, False), (1, False), (1, True), (None, False)]
     assert [lanes.answered(event("created")), lanes.answered(event("done"))] == [(2, False), (2, True)]
@@ -32,16 +32,18 @@ def test_one_after_another() -> None:
 def test_ends(last: str) -> None:
     """Each of these ends a call, and so does an error before or during its answer."""
     lanes = Lanes()
-    lanes.asked(told(**CREATE))
+    lanes.asked(dumped(**CREATE))
     assert lanes.answered(event(last)) == (1, True)
-    lanes.asked(told(**CREATE))
-    assert lanes.answered(told(type="error", status=400, error={"code": "previous_response_not_found"})) == (2, True)
+    lanes.asked(dumped(**CREATE))
+    assert lanes.answered(dumped(type="error", status=400, error={"code": "previous_response_not_found"})) == (2, True)
 
 
 def test_streams_side_by_side() -> None:
     """With stream_id each queue has its own order."""
     lanes = Lanes()
-    asked = [lanes.asked(told(**CREATE, stream_id=name)) for name in ("a", "b", "a")] + [lanes.asked(told(**CREATE))]
+    asked = [lanes.asked(dumped(**CREATE, stream_id=name)) for name in ("a", "b", "a")] + [
+        lanes.asked(dumped(**CREATE))
+    ]
     assert asked == [1, 2, 3, 4]
     said = [("a", "created"), ("b", "output_text.delta"), ("b", "completed"), ("a", "completed"), ("a", "created")]
     found = [lanes.answered(event(kind, stream_id=name)) for name, kind in said]
@@ -53,9 +55,9 @@ def test_streams_side_by_side() -> None:
 def test_an_error_without_a_queue() -> None:
     """It belongs to the only existing queue."""
     lanes = Lanes()
-    lanes.asked(told(**CREATE, stream_id="a"))
+    lanes.asked(dumped(**CREATE, stream_id="a"))
     assert lanes.answered(event("output_text.delta")) == (1, False)
-    assert lanes.answered(told(type="error", error={})) == (1, True)
+    assert lanes.answered(dumped(type="error", error={})) == (1, True)
 
 
 @pytest.mark.parametrize("size", [120, 200_000])
@@ -63,8 +65,8 @@ def test_messages_of_which_the_end_is_unknown(size: int) -> None:
     """A call whose request or answer is too long to be kept still begins and ends in its queue."""
     lanes = Lanes()
     text = '{"type": "response.completed", "stream_id": "c"}' + "x" * size
-    assert lanes.asked(told(type="response.create", stream_id="a", input=text)[: size // 2 + 60], is_cut=True) == 1
-    lanes.asked(told(**CREATE, stream_id="b"))
+    assert lanes.asked(dumped(type="response.create", stream_id="a", input=text)[: size // 2 + 60], is_cut=True) == 1
+    lanes.asked(dumped(**CREATE, stream_id="b"))
     output = {"response": {"output": [{"type": "message", "text": text}]}}
     cut = event("completed", stream_id="a", **output)[: size // 2 + 60]
     assert lanes.answered(cut, is_cut=True) == (1, True)

@@ -39,12 +39,12 @@ def shown(turns: Sequence[faces.Turn]) -> list[Turn]:
     ]
 
 
-def asked(request: object) -> list[Turn]:
+def of_request(request: object) -> list[Turn]:
     """Return the turns of a request."""
     return shown(faces.request_turns(request))
 
 
-def answered(answer: object) -> list[Turn]:
+def of_answer(answer: object) -> list[Turn]:
     """Return the turns of an answer."""
     return shown(faces.answer_turns(answer))
 
@@ -130,22 +130,22 @@ def text(role: str, content: str, note: str = "") -> Turn:
 )
 def test_messages(message: object, turns: list[Turn]) -> None:
     """The messages of any face become turns; unknown parts are shown as JSON."""
-    assert asked({"messages": [message]}) == turns
-    assert asked({"input": [message]}) == turns
+    assert of_request({"messages": [message]}) == turns
+    assert of_request({"input": [message]}) == turns
 
 
 def test_what_stands_before_the_messages() -> None:
     """The names of tools come first, and the instructions of /messages and /responses are a system turn."""
     tools = [{"function": {"name": "look"}}, {"name": "see"}, {"type": "web_search"}, {}]
-    assert asked({"tools": tools, "system": "be brief", "messages": []}) == [
+    assert of_request({"tools": tools, "system": "be brief", "messages": []}) == [
         text("tools", "look, see, web_search, ?", "4"),
         text("system", "be brief"),
     ]
-    assert asked({"instructions": "be brief", "input": "hi"}) == [text("system", "be brief"), text("user", "hi")]
-    assert asked({"prompt": "once"}) == [text("prompt", "once")]
-    assert asked({"prompt": ["once", "twice"]}) == [text("prompt", "once"), text("prompt", "twice")]
-    assert answered({"choices": [{"index": 0, "text": "upon"}]}) == [text("assistant", "upon")]
-    assert asked(None) == asked([]) == []
+    assert of_request({"instructions": "be brief", "input": "hi"}) == [text("system", "be brief"), text("user", "hi")]
+    assert of_request({"prompt": "once"}) == [text("prompt", "once")]
+    assert of_request({"prompt": ["once", "twice"]}) == [text("prompt", "once"), text("prompt", "twice")]
+    assert of_answer({"choices": [{"index": 0, "text": "upon"}]}) == [text("assistant", "upon")]
+    assert of_request(None) == of_request([]) == []
 
 
 @pytest.mark.parametrize(
@@ -168,20 +168,20 @@ def test_what_stands_before_the_messages() -> None:
 )
 def test_answers(answer: object, turns: list[Turn]) -> None:
     """Each choice is a turn, as is an error and anything else."""
-    assert answered(answer) == turns
+    assert of_answer(answer) == turns
 
 
 def test_data_is_never_repeated() -> None:
     """A `data:` URL in the arguments of a call is named, not printed."""
     arguments = json.dumps({"image": "data:image/png;base64," + "A" * 4000})
-    (turn,) = asked({"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": arguments}}]}]})
+    (turn,) = of_request({"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": arguments}}]}]})
     assert turn.parts == (Part("call", '{\n    "image": "[image/png, 3.0 kB]"\n}', "?"),)
 
 
 def test_what_only_looks_like_data_stays() -> None:
     """Keys, and strings that only begin like a `data:` URL, are printed."""
     arguments = json.dumps({"data:x": 'data: "none"', "b": ["data:text/plain,abc"]})
-    (turn,) = asked({"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": arguments}}]}]})
+    (turn,) = of_request({"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": arguments}}]}]})
     assert json.loads(turn.parts[0].text) == {"data:x": 'data: "none"', "b": ["[text/plain, 3 bytes]"]}
 
 
@@ -192,8 +192,8 @@ def test_deep_nesting(opening: str, closing: str, levels: int) -> None:
     deep = f"{opening * levels}1{closing * levels}"
     value = json.loads(deep)
     call = {"function": {"name": "f", "arguments": deep}}
-    turns = asked({"messages": [{"role": "user", "content": value}, {"role": "assistant", "tool_calls": [call]}]})
-    turns += answered({"odd": value})
+    turns = of_request({"messages": [{"role": "user", "content": value}, {"role": "assistant", "tool_calls": [call]}]})
+    turns += of_answer({"odd": value})
     assert [part.text.count(opening[0]) for turn in turns for part in turn.parts][-2:] == [
         levels,
         levels + (opening != "["),
@@ -215,6 +215,6 @@ ANYTHING = st.recursive(
 @given(ANYTHING)
 def test_nothing_is_too_odd(body: object) -> None:
     """Any body is shown in some way."""
-    for turn in (*asked(body), *answered(body)):
+    for turn in (*of_request(body), *of_answer(body)):
         assert isinstance(turn.role, str)
         assert all(isinstance(part.text, str) for part in turn.parts)

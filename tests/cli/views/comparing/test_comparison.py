@@ -8,13 +8,13 @@ from moonpalace_cli.views.comparing.comparison import compare
 from moonpalace_cli.views.comparing.document import document
 from moonpalace_cli.views.showing.facts import read_facts
 from tests.cli.conftest import Store
-from tests.cli.web.samples import completion, request, said
+from tests.cli.web.samples import completion, message, request
 from tests.exchanges import STARTED
 
 TOOL = {"type": "function", "function": {"name": "look", "description": "see"}}
 
 
-def told(store: Store) -> Any:
+def comparison_of(store: Store) -> Any:
     """Compare the two calls of a store, for programs."""
     rows = (exchanges.find(store.engine, id=number)[0] for number in (1, 2))
     return document(compare(*(read_facts(store.engine, row) for row in rows)))
@@ -22,20 +22,22 @@ def told(store: Store) -> Any:
 
 def test_a_turn_and_the_next(store: Store) -> None:
     """Parameters, fields, messages and answers that differ are listed, with the positions of changes within texts."""
-    hello = said("user", "Who lives there?")
+    hello = message("user", "Who lives there?")
     store.add(
-        request=request(said("system", "Be brief."), hello, temperature=0.6, tools=[TOOL]),
+        request=request(message("system", "Be brief."), hello, temperature=0.6, tools=[TOOL]),
         response=completion("A rabbit."),
         latency=2_000_000_000,
         started_at=STARTED + timedelta(seconds=9),
     )
     changed = {**TOOL, "function": {"name": "look", "description": "watch"}}
     store.add(
-        request=request(said("system", "Be very brief."), hello, said("tool", "x"), temperature=1, tools=[changed]),
+        request=request(
+            message("system", "Be very brief."), hello, message("tool", "x"), temperature=1, tools=[changed]
+        ),
         response=completion("A rabbit, and a toad."),
         latency=3_000_000_000,
     )
-    found = told(store)
+    found = comparison_of(store)
     assert (found["calls"], found["fields"]) == ([2, 1], {"latency": [3_000_000_000, 2_000_000_000]})
     assert [*found["parameters"]] == ["temperature", "tools"]
     assert found["parameters"]["temperature"] == ["1", "0.6"]
@@ -57,6 +59,6 @@ def test_unknown_bodies(store: Store) -> None:
     """Calls without a conversation are compared by their fields."""
     store.add(request=b"\xff", response=None, path="/v1/files")
     store.add(request=b"", response=b"[]", path="/v1/files", status_code=500)
-    found = told(store)
+    found = comparison_of(store)
     assert found["fields"] == {"status": [200, 500], "status_code": [200, 500]}
     assert (found["messages"], found["prompts"]) == ([], None)

@@ -25,12 +25,12 @@ STREAM: dict[str, object] = {"is_stream": True, "response_content_type": "text/e
 LOOP = "The rabbit grinds its medicine every night. " * 60
 
 
-def asked(**members: object) -> bytes:
+def request_body(**members: object) -> bytes:
     """Return a request."""
     return json.dumps({"model": "kimi-k3", "messages": [{"role": "user", "content": "hello"}], **members}).encode()
 
 
-def answered(**message: object) -> bytes:
+def answer_body(**message: object) -> bytes:
     """Return an answer with this message."""
     choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}
     return json.dumps({"id": "chatcmpl-1", "object": "chat.completion", "choices": [choice]}).encode()
@@ -39,7 +39,7 @@ def answered(**message: object) -> bytes:
 def calling(arguments: str) -> bytes:
     """Return an answer that calls a tool."""
     call = {"id": "c1", "type": "function", "function": {"name": "search", "arguments": arguments}}
-    return answered(content=None, tool_calls=[call])
+    return answer_body(content=None, tool_calls=[call])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Case:
     evidence: str
     advice: str
     changes: dict[str, object] = field(default_factory=dict)
-    request: bytes = asked()
-    response: bytes | None = answered(content="hi")
+    request: bytes = request_body()
+    response: bytes | None = answer_body(content="hi")
     events: bytes | None = None
     chunks: tuple[tuple[int, int], ...] = ()
 
@@ -64,7 +64,7 @@ CASES = (
         "cut at 16 tokens; the request allows 16",
         "raise max_completion_tokens",
         {"finish_reason": "length", "completion_tokens": 16},
-        asked(max_tokens=16),
+        request_body(max_tokens=16),
     ),
     Case(
         "reasoning",
@@ -89,9 +89,12 @@ CASES = (
             "error_message": "exceeded model token limit: 8192",
         },
     ),
-    Case("loop", "the answer repeats itself from character", "--detect-repeat", response=answered(content=LOOP)),
+    Case("loop", "the answer repeats itself from character", "--detect-repeat", response=answer_body(content=LOOP)),
     Case(
-        "loop in reasoning", "the answer repeats itself", "--detect-repeat", response=answered(reasoning_content=LOOP)
+        "loop in reasoning",
+        "the answer repeats itself",
+        "--detect-repeat",
+        response=answer_body(reasoning_content=LOOP),
     ),
     Case(
         "interrupted loop",
@@ -301,9 +304,9 @@ def test_the_key_is_accepted_elsewhere(store: Store, mpal: Callable[..., Outcome
 def test_a_lost_cache(store: Store, mpal: Callable[..., Outcome]) -> None:
     """A long prompt that continues another one, with a change at its beginning, lost its cache."""
     turns = [{"role": "system", "content": "12:00 " + "x" * 500}, {"role": "user", "content": "a"}]
-    store.add(request=asked(messages=turns), prompt_tokens=1500, cached_tokens=1024)
+    store.add(request=request_body(messages=turns), prompt_tokens=1500, cached_tokens=1024)
     changed = [{"role": "system", "content": "12:01 " + "x" * 500}, *turns[1:], {"role": "user", "content": "b"}]
-    store.add(request=asked(messages=changed), prompt_tokens=1600, cached_tokens=0)
+    store.add(request=request_body(messages=changed), prompt_tokens=1600, cached_tokens=0)
     (found,) = json.loads(mpal("why", "--json").out)["reasons"]
     assert "though it continues call 1, from which it differs in message 1" in found["evidence"]
     assert "mpal cache why 2" in found["advice"]
@@ -311,7 +314,7 @@ def test_a_lost_cache(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 def test_a_loop_that_ends_at_a_limit(store: Store, mpal: Callable[..., Outcome]) -> None:
     """The loop is the reason, not the limit at which it ended: raising that is not advised."""
-    store.add(finish_reason="length", completion_tokens=5175, response=answered(content=LOOP))
+    store.add(finish_reason="length", completion_tokens=5175, response=answer_body(content=LOOP))
     (found,) = json.loads(mpal("why", "--json").out)["reasons"]
     assert "the answer repeats itself" in found["evidence"]
 
