@@ -27,7 +27,7 @@ class Terminal(io.TextIOWrapper):
         self._shadowed = stream  # keep a reference: its finalizer would close the terminal
 
     def isatty(self) -> bool:
-        """Return what the wrapped stream returns."""
+        """Return the wrapped stream's result."""
         return self._shadowed.isatty()
 
     def write(self, text: str, /) -> int:
@@ -62,7 +62,7 @@ def make_streams_lenient() -> None:
 
 
 def is_terminal() -> bool:
-    """Tell whether standard output is a terminal."""
+    """Return whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
@@ -72,7 +72,7 @@ def terminal_width() -> int | None:
 
 
 def is_utf8() -> bool:
-    """Tell whether standard output is UTF-8."""
+    """Return whether standard output is UTF-8."""
     return sys.stdout.encoding.lower().replace("-", "") == "utf8"
 
 

@@ -64,7 +64,7 @@ class PostgresServer(Databases):
             str(Path(__file__).with_name("postgres_keeper.py").resolve()),
             "quick" if quick else "careful",
         ]
-        # A session of its own keeps Ctrl-C from the server before the tests have closed what they opened on it.
+        # A separate session keeps Ctrl-C from the server before the tests have closed what they opened on it.
         self._keeper = subprocess.Popen(
             script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )

@@ -146,7 +146,7 @@ def host_of(origin: str) -> str:
 
 
 def is_allowed(origin: str, allowed: tuple[str, ...]) -> bool:
-    """Tell whether web pages of this origin are allowed."""
+    """Return whether web pages of this origin are allowed."""
     return "*" in allowed or origin.lower() in allowed
 
 

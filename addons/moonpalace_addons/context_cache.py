@@ -289,12 +289,12 @@ def chooses_itself(call: Call, content: Content) -> bool:
 
 
 def saved_tokens(response: Response) -> bool:
-    """Tell whether an answer reports tokens saved by a context cache."""
+    """Return whether an answer reports tokens saved by a context cache."""
     return response.headers.get(SAVED, "0").strip() not in ("", "0")
 
 
 def names_cache(response: Response, cache_id: str) -> bool:
-    """Tell whether an error is about the cache that the request named."""
+    """Return whether an error is about the cache that the request named."""
     text = answer_text(response)
     return cache_id in text or NAMES_CACHE.search(text) is not None
 

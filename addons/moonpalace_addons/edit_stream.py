@@ -119,7 +119,7 @@ class EditStream:
 
 
 def has_good_body(flow: HTTPFlow, status: int, headers: Mapping[str, str]) -> bool:
-    """Tell whether an answer is successful and has a body; the API's errors pass unchanged.
+    """Return whether an answer is successful and has a body; the API's errors pass unchanged.
 
     mitmproxy does not stream bodies that are known to be empty.
     """

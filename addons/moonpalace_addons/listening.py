@@ -68,7 +68,7 @@ class Listening:
 
 
 def is_served(client: Client) -> bool:
-    """Tell whether the socket that a client connected to is still open."""
+    """Return whether the socket that a client connected to is still open."""
     return any(mode_of_clients(server) == client.proxy_mode for server in proxyserver().servers)
 
 

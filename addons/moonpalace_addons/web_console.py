@@ -1,4 +1,4 @@
-"""Run the console for the stored calls in a process beside the proxy's; whatever becomes of it, the proxy goes on."""
+"""Run the console for the stored calls in a separate process, whose end does not affect the proxy."""
 
 import asyncio
 

@@ -69,7 +69,7 @@ def init(force: bool) -> None:
     if file.exists() and not force:
         raise MoonPalaceError(f"{file} is there already: edit it, or replace it with --force")
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file.unlink(missing_ok=True)  # so that a new one has permissions of its own
+    file.unlink(missing_ok=True)  # so that a new one has the right permissions
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as written:
         written.write("\n".join([HEAD, *template(), ""]))
     click.echo(file)

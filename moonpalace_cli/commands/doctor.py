@@ -50,7 +50,7 @@ def command(context: click.Context, for_secrets: bool, as_json: bool, form: Form
 
 
 def examine(settings: Settings, form: Form, *, as_json: bool) -> bool:
-    """Print the store's health; return whether there is no problem."""
+    """Print the store's health; return whether it is healthy."""
     try:
         with opened(settings.database) as engine:
             from moonpalace_addons.settings.config_file import exposed_secrets

@@ -76,7 +76,7 @@ def added_by_curl(exchange: Exchange, body: bytes, *, has_data: bool) -> list[st
 
 
 def has_data(exchange: Exchange, body: bytes) -> bool:
-    """Tell whether the request has a body, even an empty one."""
+    """Return whether the request has a body, even an empty one."""
     return exchange.method != "HEAD" and (bool(body) or exchange.method in ("POST", "PUT", "PATCH"))
 
 
@@ -95,13 +95,13 @@ def headers_of(exchange: Exchange) -> list[tuple[str, str]]:
 
 
 def accepts_encodings(exchange: Exchange) -> bool:
-    """Tell whether the client accepted compressed answers."""
+    """Return whether the client accepted compressed answers."""
     values = ",".join(value for name, value in headers_of(exchange) if name.lower() == "accept-encoding")
     return any(part.partition(";")[0].strip() not in ("", "identity") for part in values.split(","))
 
 
 def is_argument(body: bytes, encoding: str) -> bool:
-    """Tell whether the body can be an argument on a command line in this encoding."""
+    """Return whether the body can be an argument on a command line in this encoding."""
     if len(body) > ARGUMENT_LIMIT:
         return False
     try:

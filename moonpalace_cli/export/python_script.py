@@ -59,7 +59,7 @@ def header_value(value: str) -> str:
 
 
 def is_text(body: bytes) -> bool:
-    """Tell whether the body is UTF-8."""
+    """Return whether the body is UTF-8."""
     try:
         body.decode()
     except UnicodeDecodeError:

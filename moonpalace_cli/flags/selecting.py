@@ -48,13 +48,13 @@ class CallSelection:
 
     @property
     def is_many(self) -> bool:
-        """Tell whether the request may match any number of calls."""
+        """Return whether the request may match any number of calls."""
         named = len(self.names) > 1 or any(map(RANGE.fullmatch, self.names))
         return self.all or self.is_filtered or named or len(self.ids) > 1 or (self.last or 0) > 1
 
     @property
     def is_filtered(self) -> bool:
-        """Tell whether there are filters."""
+        """Return whether there are filters."""
         return bool(self.filters.predicates)
 
     def check(self, command: str = "COMMAND") -> None:

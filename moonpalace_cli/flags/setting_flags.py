@@ -59,7 +59,7 @@ def setting_flags[R](*names: str) -> Callable[[Callable[..., R]], Callable[..., 
 
 
 def is_given(context: click.Context, name: str) -> bool:
-    """Tell whether the flag of a setting is on the command line."""
+    """Return whether the flag of a setting is on the command line."""
     return context.get_parameter_source(_parameter(BY_NAME[name])) is ParameterSource.COMMANDLINE
 
 

@@ -15,7 +15,7 @@ class CacheEndpoints:
 
     @staticmethod
     def serves(path: str) -> bool:
-        """Tell whether a path is one of these."""
+        """Return whether a path is one of these."""
         return path == PATH or path.startswith(f"{PATH}/")
 
     def answer(self, method: str, path: str, key: str, body: bytes, digest: str) -> Answer:

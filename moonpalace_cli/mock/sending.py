@@ -51,7 +51,7 @@ class Sending:
         self._ended = False
 
     def is_simple(self) -> bool:
-        """Tell whether the whole answer can be sent in one write, without waiting."""
+        """Return whether the whole answer can be sent in one write, without waiting."""
         delivery = self.answer.delivery
         return self._framing == "length" and delivery.ending == "clean" and not delivery.before_headers
 

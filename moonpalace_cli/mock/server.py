@@ -1,4 +1,4 @@
-"""Run the mock as a server in a thread of its own."""
+"""Run the mock as a server in a separate thread."""
 
 import asyncio
 import logging

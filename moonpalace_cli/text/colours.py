@@ -40,7 +40,7 @@ def paint(text: str, colour: str) -> str:
 
 
 def looks_like_json(text: str) -> bool:
-    """Tell whether the text begins like a JSON object or array."""
+    """Return whether the text begins like a JSON object or array."""
     return text.lstrip()[:1] in ("{", "[")
 
 
@@ -74,7 +74,7 @@ def paint_header(line: str) -> str:
 
 
 def paint_pieces(pieces: Sequence[str]) -> list[str]:
-    """Return the pieces of a wrapped line of JSON, each with colours of its own."""
+    """Return the pieces of a wrapped line of JSON, each with its own colours."""
     spans = list(spans_of("".join(pieces)))
     painted, start = [], 0
     for piece in pieces:

@@ -147,7 +147,7 @@ def answer_text(response: Response) -> str:
 
 
 def is_cache_id(value: object) -> bool:
-    """Tell whether a value is a valid cache ID: it becomes part of headers and paths."""
+    """Return whether a value is a valid cache ID: it becomes part of headers and paths."""
     return (
         isinstance(value, str)
         and 0 < len(value) <= 200

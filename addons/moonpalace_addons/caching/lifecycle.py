@@ -272,7 +272,7 @@ def stored_expiry(ready: Ready) -> int:
 
 
 def belongs_to(row: records.ContextCache, account: Account) -> bool:
-    """Tell whether a row belongs to an account."""
+    """Return whether a row belongs to an account."""
     return (row.endpoint, row.key_fingerprint) == (account.endpoint, account.fingerprint)
 
 

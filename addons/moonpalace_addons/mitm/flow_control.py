@@ -123,7 +123,7 @@ def announce_close(flow: HTTPFlow) -> None:
 
 
 def can_finish(flow: HTTPFlow) -> bool:
-    """Tell whether an answer can be ended before its upstream ends it."""
+    """Return whether an answer can be ended before its upstream ends it."""
     return control_of(flow) is not None or plain_writer(flow) is not None
 
 
@@ -159,7 +159,7 @@ def _flush_stream(flow: HTTPFlow) -> bytes:
 
 
 def was_ended_early(flow: HTTPFlow) -> bool:
-    """Tell whether mitmproxy's server closed a client's connection because of `end_response`."""
+    """Return whether mitmproxy's server closed a client's connection because of `end_response`."""
     return control_of(flow) is None and ENDED_EARLY in flow.metadata
 
 
@@ -170,7 +170,7 @@ def inject_heartbeat(flow: HTTPFlow) -> None:
 
 
 def is_over(flow: HTTPFlow) -> bool:
-    """Tell whether a response has ended or failed, or its client is gone."""
+    """Return whether a response has ended or failed, or its client is gone."""
     if (control := control_of(flow)) is not None:
         return control.is_over
     has_ended = flow.response is not None and flow.response.timestamp_end is not None
@@ -189,7 +189,7 @@ def hold_answer(flow: HTTPFlow, gate: Gate) -> bool:
 
 
 def has_come_whole(flow: HTTPFlow) -> bool:
-    """Tell whether an answer has come to its end, so that nothing can truncate it; False on mitmproxy's server.
+    """Return whether an answer has come to its end, so that nothing can truncate it; False on mitmproxy's server.
 
     Ask it in `responseheaders`.
     """

@@ -14,7 +14,7 @@ OWN = "moonpalace_own"
 
 
 def is_own(flow: HTTPFlow) -> bool:
-    """Tell whether a flow is one of our own requests."""
+    """Return whether a flow is one of our own requests."""
     return OWN in flow.metadata
 
 

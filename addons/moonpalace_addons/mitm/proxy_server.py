@@ -22,7 +22,7 @@ def proxyserver() -> Proxyserver:
 
 
 def was_set(option: str) -> bool:
-    """Tell whether a mitmproxy option was set, even to its default."""
+    """Return whether a mitmproxy option was set, even to its default."""
     stored = getattr(ctx.options, "_options", {}).get(option)
     return stored is not None and stored.value is not optmanager.unset
 
@@ -41,7 +41,7 @@ def listen_on_tcp_only(mode: str) -> None:
 
 
 def has_events(handler: ConnectionHandler | None) -> bool:
-    """Tell whether a connection's layers have pending events."""
+    """Return whether a connection's layers have pending events."""
     lock = getattr(handler, "_server_event_lock", None)
     return lock is not None and (lock.locked() or bool(getattr(lock, "_waiters", None)))
 

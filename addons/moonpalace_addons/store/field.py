@@ -72,12 +72,12 @@ class Field:
 
     @property
     def is_carried(self) -> bool:
-        """Tell whether exports have it because it does not follow from headers and bodies."""
+        """Return whether exports have it because it does not follow from headers and bodies."""
         return self.carried or self.unit is not None
 
     @property
     def is_sortable(self) -> bool:
-        """Tell whether calls can be sorted by it."""
+        """Return whether calls can be sorted by it."""
         return self.kind not in ("headers", "json", "words")
 
     @property
@@ -91,7 +91,7 @@ class Field:
 
 
 def stored(meaning: str, chinese: str, **facts: Any) -> Any:
-    """Return what is said of a stored field, arguments of `Field`, as the default of an attribute of any type."""
+    """Return the description of a stored field, arguments of `Field`, as the default of an attribute of any type."""
     return {"meaning": meaning, "chinese": chinese, **facts}
 
 

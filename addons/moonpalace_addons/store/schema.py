@@ -99,7 +99,7 @@ EXCHANGES = Table(
     Column("response_date", Text),
     Column("stream_requested", Boolean),  # whether the request's JSON says "stream": true; NULL if it could not be read
     # JSON arrays of the ids in `parts` that, joined, are a body, decoded; of a stream, the merged completion. They are
-    # no table of their own: its rows would cost more than the pieces themselves.
+    # no separate table: its rows would cost more than the pieces themselves.
     Column("request_parts", Text),
     Column("response_parts", Text),
     Index("exchanges_uuid", "uuid", unique=True),  # the writer: never the same call twice

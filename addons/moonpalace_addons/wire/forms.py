@@ -55,5 +55,5 @@ def form_of(head: bytes, label: str | None, *, is_over: bool = False) -> Form | 
 
 
 def is_json(label: str | None) -> bool:
-    """Tell whether a label names a single JSON document; a sequence of them, such as ndjson, is a stream."""
+    """Return whether a label names a single JSON document; a sequence of them, such as ndjson, is a stream."""
     return label is not None and label.endswith(("/json", "+json"))

@@ -62,7 +62,7 @@ class Sieve:
         return line
 
     def _take_other_half(self, line: bytes) -> bytes:
-        """Return what passes of an LF that follows a CR: it is treated like the CR."""
+        """Return the output for an LF that follows a CR: it is treated like the CR."""
         if self.held:
             self.held += line
             return b""

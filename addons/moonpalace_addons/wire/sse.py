@@ -90,7 +90,7 @@ class Decoder:
         return self._read_lines(self._without_bom(text) if self._at_start else text)
 
     def may_skip(self, chunk: bytes) -> bool:
-        """Tell whether the caller may read the events in `chunk` itself and call `skip` instead of `feed`."""
+        """Return whether the caller may read the events in `chunk` itself and call `skip` instead of `feed`."""
         return not (self._rest or self._at_start or self._after_cr) and self._is_plain and len(chunk) <= self._limit
 
     def skip(self, count: int) -> None:

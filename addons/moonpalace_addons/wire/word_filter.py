@@ -67,7 +67,7 @@ def count(token: str) -> int:
 
 
 def may_contain(words: bytes, seed: int, positions: Iterable[BitPositions]) -> bool:
-    """Tell whether the filter with this seed may contain all tokens that set these bits."""
+    """Return whether the filter with this seed may contain all tokens that set these bits."""
     size = len(words) * 8
     return all(
         words[(place % size) >> 3] >> (place % size & 7) & 1 for each in positions for place in each.for_seed(seed)

@@ -25,7 +25,7 @@ IOTA_BELOW = "\u0345"
 
 
 def is_east_asian(word: str) -> bool:
-    """Tell whether a word belongs to a script without spaces."""
+    """Return whether a word belongs to a script without spaces."""
     return EAST_ASIAN_START.match(word) is not None
 
 
@@ -81,5 +81,5 @@ def word_variants(word: str) -> set[str]:
 
 
 def is_letter(character: str) -> bool:
-    """Tell whether every database treats a character as part of a word."""
+    """Return whether every database treats a character as part of a word."""
     return character.isalpha() or character.isdecimal() or character == "_"

@@ -132,7 +132,7 @@ class GitHub(Issues):
 
 
 class GitLab(Issues):
-    """Issues on GitLab, or on a server of one's own."""
+    """Issues on GitLab, or on a self-hosted server."""
 
     __slots__ = ()
     site = "GitLab"

@@ -50,7 +50,7 @@ class Comparison:
 
     @property
     def is_prefix(self) -> bool:
-        """Tell whether the earlier request is a prefix of the later one, for the same model."""
+        """Return whether the earlier request is a prefix of the later one, for the same model."""
         return self.divergence is None and self.same_tools and self.same_model
 
 

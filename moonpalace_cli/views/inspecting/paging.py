@@ -22,12 +22,12 @@ def show(text: str, *, pager: bool) -> None:
 
 
 def can_page() -> bool:
-    """Tell whether paging is possible; an empty PAGER disables it, as with git."""
+    """Return whether paging is possible; an empty PAGER disables it, as with git."""
     return is_terminal() and sys.stdin.isatty() and os.environ.get("PAGER") != ""
 
 
 def fits(text: str, columns: int, lines: int) -> bool:
-    """Tell whether the text and the next prompt fit on a terminal of this size."""
+    """Return whether the text and the next prompt fit on a terminal of this size."""
     used = 1
     for line in text.split("\n"):
         used += max(1, -(-display_width(line) // max(1, columns)))

@@ -65,7 +65,7 @@ EDITING = [
 
 
 def only_error(caplog: pytest.LogCaptureFixture) -> bool:
-    """Tell whether there was exactly one error in the log, with its traceback."""
+    """Return whether there was exactly one error in the log, with its traceback."""
     return [(record.levelno, bool(record.exc_info)) for record in caplog.records] == [(logging.ERROR, True)]
 
 

@@ -33,7 +33,7 @@ class Writer:
         self.sent += data
 
     def is_closing(self) -> bool:
-        """Tell whether it is closed."""
+        """Return whether it is closed."""
         return self.closing
 
 

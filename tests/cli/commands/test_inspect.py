@@ -340,7 +340,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         monkeypatch.setattr(f"moonpalace_cli.{module}.is_terminal", lambda: True)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("click.echo_via_pager", texts.append)
-    # click takes the colours out for what is no terminal, and here it sees none.
+    # click removes colours if the output is not a terminal, as here.
     monkeypatch.setattr("click.echo", print)
     for name, value in {"COLUMNS": "80", "LINES": "24", "TERM": "xterm"}.items():
         monkeypatch.setenv(name, value)

@@ -49,7 +49,7 @@ def run(command: click.Command, *arguments: str, env: Mapping[str, str] | None =
 
 
 def shown(*arguments: str, env: Mapping[str, str] | None = None) -> str:
-    """Return what the command with all settings prints, checked to have succeeded."""
+    """Return the output of the command with all settings, which must succeed."""
     result = run(everything, *arguments, env=env)
     assert result.exit_code == 0, result.output
     return result.output

@@ -1,4 +1,4 @@
-"""A console in a thread of its own."""
+"""A console in a separate thread."""
 
 from __future__ import annotations
 

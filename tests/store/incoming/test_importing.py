@@ -221,7 +221,7 @@ def test_store_on_a_server_is_a_source(file: Path, engine: Engine, filled: str, 
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Callable[[str], Path]:
-    """Give a function that makes a file which is no store, by its name."""
+    """Give a function that makes a file which is not a store, by its name."""
 
     def make(name: str) -> Path:
         file = tmp_path / name

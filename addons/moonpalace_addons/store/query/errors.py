@@ -38,7 +38,7 @@ def printable(text: str) -> str:
 
 
 def is_visible(character: str) -> bool:
-    """Tell whether a terminal shows a character in columns of its own."""
+    """Return whether a terminal gives a character its own columns."""
     return character.isprintable() and columns_of(character) > 0
 
 

@@ -20,7 +20,7 @@ MMAP_SIZE = 2**36
 """Bytes of the database file that are memory-mapped; more than any store has."""
 
 STATEMENT_TIMEOUT = 60.0
-"""Seconds for a statement with a regular expression on PostgreSQL, whose regex engine has no bound of its own."""
+"""Seconds for a statement with a regular expression on PostgreSQL, whose regex engine has no time limit."""
 
 
 def install(engine: Engine) -> None:

@@ -23,7 +23,7 @@ MAX_WHOLE = 2**63 - 1
 
 
 def of_fields(fields: Mapping[str, object]) -> Parameters:
-    """Return what is said of a request; nothing of it is large."""
+    """Return the parameters of a request; none of them is large."""
     return {name: kept for name in MEMBERS & fields.keys() if (kept := small(fields[name])) is not None}
 
 

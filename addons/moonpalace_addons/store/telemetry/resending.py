@@ -20,7 +20,7 @@ BATCH = 10
 
 @dataclass(slots=True)
 class Resent:
-    """The numbers of calls that were sent, are no operations of a model or have not ended, and are not sampled."""
+    """The numbers of calls that were sent, are not operations of a model or have not ended, and are not sampled."""
 
     sent: int = 0
     others: int = 0

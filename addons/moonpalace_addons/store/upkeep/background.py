@@ -1,4 +1,4 @@
-"""Periodic background maintenance of the store, each task on a thread of its own that never raises."""
+"""Periodic background maintenance of the store, each task on a separate thread that never raises."""
 
 import logging
 import threading

@@ -31,7 +31,7 @@ class Coding(Protocol):
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether the body may end here: before its first byte or after a last one."""
+        """Return whether the body may end here: before its first byte or after a last one."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield what `data` decodes to, in non-empty pieces; raise `BrokenError` where decoding fails."""
@@ -46,7 +46,7 @@ class Gzip:
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether no member is open."""
+        """Return whether no member is open."""
         return self._inflater is None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -72,7 +72,7 @@ class Deflate:
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether the last block has arrived, or nothing yet."""
+        """Return whether the last block has arrived, or nothing yet."""
         return self._inflater.eof if self._inflater else not self._head
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -100,7 +100,7 @@ class Brotli:
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether the last block has arrived, or nothing yet."""
+        """Return whether the last block has arrived, or nothing yet."""
         return not self._has_input or bool(self._decompressor.is_finished())
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -131,7 +131,7 @@ class Zstd:
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether no frame is open."""
+        """Return whether no frame is open."""
         return self._frame is None
 
     def feed(self, data: bytes) -> Iterator[bytes]:

@@ -50,7 +50,7 @@ class Decoder:
 
     @property
     def passes(self) -> bool:
-        """Tell whether everything is returned as it is fed."""
+        """Return whether everything is returned as it is fed."""
         return self._passing
 
     def feed(self, data: bytes) -> bytes:

@@ -15,12 +15,12 @@ class Sniffer:
 
     @property
     def has_begun(self) -> bool:
-        """Tell whether the body has begun, even if only with whitespace."""
+        """Return whether the body has begun, even if only with whitespace."""
         return not BOM.startswith(self._head)
 
     @property
     def is_object(self) -> bool:
-        """Tell whether the body is a JSON object, judged by its first byte."""
+        """Return whether the body is a JSON object, judged by its first byte."""
         return self.form is Form.JSON and self._head.removeprefix(BOM).lstrip().startswith(b"{")
 
     def feed(self, data: bytes) -> Form | None:

@@ -125,7 +125,7 @@ class ChatProgress(Progress):
     @property
     @override
     def is_whole(self) -> bool:
-        """Tell whether `[DONE]` or a finish reason for every choice has come."""
+        """Return whether `[DONE]` or a finish reason for every choice has come."""
         return self.is_done or (bool(self._finished) and all(self._finished.values()))
 
     @property
@@ -191,7 +191,7 @@ class ChatChannels:
 
 
 def _texts_of_parts(channel: str, parts: object, *, is_inner: bool = False) -> Iterator[tuple[str, object]]:
-    """Yield the texts of a list of parts, by type and index; a thinking part has a list of its own."""
+    """Yield the texts of a list of parts, by type and index; a thinking part contains another list."""
     for part in map(mapping, parts if isinstance(parts, list) else ()):
         kind = part.get("type")
         name = ".".join(str(item) for item in (channel, kind, part.get("index")) if item is not None)
@@ -219,7 +219,7 @@ def _has_any(fields: Mapping[str, object], names: tuple[str, ...]) -> bool:
 
 
 def _is_thinking(delta: Mapping[str, object]) -> bool:
-    """Tell whether the content is a list of parts that are all reasoning."""
+    """Return whether the content is a list of parts that are all reasoning."""
     content = delta.get("content")
     return isinstance(content, list) and all(mapping(part).get("type") == "thinking" for part in content)
 

@@ -66,7 +66,7 @@ class TextMerger(Merger):
 
 
 class TextChoice(Choice):
-    """One choice, whose text is a member of its own."""
+    """One choice, whose text is a direct member."""
 
     def __init__(self, doubts: Doubts) -> None:
         super().__init__(doubts)

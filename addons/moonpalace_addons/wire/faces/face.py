@@ -137,7 +137,7 @@ class Face:
     # WebSockets
 
     def make_lanes(self) -> Lanes | None:
-        """Return what assigns the messages of a WebSocket to calls; None if that is not known for this face."""
+        """Return an object that assigns the messages of a WebSocket to calls; None if this face has none."""
         return None
 
     # Answers

@@ -40,7 +40,7 @@ _NAME = re.compile(
 _MARKS = tuple(mark.encode() for mark in ("key", "token", "secret", "pass", "pwd", "auth", "credential", "cookie"))
 """Parts of nearly all names of secrets: a name without any of them needs no closer look."""
 _MARKS += tuple(mark.encode() for mark in ("bearer", "jwt", "assertion", "macaroon", "sig", "session", "csrf", "hmac"))
-"""What is in nearly all telling names: where none of it stands, there is no need to look closer."""
+"""Parts of the rarer names."""
 _VALUE = re.compile(rb"[A-Za-z0-9_.~+/-]{16,}=*(?![A-Za-z0-9_.~+/(-])")  # a name before a parenthesis is code
 _LAST_ROW = re.compile(rb"[A-Za-z0-9_.~+/-]+\Z")
 _MAX_OPEN_LENGTH = 600
@@ -63,7 +63,7 @@ def begun(text: bytes) -> int:
 
 
 def is_mixed(value: bytes) -> bool:
-    """Tell whether a value is long enough and mixes letters and digits as machine-made values do."""
+    """Return whether a value is long enough and mixes letters and digits as machine-made values do."""
     letters = len(value.translate(None, b"0123456789"))
     return len(value) >= _MIN_LENGTH and _MIN_OF_EACH_KIND <= letters <= len(value) - _MIN_OF_EACH_KIND
 

@@ -118,7 +118,7 @@ def mask_value(name: str, value: str) -> str:
 
 
 def is_masked(name: str, value: str) -> bool:
-    """Tell whether the value of a stored header was masked."""
+    """Return whether the value of a stored header was masked."""
     return value.endswith(MASK) and is_secret(name)
 
 
@@ -268,7 +268,7 @@ def _path_spans(path: str) -> tuple[Span, ...]:
 
 
 def _is_bare_key(segment: str) -> bool:
-    """Tell whether a segment looks random, though it has no known form: such a key may precede an endpoint."""
+    """Return whether a segment looks random, though it has no known form: such a key may precede an endpoint."""
     has_both = any(map(str.isdigit, segment)) and any(map(str.isalpha, segment))
     longest = max(re.split(r"[-._~]", segment), key=len)
     return len(longest) >= patterns.MIN_ROW_LENGTH and has_both and bool(_BARE_KEY.fullmatch(segment))

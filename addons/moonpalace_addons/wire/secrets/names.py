@@ -81,12 +81,12 @@ _MAX_NAME_LENGTH = 100
 
 
 def is_secret(name: str) -> bool:
-    """Tell whether a header or a parameter of this name contains a credential."""
+    """Return whether a header or a parameter of this name contains a credential."""
     return _is_secret(name[:_MAX_NAME_LENGTH].strip())
 
 
 def is_secret_member(name: str) -> bool:
-    """Tell whether a JSON member of this name contains a credential, if it is a string."""
+    """Return whether a JSON member of this name contains a credential, if it is a string."""
     return _is_secret_member(name[:_MAX_NAME_LENGTH])
 
 

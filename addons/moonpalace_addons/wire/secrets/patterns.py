@@ -158,7 +158,7 @@ def without_overlaps(findings: Iterator[Finding]) -> list[Finding]:
 
 
 def is_random(secret: bytes) -> bool:
-    """Tell whether the characters look random: no words, no placeholder."""
+    """Return whether the characters look random: no words, no placeholder."""
     if len(set(secret)) <= _MAX_PLACEHOLDER_CHARACTERS:
         return False
     longest = max(re.split(rb"[-_.]", secret), key=len)
