@@ -48,8 +48,8 @@ def a_flow(answer: bytes, path: str = "/v1/chat/completions?x=1", **headers: str
 def shown(flow: HTTPFlow) -> tuple[str | None, str]:
     """Return the view that mitmproxy chooses for an answer, and its text."""
     assert flow.response is not None
-    found = contentviews.prettify_message(flow.response, flow)
-    return found.view_name, found.text
+    result = contentviews.prettify_message(flow.response, flow)
+    return result.view_name, result.text
 
 
 def test_both_sides(looked_at: list[HTTPFlow]) -> None:
@@ -139,6 +139,6 @@ def test_asked_for_where_it_does_not_fit(looked_at: list[HTTPFlow]) -> None:
     """If it is selected for another body, it says that it does not fit."""
     flow = a_flow(b"{}", "/other")
     assert flow.response is not None
-    found = contentviews.prettify_message(flow.response, flow, "MoonPalace")
-    assert found.syntax_highlight == "error"
-    assert "this is not a call to the API" in found.text
+    result = contentviews.prettify_message(flow.response, flow, "MoonPalace")
+    assert result.syntax_highlight == "error"
+    assert "this is not a call to the API" in result.text

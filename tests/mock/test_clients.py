@@ -89,15 +89,15 @@ def curl(mock: MockServer, model: str, *options: str) -> subprocess.CompletedPro
 @pytest.mark.parametrize(("model", "code"), [("mock-echo", 0), ("mock-until-close", 0), ("mock-cut", 18)])
 def test_curl_sees_the_framing(shared_mock: MockServer, model: str, code: int) -> None:
     """Curl, which checks the end of a transfer, agrees on whether it is complete."""
-    found = curl(shared_mock, model)
-    assert found.returncode == code
-    assert found.stdout.endswith(b"\n\n")
-    assert (b"[DONE]" in found.stdout) == (code == 0)
+    result = curl(shared_mock, model)
+    assert result.returncode == code
+    assert result.stdout.endswith(b"\n\n")
+    assert (b"[DONE]" in result.stdout) == (code == 0)
 
 
 @pytest.mark.skipif(not CURL, reason="curl is not installed")
 def test_curl_until_close_over_tls() -> None:
     """With TLS too, the end of the connection is a clean end."""
     with MockServer(tls=True) as mock:
-        found = curl(mock, "mock-until-close", "--cacert", mock.ca_file)
-    assert (found.returncode, found.stdout[-14:]) == (0, b"data: [DONE]\n\n")
+        result = curl(mock, "mock-until-close", "--cacert", mock.ca_file)
+    assert (result.returncode, result.stdout[-14:]) == (0, b"data: [DONE]\n\n")

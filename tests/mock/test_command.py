@@ -102,8 +102,8 @@ def test_help_is_quick_and_tells_the_headers() -> None:
         "print(CliRunner().invoke(command, ['--help']).output); print('tornado' in sys.modules)"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "addons")])}
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert "X-Mock-Delay" in found.stdout
-    assert "X-Mock-Events" in found.stdout
-    assert all(f"\n  {name} " in found.stdout for name in scenarios(Times()))
-    assert found.stdout.splitlines()[-1] == "False"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert "X-Mock-Delay" in ended.stdout
+    assert "X-Mock-Events" in ended.stdout
+    assert all(f"\n  {name} " in ended.stdout for name in scenarios(Times()))
+    assert ended.stdout.splitlines()[-1] == "False"

@@ -41,12 +41,12 @@ def test_all_parts_count() -> None:
 @for_each("budget", range(1, 15))
 def test_a_budget_is_used_to_the_last_token(budget: int) -> None:
     """A truncated choice never has more tokens than the budget, and its reason is the length."""
-    found = limited(Choice(FULL), budget)
+    result = limited(Choice(FULL), budget)
     if budget == 14:
-        assert found == Choice(FULL)
+        assert result == Choice(FULL)
     else:
-        assert found.finish_reason == "length"
-        assert completion_tokens(found) == (budget if budget > 3 else 0)
+        assert result.finish_reason == "length"
+        assert completion_tokens(result) == (budget if budget > 3 else 0)
 
 
 @pytest.mark.parametrize(

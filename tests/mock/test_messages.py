@@ -120,7 +120,7 @@ def test_the_same_question() -> None:
             for tool in TOOLS
         ],
     }
-    found = parse_message_request(json.dumps(question).encode())
+    result = parse_message_request(json.dumps(question).encode())
     expected = parse_chat(json.dumps(chat).encode())
     for name in ("question", "tool_result", "tools", "budget", "prompt_tokens", "offered"):
-        assert getattr(found, name) == getattr(expected, name), name
+        assert getattr(result, name) == getattr(expected, name), name

@@ -79,7 +79,7 @@ def test_the_same_question_as_a_chat() -> None:
     items = [{"role": "user", "content": "Hi"}, {"type": "reasoning", "summary": []}, call]
     asked = {"instructions": "Be brief.", "tools": TOOLS, "max_output_tokens": 9}
     told = [*items, {"type": "function_call_output", "call_id": "c", "output": "low"}]
-    found = parse_response_request(json_of({**asked, "input": told}))
+    result = parse_response_request(json_of({**asked, "input": told}))
     function = {"name": "tide", "arguments": "{}"}
     messages = [
         {"role": "system", "content": "Be brief."},
@@ -90,8 +90,8 @@ def test_the_same_question_as_a_chat() -> None:
     functions = [
         {"type": "function", "function": {"name": tool["name"], "parameters": tool["parameters"]}} for tool in TOOLS
     ]
-    assert found == parse_chat(json_of({"messages": messages, "tools": functions, "max_tokens": 9}))
-    assert found.tool_result == "low"
+    assert result == parse_chat(json_of({"messages": messages, "tools": functions, "max_tokens": 9}))
+    assert result.tool_result == "low"
 
 
 def json_of(value: object) -> bytes:

@@ -160,9 +160,9 @@ def test_pages(client: httpx.Client, name: str, stream: bool) -> None:
 
 def test_an_error_in_the_stream(client: httpx.Client) -> None:
     """An error object follows the second chunk and ends the body; without streaming it is an ordinary error."""
-    found = [json.loads(payload) for payload in payloads(post(client, "mock-error-in-stream", stream=True).content)]
-    assert [sorted(event) for event in found[:2]] == [["choices", "created", "id", "model", "object"]] * 2
-    assert found[2:] == [post(client, "mock-error-in-stream").json()]
+    results = [json.loads(payload) for payload in payloads(post(client, "mock-error-in-stream", stream=True).content)]
+    assert [sorted(event) for event in results[:2]] == [["choices", "created", "id", "model", "object"]] * 2
+    assert results[2:] == [post(client, "mock-error-in-stream").json()]
     assert post(client, "mock-error-in-stream").status_code == 500
 
 
@@ -296,8 +296,10 @@ def test_one_big_event(client: httpx.Client) -> None:
 
 def test_empty_lists_of_choices(client: httpx.Client) -> None:
     """Two of the chunks have no choices, and no usage."""
-    found = [json.loads(payload) for payload in payloads(post(client, "mock-empty-choices", stream=True).content)[:-1]]
-    assert [sorted(chunk) for chunk in found if not chunk["choices"]] == [
+    results = [
+        json.loads(payload) for payload in payloads(post(client, "mock-empty-choices", stream=True).content)[:-1]
+    ]
+    assert [sorted(chunk) for chunk in results if not chunk["choices"]] == [
         ["choices", "created", "id", "model", "object"]
     ] * 2
 

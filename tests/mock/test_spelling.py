@@ -25,9 +25,9 @@ def decoders() -> dict[Encoding, Callable[[bytes], bytes]]:
 
 def test_one_piece_for_each_event() -> None:
     """Each event is a separate piece, and each piece has the number of complete events."""
-    found = list(OddSpelling().pieces(PAYLOADS, 3))
-    assert [piece.data for piece in found] == PLAIN
-    assert [piece.events for piece in found] == [1, 2, 3]
+    result = list(OddSpelling().pieces(PAYLOADS, 3))
+    assert [piece.data for piece in result] == PLAIN
+    assert [piece.events for piece in result] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
@@ -51,11 +51,11 @@ def test_no_encoding() -> None:
 
 def test_split_pieces() -> None:
     """The pieces join to the stream, some begin inside a code point, and events are counted where they end."""
-    found = list(OddSpelling(split=True).pieces(PAYLOADS, 3))
-    assert b"".join(piece.data for piece in found) == b"".join(PLAIN)
-    assert any(piece.data[0] & 0xC0 == 0x80 for piece in found)
-    complete = [b"".join(piece.data for piece in found[: number + 1]).count(b"\n\n") for number in range(len(found))]
-    assert [piece.events for piece in found] == complete
+    result = list(OddSpelling(split=True).pieces(PAYLOADS, 3))
+    assert b"".join(piece.data for piece in result) == b"".join(PLAIN)
+    assert any(piece.data[0] & 0xC0 == 0x80 for piece in result)
+    complete = [b"".join(piece.data for piece in result[: number + 1]).count(b"\n\n") for number in range(len(result))]
+    assert [piece.events for piece in result] == complete
 
 
 def test_lone_surrogates() -> None:

@@ -142,9 +142,9 @@ def test_a_body_without_end_is_not_looked_through(monkeypatch: pytest.MonkeyPatc
     """A long list is scanned quickly at any length; everything else is limited, because its values are built."""
     monkeypatch.setattr(json_elements, "MAX_SCANNED_SIZE", 90_000)
     filled = b"[" + b"[]," * 30_000 + b"[]]"
-    found = read_members(b'{"model":"m","messages":' + filled + b"}", ARRAYS)
-    assert found is not None
-    assert [member.key for member in found] == ["model", "messages"]
+    result = read_members(b'{"model":"m","messages":' + filled + b"}", ARRAYS)
+    assert result is not None
+    assert [member.key for member in result] == ["model", "messages"]
     assert read_members(b'{"model":"m","other":' + filled + b"}", ARRAYS) is None
     assert read_value(filled, (0, len(filled))) is None
     assert read_value(filled, (1, 3)) == []

@@ -16,11 +16,11 @@ KEYS = ("messages", "tools")
 
 def shown(body: bytes) -> list[bytes] | None:
     """Return the elements of the longest list."""
-    found = find_longest(body, KEYS)
-    if found is None:
+    result = find_longest(body, KEYS)
+    if result is None:
         return None
-    assert (found.start, found.end) == (found.elements[0][0], found.elements[-1][1])
-    return [body[start:end] for start, end in found.elements]
+    assert (result.start, result.end) == (result.elements[0][0], result.elements[-1][1])
+    return [body[start:end] for start, end in result.elements]
 
 
 @pytest.mark.parametrize(

@@ -145,8 +145,8 @@ def test_hidden_usage(name: str) -> None:
     assert not_asked is not None
     expected = [event.data for event in decoded([not_asked.text])]
     whole = edited(Plan(CHAT_COMPLETIONS, hide_usage=True), [text])
-    found = [event.data for event in decoded([whole])]
-    assert found == expected
+    results = [event.data for event in decoded([whole])]
+    assert results == expected
     for pieces in islice(cuts(text), 0, None, 7):
         assert edited(Plan(CHAT_COMPLETIONS, hide_usage=True), pieces) == whole, pieces
 

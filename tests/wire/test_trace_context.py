@@ -14,8 +14,8 @@ VALID = f"00-{TRACE}-{SPAN}-01"
 )
 def test_a_valid_parent(parent: str, flags: int) -> None:
     """The ids and flags are read; a later version may have more."""
-    found = parse(parent, "vendor=1")
-    assert found == TraceContext(int(TRACE, 16), int(SPAN, 16), flags, "vendor=1")
+    result = parse(parent, "vendor=1")
+    assert result == TraceContext(int(TRACE, 16), int(SPAN, 16), flags, "vendor=1")
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,5 @@ def test_an_invalid_parent(parent: str) -> None:
 )
 def test_headers(headers: str, expected: str | None) -> None:
     """Header names are case-insensitive; several parents count as none, and a long state is left out."""
-    found = of_headers(headers)
-    assert (None if found is None else found.state) == expected
+    result = of_headers(headers)
+    assert (None if result is None else result.state) == expected

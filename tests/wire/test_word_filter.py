@@ -95,9 +95,9 @@ def test_a_mark_that_counts_as_a_letter() -> None:
 
 def test_places_fit_into_the_database() -> None:
     """Positions are positive integers of 63 bits, different for different tokens."""
-    found = [tuple(places(str(token)).for_seed(number)) for token in range(100) for number in (0, 1, 1_023)]
-    assert all(0 <= place < 2**63 for some in found for place in some)
-    assert len(set(found)) == 300
+    results = [tuple(places(str(token)).for_seed(number)) for token in range(100) for number in (0, 1, 1_023)]
+    assert all(0 <= place < 2**63 for some in results for place in some)
+    assert len(set(results)) == 300
     assert BitPositions(2**61 - 1, 2**52 - 1, 7).for_seed(1_023)[-1] < 2**63
     assert [len(places(token).for_seed(0)) for token in ("a", "月", "月之", "ab")] == [7, 7, 4, 7]
 

@@ -239,10 +239,10 @@ def test_why_as_json(run_cache: RunCache, stored: Callable[..., None]) -> None:
     """The same for programs."""
     stored(([SYSTEM, TURNS[0]], 600, 0), ([CHANGED, *TURNS, LAST], 900, 256))
     code, out, _ = run_cache("why", "--id", "2", "--json")
-    found = json.loads(out)
-    assert (code, found["id"], found["earlier_id"]) == (0, 2, 1)
-    assert (found["divergence"]["number"], found["divergence"]["kind"]) == (1, "changed")
-    assert found["tokens"] == {"prompt": 900, "cached": 256, "possible": 512, "kept": 0, "lost": 256}
+    document = json.loads(out)
+    assert (code, document["id"], document["earlier_id"]) == (0, 2, 1)
+    assert (document["divergence"]["number"], document["divergence"]["kind"]) == (1, "changed")
+    assert document["tokens"] == {"prompt": 900, "cached": 256, "possible": 512, "kept": 0, "lost": 256}
 
 
 def test_nothing_to_compare_with(run_cache: RunCache, stored: Callable[..., None]) -> None:

@@ -78,9 +78,14 @@ def test_expired(conversation: None, mpal: Callable[..., Outcome]) -> None:
     assert mpal("cache", "why", "4").out.splitlines()[-1] == (
         "cause: expired: 380 s had passed, and the cache was to live for 300 s"
     )
-    found = json.loads(mpal("cache", "why", "4", "--json").out)
-    assert (found["cause"], found["ttl"], found["seconds"], found["earlier_id"]) == ("expired", 300, 380.0, 3)
-    assert (found["cost"], found["currency"]) == (pytest.approx(1030 * 29.7e-6), "USD")
+    document = json.loads(mpal("cache", "why", "4", "--json").out)
+    assert (document["cause"], document["ttl"], document["seconds"], document["earlier_id"]) == (
+        "expired",
+        300,
+        380.0,
+        3,
+    )
+    assert (document["cost"], document["currency"]) == (pytest.approx(1030 * 29.7e-6), "USD")
 
 
 def test_cached(conversation: None, mpal: Callable[..., Outcome]) -> None:
@@ -182,12 +187,12 @@ def test_in_the_sum(conversation: None, mpal: Callable[..., Outcome]) -> None:
         "expired: 1 call, 1,030 tokens, 0.0306 USD",
     ]
     assert mpal("cost", "--misses", "-p", "id < 3").out.splitlines()[-1] == "no misses"
-    found = [json.loads(line) for line in mpal("cost", "--misses", "--json").out.splitlines()]
-    assert [each for each in found if "misses" in each] == [
+    results = [json.loads(line) for line in mpal("cost", "--misses", "--json").out.splitlines()]
+    assert [each for each in results if "misses" in each] == [
         {"misses": "all misses", "calls": 2, "lost_tokens": 2050, "cost": {"USD": pytest.approx(0.033345)}},
         {"misses": "changed", "calls": 1, "lost_tokens": 1020, "cost": {"USD": pytest.approx(0.002754)}},
         {"misses": "expired", "calls": 1, "lost_tokens": 1030, "cost": {"USD": pytest.approx(0.030591)}},
     ]
-    assert [each["model"] for each in found if "model" in each] == ["kimi-k3"]
+    assert [each["model"] for each in results if "model" in each] == ["kimi-k3"]
     assert '"misses"' not in mpal("cost", "--misses", "--json", "-p", "id < 3").out
     assert mpal("cost", "--misses", "-o", "csv").code == 2

@@ -39,14 +39,14 @@ def test_every_setting_and_its_origin(
     """Each setting is shown with its value and its origin, but no secret or password."""
     file.write_text(f"start:\n    port: 8080\n    key: {KEY}\n    detect-repeat: true\n", encoding="utf-8")
     monkeypatch.setenv("MOONPALACE_UPSTREAM_PROXY", "http://me:hidden@proxy:3128")
-    found = shown(mpal)
-    assert set(found) == {setting.name for setting in TABLE}
-    assert found["host"] == ("127.0.0.1", "default")
-    assert found["port"][0] == "8080"
-    assert "config.yaml" in found["port"][1]
-    assert found["detect-repeat"][0] == "on"
-    assert found["key"][0] == "***"
-    assert found["upstream-proxy"] == ("http://***@proxy:3128", "variable MOONPALACE_UPSTREAM_PROXY")
+    result = shown(mpal)
+    assert set(result) == {setting.name for setting in TABLE}
+    assert result["host"] == ("127.0.0.1", "default")
+    assert result["port"][0] == "8080"
+    assert "config.yaml" in result["port"][1]
+    assert result["detect-repeat"][0] == "on"
+    assert result["key"][0] == "***"
+    assert result["upstream-proxy"] == ("http://***@proxy:3128", "variable MOONPALACE_UPSTREAM_PROXY")
     everything = mpal("config").out + mpal("config", "-o", "yaml").out
     assert KEY not in everything
     assert "hidden" not in everything
@@ -59,12 +59,12 @@ def test_endpoints_and_prices(file: Path, mpal: Callable[..., Outcome]) -> None:
         f"endpoints: {{kimi: {{url: https://k.example, key: {KEY}, headers: {{X-Team: {KEY}}}}}, b: 'http://b'}}\n",
         encoding="utf-8",
     )
-    found = shown(mpal)
-    assert found["endpoint"] == ("https://k.example", "endpoints.kimi")
-    assert found["key"] == ("***", "endpoints.kimi")
-    assert found["endpoints.kimi"] == ("https://k.example, key ***, header X-Team", str(file))
-    assert found["endpoints.b"] == ("http://b", str(file))
-    assert found["prices.kimi-*"] == ("input 2, output 8, cached 0.5 CNY at kimi", str(file))
+    result = shown(mpal)
+    assert result["endpoint"] == ("https://k.example", "endpoints.kimi")
+    assert result["key"] == ("***", "endpoints.kimi")
+    assert result["endpoints.kimi"] == ("https://k.example, key ***, header X-Team", str(file))
+    assert result["endpoints.b"] == ("http://b", str(file))
+    assert result["prices.kimi-*"] == ("input 2, output 8, cached 0.5 CNY at kimi", str(file))
     assert KEY not in mpal("config").out
 
 

@@ -262,6 +262,6 @@ def test_secrets_are_found_and_not_printed(mpal: Mpal, store: Any, file: Path) -
     shown = f"sk-9… ({len(KEY)} characters)"
     assert rows[1:] == [["1", "note", "API key", shown], [str(number), "request body", "API key", shown]]
     assert KEY not in printed.out + printed.err
-    found = json.loads(mpal("doctor", "--secrets", "--json").out)
-    assert [hit["call"] for hit in found["hits"]] == [1, number]
-    assert KEY not in json.dumps(found)
+    document = json.loads(mpal("doctor", "--secrets", "--json").out)
+    assert [hit["call"] for hit in document["hits"]] == [1, number]
+    assert KEY not in json.dumps(document)

@@ -30,11 +30,11 @@ type Mpal = Callable[..., Any]
 
 def documents(text: str) -> list[dict[str, Any]]:
     """Return exported calls without values that differ between stores."""
-    found = [json.loads(line) for line in text.splitlines()]
-    for each in found:
+    results = [json.loads(line) for line in text.splitlines()]
+    for each in results:
         each["metadata"].pop("moonpalace_id")
         each["tags"] = [tag for tag in each.get("tags", []) if tag != "imported"]
-    return sorted(found, key=lambda each: json.dumps(each, sort_keys=True))
+    return sorted(results, key=lambda each: json.dumps(each, sort_keys=True))
 
 
 @pytest.fixture(scope="module")

@@ -78,17 +78,17 @@ def test_following(calls: Store) -> None:
 def test_inspect(calls: Store, mpal: Run) -> None:
     """The last call, and the newest of several with one identifier, is the one that began last."""
     assert json.loads(mpal("inspect", "--last", "--json").out)["exchange"]["id"] == NEWEST_FIRST[0]
-    found = mpal("inspect", "--chatcmpl", "chatcmpl-the-same", "--json")
-    assert json.loads(found.out)["exchange"]["id"] == NEWEST_FIRST[0]
-    assert found.err == "5 calls match; this is the newest, 3; the others: 2, 1, 5, 4\n"
+    result = mpal("inspect", "--chatcmpl", "chatcmpl-the-same", "--json")
+    assert json.loads(result.out)["exchange"]["id"] == NEWEST_FIRST[0]
+    assert result.err == "5 calls match; this is the newest, 3; the others: 2, 1, 5, 4\n"
 
 
 @pytest.mark.parametrize("last", [1, 2, 4])
 def test_export_and_label(calls: Store, mpal: Run, last: int) -> None:
     """`--last N` selects those that began last; exports are oldest first."""
     exported = mpal("export", "--last", str(last), "--format", "jsonl")
-    found = [int(json.loads(line)["metadata"]["moonpalace_id"]) for line in exported.out.splitlines()]
-    assert found == NEWEST_FIRST[:last][::-1]
+    results = [int(json.loads(line)["metadata"]["moonpalace_id"]) for line in exported.out.splitlines()]
+    assert results == NEWEST_FIRST[:last][::-1]
     assert mpal("label", "--last", str(last), "--good").code == 0
     assert numbers(mpal("list", "--json", "-p", "category == 'goodcase'")) == NEWEST_FIRST[:last]
 

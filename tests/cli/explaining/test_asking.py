@@ -25,9 +25,9 @@ KEY = "sk-asking-0123456789"
 
 def ask(url: str, *, proxy: str | None = None, ca: Path | None = None) -> Asking:
     """Ask, and return the recorded tasks."""
-    found = Asking(Target(Endpoint(url, key=KEY, headers=(("X-Team", "a"),), proxy=proxy), "m"), BODY, 10, ca)
-    assert "".join(text for channel, text in found.run() if channel == "content") == "moon"
-    return found
+    asking = Asking(Target(Endpoint(url, key=KEY, headers=(("X-Team", "a"),), proxy=proxy), "m"), BODY, 10, ca)
+    assert "".join(text for channel, text in asking.run() if channel == "content") == "moon"
+    return asking
 
 
 def test_the_exchange_is_noted(mock: MockServer) -> None:
@@ -83,11 +83,11 @@ class Outgoing(SocketServer):
 def test_a_proxy_for_http(mock: MockServer) -> None:
     """It gets the full URL, and its user and password, which the row does not have."""
     with Outgoing(mock.port) as proxy:
-        found = ask("http://llm.example.org/base", proxy=f"http://me:pass%40word@{proxy.address}")
+        result = ask("http://llm.example.org/base", proxy=f"http://me:pass%40word@{proxy.address}")
     (head,) = proxy.heads
     assert head.startswith("POST http://llm.example.org/base/v1/chat/completions HTTP/1.1\r\n")
     assert f"Proxy-Authorization: Basic {base64.b64encode(b'me:pass@word').decode()}" in head
-    assert isinstance(found.tasks[0], RequestRead)
+    assert isinstance(result.tasks[0], RequestRead)
 
 
 def test_a_proxy_for_https() -> None:
@@ -144,12 +144,12 @@ def test_broken_answers(monkeypatch: pytest.MonkeyPatch, data: bytes, words: str
     """Each is a one-line error, and the tasks have no end that could be stored."""
     monkeypatch.setattr(http, "MAX_ANSWER_SIZE", 100)
     with Answering(BODY[-20:], data) as server:
-        found = Asking(Target(Endpoint(server.url), "m"), BODY, 10)
+        asking = Asking(Target(Endpoint(server.url), "m"), BODY, 10)
         with pytest.raises(AskingError) as caught:
-            list(found.run())
+            list(asking.run())
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not any(isinstance(task, ExchangeEnded) for task in found.tasks)
+    assert not any(isinstance(task, ExchangeEnded) for task in asking.tasks)
 
 
 def test_a_server_that_closes_at_the_end() -> None:

@@ -42,12 +42,12 @@ def stored(store: Store, case: Case) -> int:
 def test_the_rules_name_it(store: Store, case: Case) -> None:
     """The rules name the cause and the remedy, or are known not to; the record has their findings."""
     row = stored(store, case)
-    found = list(reasons(read_facts(store.engine, exchanges.find(store.engine, id=row)[0])))
-    text = " ".join(f"{reason.evidence} {reason.advice}" for reason in found).lower()
+    result = list(reasons(read_facts(store.engine, exchanges.find(store.engine, id=row)[0])))
+    text = " ".join(f"{reason.evidence} {reason.advice}" for reason in result).lower()
     missing = [word for word in case.names if word not in text]
     assert bool(missing) == (case.name in UNNAMED), (missing, text)
     record = make_record(store.engine, Subject([row], 1, None, "English"), limit=8_000, pattern=None)
-    assert record.count("- evidence ") == len(found[:6])
+    assert record.count("- evidence ") == len(result[:6])
 
 
 def test_the_table_is_long_enough() -> None:

@@ -100,9 +100,9 @@ def rows(store: Store) -> list[int]:
     """Store a call for each place, without the gate: it has a separate key and word there."""
     with writing(store.engine) as connection:
         idempotency.ensure_run(connection, {"id": "r", "host": "h", "pid": 1, "version": "0"})
-    found = [put_by_hand(store.engine, number, place) for number, place in enumerate(PLACES)]
-    assert len(found) >= 60
-    return found
+    results = [put_by_hand(store.engine, number, place) for number, place in enumerate(PLACES)]
+    assert len(results) >= 60
+    return results
 
 
 def sent_secrets(server: Listener) -> list[str]:

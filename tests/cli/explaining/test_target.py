@@ -60,10 +60,10 @@ def test_who_is_asked(
     tmp_path: Path, config: str, flags: dict[str, str], expected: tuple[str, str, str | None]
 ) -> None:
     """Flags take precedence over config.yaml; a key is only sent to its endpoint, that of the variable to Kimi."""
-    found = target(tmp_path, config, flags=flags)
-    assert (found.endpoint.url, found.model, found.endpoint.key) == expected
-    assert str(found) == f"{expected[1]} at {expected[0]}"
-    assert KEY not in repr(found)
+    result = target(tmp_path, config, flags=flags)
+    assert (result.endpoint.url, result.model, result.endpoint.key) == expected
+    assert str(result) == f"{expected[1]} at {expected[0]}"
+    assert KEY not in repr(result)
 
 
 def test_the_outgoing_proxy(tmp_path: Path) -> None:
@@ -113,9 +113,9 @@ def test_a_key_that_others_can_read(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("explain: {key: sk-config}")
     file.chmod(0o644)
-    found = exposed_secrets(file)
-    assert found is not None
-    assert "holds a key that other users can read" in found[0]
+    result = exposed_secrets(file)
+    assert result is not None
+    assert "holds a key that other users can read" in result[0]
 
 
 LANGUAGES: tuple[tuple[dict[str, str], str], ...] = (

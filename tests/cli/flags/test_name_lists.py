@@ -47,8 +47,8 @@ def test_unknown_columns(values: tuple[str, ...], message: str) -> None:
 )
 def test_orders(value: str | None, order: tuple[str, bool] | None) -> None:
     """A minus sorts in descending order."""
-    found = name_lists.parse_order(CONTEXT, OPTION, value)
-    assert (found and (found[0].source, found[1])) == order
+    result = name_lists.parse_order(CONTEXT, OPTION, value)
+    assert (result and (result[0].source, result[1])) == order
 
 
 @pytest.mark.parametrize("value", ["", "-", "--id", "request_body", "nope"])

@@ -49,10 +49,10 @@ def test_offers(store: Store) -> None:
 
 def test_the_place_of_an_offer(store: Store) -> None:
     """A suggestion replaces exactly the word or the string at the caret."""
-    found = offers(store.engine, "not mod == 'x'", 6)
-    assert (found.start, found.end) == (4, 7)
-    found = offers(store.engine, "model == 'ki mi' && id", 11)
-    assert (found.start, found.end) == (9, 12)
+    result = offers(store.engine, "not mod == 'x'", 6)
+    assert (result.start, result.end) == (4, 7)
+    result = offers(store.engine, "model == 'ki mi' && id", 11)
+    assert (result.start, result.end) == (9, 12)
 
 
 @pytest.mark.parametrize("path", ["model", "latency", "stream", "tags", "requested_at", "request_body.a", "len(tags)"])

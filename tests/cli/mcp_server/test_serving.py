@@ -53,10 +53,10 @@ def seen(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> SimpleN
     store.add(request=body(("user", "the moon, 月亮 " * 1000)), response=completion("round"))
     store.add(request=body(("user", "again")), session="s-1")
     engine.dispose()
-    found = SimpleNamespace(answers={})
+    namespace = SimpleNamespace(answers={})
     with (file.parent / "errors.txt").open("w") as errors:  # by default it is the stderr of when `mcp` was imported
-        anyio.run(talk, file, empty_store, found, errors)
-    return found
+        anyio.run(talk, file, empty_store, namespace, errors)
+    return namespace
 
 
 async def talk(file: Path, empty: Path, found: SimpleNamespace, errors: TextIO) -> None:

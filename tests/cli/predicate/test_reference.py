@@ -101,6 +101,6 @@ def test_predicate_and_sql_find_the_same(upgraded: Path, predicate: str, sql: st
         ]
     assert expected
     engine = open_store(f"sqlite:///{upgraded}")
-    found = exchanges.latest(engine, limit=None, where=condition([predicate], engine))
+    result = exchanges.latest(engine, limit=None, where=condition([predicate], engine))
     engine.dispose()
-    assert [call.id for call in found] == expected
+    assert [call.id for call in result] == expected

@@ -169,8 +169,8 @@ def gitee(site: Site, asked: Asked) -> Reply:
 
 def listed(site: Site, text: str, address: str) -> list[dict[str, object]]:
     """Return the issues of a site, newest first."""
-    found = [{text: each[text], address: f"{site.url}/found/{number}"} for number, each in enumerate(site.arrived, 1)]
-    return found[::-1]
+    results = [{text: each[text], address: f"{site.url}/found/{number}"} for number, each in enumerate(site.arrived, 1)]
+    return results[::-1]
 
 
 def slack(site: Site, asked: Asked) -> Reply:

@@ -93,17 +93,17 @@ def test_what_would_have_been_sent() -> None:
     """Similar calls within the delay share a report, and reports beyond the limit are sent a day later, as one."""
     rule = ReportRule("r", "error", "chat", limit=2, delay=600)
     calls = [Seen(number, number * MINUTE, f"kind {number % 3}") for number in range(30)]
-    found = planned(rule, calls, 10 * 24 * HOUR)
-    assert [(each.at, each.calls, len(each.shared)) for each in found] == [
+    result = planned(rule, calls, 10 * 24 * HOUR)
+    assert [(each.at, each.calls, len(each.shared)) for each in result] == [
         (10 * MINUTE, 4, 1),
         (11 * MINUTE, 4, 1),
         (24 * HOUR + 10 * MINUTE, 22, 3),
     ]
-    assert found[0].newest.id == 9
+    assert result[0].newest.id == 9
 
 
 def test_what_would_wait() -> None:
     """Reports that are not yet due have no time."""
     rule = ReportRule("r", "error", "chat", limit=2, delay=600)
-    found = planned(rule, [Seen(1, 0, "a"), Seen(2, HOUR, "b")], HOUR + MINUTE)
-    assert [(each.at, each.calls) for each in found] == [(10 * MINUTE, 1), (None, 1)]
+    result = planned(rule, [Seen(1, 0, "a"), Seen(2, HOUR, "b")], HOUR + MINUTE)
+    assert [(each.at, each.calls) for each in result] == [(10 * MINUTE, 1), (None, 1)]

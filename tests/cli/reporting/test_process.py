@@ -23,7 +23,7 @@ def test_it_imports_what_it_needs() -> None:
         "'moonpalace_cli.reporting.receivers', 'moonpalace_addons.wire.faces'))])"
     )
     paths = os.pathsep.join(path for path in sys.path if path)
-    found = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": paths}, capture_output=True, check=True
     )
-    assert found.stdout == b"[]\n"
+    assert ended.stdout == b"[]\n"

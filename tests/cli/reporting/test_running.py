@@ -92,8 +92,8 @@ def fail(store: Store, count: int, kinds: int = 1) -> None:
 
 def stood_for(site: Site) -> list[int]:
     """Return how many calls each report that has arrived covers."""
-    found = [STANDS_FOR.search(each["body"]) for each in site.arrived]
-    return [int(match[1].replace(",", "")) if match else 1 for match in found]
+    results = [STANDS_FOR.search(each["body"]) for each in site.arrived]
+    return [int(match[1].replace(",", "")) if match else 1 for match in results]
 
 
 def test_a_thousand_failures(turns: Turns, store: Store, tracker: Site) -> None:

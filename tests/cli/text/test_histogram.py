@@ -26,9 +26,9 @@ def test_steps(durations: list[int], expected: list[Step]) -> None:
 @given(st.lists(st.integers(0, 10**15)))
 def test_every_duration_is_counted_once(durations: list[int]) -> None:
     """The steps add up to the durations, and ascend."""
-    found = steps(sorted(durations))
-    assert sum(step.calls for step in found) == len(durations)
-    assert [step.up_to for step in found] == sorted({step.up_to for step in found})
+    result = steps(sorted(durations))
+    assert sum(step.calls for step in result) == len(durations)
+    assert [step.up_to for step in result] == sorted({step.up_to for step in result})
 
 
 @pytest.mark.parametrize(

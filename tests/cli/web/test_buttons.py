@@ -27,10 +27,10 @@ def test_several_are_taken_away_in_any_order() -> None:
     for predicate in PREDICATES:
         query = joined(query, predicate)
     for place in (3, 0, 5, 1, 4, 2, 6):
-        found = without(query, PREDICATES[place])
-        assert found is not None
-        assert not found or parse(found)
-        query = found
+        result = without(query, PREDICATES[place])
+        assert result is not None
+        assert not result or parse(result)
+        query = result
     assert query == ""
 
 

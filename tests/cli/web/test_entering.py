@@ -33,8 +33,8 @@ def test_the_token_becomes_a_cookie(served: Served) -> None:
 def test_a_token_leads_nowhere_else(served: Served) -> None:
     """Not even with two slashes does the first address redirect to another host."""
     with httpx.Client(trust_env=False, verify=NO_AUTHORITIES) as browser:
-        found = browser.get(f"{served.address}//attacker.invalid/", params={"token": TOKEN})
-    assert not found.headers.get("Location", "/").startswith("//")
+        result = browser.get(f"{served.address}//attacker.invalid/", params={"token": TOKEN})
+    assert not result.headers.get("Location", "/").startswith("//")
 
 
 def test_a_cookie_survives_a_restart(store: Store) -> None:

@@ -103,9 +103,9 @@ def client(store: Store, tmp_path: Path, model: Model) -> Iterator[httpx.Client]
 
 def proposal(page: httpx.Response) -> dict[str, str]:
     """Return the form of a page that sends the shown text."""
-    found = re.search(r'name="proposal" value="([^"]+)"', page.text)
-    assert found, page.text
-    return {"proposal": found[1], "q": ""}
+    match = re.search(r'name="proposal" value="([^"]+)"', page.text)
+    assert match, page.text
+    return {"proposal": match[1], "q": ""}
 
 
 def is_idle(client: httpx.Client) -> bool:
@@ -237,8 +237,8 @@ def test_what_calls_have_in_common(store: Store, client: httpx.Client, model: Mo
     until(lambda: client.get("/explain", params=query, headers=JSON).json()["state"] != "asking")
     (body,) = map(json.loads, model.asked)
     assert body["messages"][1]["content"] in html.unescape(page.text)
-    found = client.get("/explain", params=query, headers=JSON).json()
-    assert (found["calls"], [each["calls"] for each in found["explanations"]]) == (2, [2])
+    document = client.get("/explain", params=query, headers=JSON).json()
+    assert (document["calls"], [each["calls"] for each in document["explanations"]]) == (2, [2])
     assert [len(explanations.of_call(store.engine, row)) for row in (1, 2, 3)] == [1, 1, 0]
     samples.refused(store.add)
     assert "about 2 calls" in client.get("/explain", params=query).text
@@ -252,8 +252,8 @@ def test_a_filter_with_one_call(client: httpx.Client, model: Model) -> None:
     until(lambda: client.get("/explain", params=query, headers=JSON).json()["state"] != "asking")
     client.post("/calls/1/explain", data=proposal(client.get("/calls/1/explain")))
     until(lambda: is_idle(client))
-    found = client.get("/explain", params=query, headers=JSON).json()
-    assert (found["calls"], [each["calls"] for each in found["explanations"]]) == (1, [1, 1])
+    document = client.get("/explain", params=query, headers=JSON).json()
+    assert (document["calls"], [each["calls"] for each in document["explanations"]]) == (1, [1, 1])
     assert "<strong>again</strong>" in client.get("/explain", params=query).text
 
 
@@ -262,8 +262,8 @@ def test_a_filter_with_one_call(client: httpx.Client, model: Model) -> None:
 )
 def test_no_calls_to_explain(client: httpx.Client, query: str, message: str) -> None:
     """Without a filter, calls, or a valid predicate there is nothing to explain, and the page says so."""
-    found = client.get("/explain", params={"q": query}, headers=JSON)
-    assert (found.status_code, message in found.json()["error"]["message"]) == (400, True)
+    result = client.get("/explain", params={"q": query}, headers=JSON)
+    assert (result.status_code, message in result.json()["error"]["message"]) == (400, True)
 
 
 def test_a_text_about_other_calls(client: httpx.Client, model: Model) -> None:

@@ -28,9 +28,9 @@ def test_results_stand_beside_their_calls() -> None:
         message("tool", "of a", tool_call_id="1"),
         message("tool", "of nobody", tool_call_id="3"),
     )
-    found = talk_of(asked)
-    assert [each.role for each in found.recent] == ["user", "assistant", "tool"]
-    results = [piece.result and piece.result.pieces[0].text for piece in found.recent[1].pieces]
+    result = talk_of(asked)
+    assert [each.role for each in result.recent] == ["user", "assistant", "tool"]
+    results = [piece.result and piece.result.pieces[0].text for piece in result.recent[1].pieces]
     assert results == ["of a", "of b"]
 
 
@@ -38,8 +38,8 @@ def test_a_later_call_with_the_same_id() -> None:
     """If a server restarts ids in each answer, each result is at its own call."""
     turns = [message("assistant", None, tool_calls=[call("a", "x")]), message("tool", "1", tool_call_id="x")]
     again = [message("assistant", None, tool_calls=[call("a", "x")]), message("tool", "2", tool_call_id="x")]
-    found = talk_of(request(*turns, *again))
-    assert [each.pieces[0].result.pieces[0].text for each in found.recent if each.pieces[0].result] == ["1", "2"]
+    result = talk_of(request(*turns, *again))
+    assert [each.pieces[0].result.pieces[0].text for each in result.recent if each.pieces[0].result] == ["1", "2"]
 
 
 def test_a_long_conversation_is_folded() -> None:
@@ -47,14 +47,14 @@ def test_a_long_conversation_is_folded() -> None:
     asked = request(
         message("system", "be brief"), *(message("user", f"message {number}") for number in range(MANY + 1))
     )
-    found = talk_of(asked, completion("done"))
-    assert [len(part) for part in (found.first, found.earlier, found.recent, found.answer)] == [
+    result = talk_of(asked, completion("done"))
+    assert [len(part) for part in (result.first, result.earlier, result.recent, result.answer)] == [
         1,
         MANY + 1 - RECENT,
         RECENT,
         1,
     ]
-    assert found.recent[-1].pieces[0].text == f"message {MANY}"
+    assert result.recent[-1].pieces[0].text == f"message {MANY}"
 
 
 def test_kinds_of_pieces() -> None:
@@ -65,17 +65,17 @@ def test_kinds_of_pieces() -> None:
         {"type": "image_url", "image_url": {"url": "https://example.org/x.png"}},
         {"type": "odd", "value": 1},
     ]
-    found = talk_of(
+    result = talk_of(
         request(message("user", content), message("tool", "**no**")), completion("x", reasoning_content="y")
     )
-    pieces = [(piece.kind, piece.html is not None) for piece in found.recent[0].pieces]
+    pieces = [(piece.kind, piece.html is not None) for piece in result.recent[0].pieces]
     assert pieces == [("html", True), ("image", False), ("plain", False), ("json", True)]
-    assert found.recent[0].pieces[2].text == "[image https://example.org/x.png]"
-    assert [(piece.kind, piece.text) for piece in found.recent[1].pieces] == [("plain", "**no**")]
-    assert [piece.kind for piece in found.answer[0].pieces] == ["reasoning", "html"]
+    assert result.recent[0].pieces[2].text == "[image https://example.org/x.png]"
+    assert [(piece.kind, piece.text) for piece in result.recent[1].pieces] == [("plain", "**no**")]
+    assert [piece.kind for piece in result.answer[0].pieces] == ["reasoning", "html"]
 
 
 def test_a_huge_message_is_shown_as_it_is() -> None:
     """A text too long for Markdown is plain text, and leaves the budget to the others."""
-    found = talk_of(request(message("user", "short"), message("user", "*" * 100_000)), completion("*answer*"))
-    assert [each.pieces[0].html is not None for each in (*found.recent, *found.answer)] == [True, False, True]
+    result = talk_of(request(message("user", "short"), message("user", "*" * 100_000)), completion("*answer*"))
+    assert [each.pieces[0].html is not None for each in (*result.recent, *result.answer)] == [True, False, True]

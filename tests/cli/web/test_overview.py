@@ -54,21 +54,25 @@ def test_a_filter_narrows_it(store: Store, client: httpx.Client) -> None:
     assert label == "2026-11-30 09:00 · calls 1 · errors 1"
     assert calls(unescape(address), client) == [failed]
     assert 'href="/?q=status+%3D%3D+429' in page
-    found = client.get("/overview", params=query, headers=JSON).json()
-    assert (found["calls"], found["errors"], [model["model"] for model in found["models"]]) == (1, 1, ["kimi-k2.6"])
+    document = client.get("/overview", params=query, headers=JSON).json()
+    assert (document["calls"], document["errors"], [model["model"] for model in document["models"]]) == (
+        1,
+        1,
+        ["kimi-k2.6"],
+    )
 
 
 def test_numbers_for_programs(store: Store, client: httpx.Client) -> None:
     """The JSON is that of `mpal list --stats`, with the same numbers for each period, and the address of its calls."""
     samples.plain(store.add, started_at=NINE)
     samples.tool_use(store.add, started_at=NINE + timedelta(hours=3))
-    found = client.get("/overview", headers=JSON).json()
-    assert (found["calls"], found["width"], len(found["periods"])) == (2, "5 minutes", 37)
-    first, *_, last = found["periods"]
+    document = client.get("/overview", headers=JSON).json()
+    assert (document["calls"], document["width"], len(document["periods"])) == (2, "5 minutes", 37)
+    first, *_, last = document["periods"]
     assert (first["start"], first["end"]) == ("2026-11-30T09:00:00+08:00", "2026-11-30T09:05:00+08:00")
     assert (first["prompt_tokens"], first["costs"], first["latency_ms"]["p99"]) == (2204, {"USD": 0.0113}, 6000.0)
     assert calls(last["address"], client) == [2]
-    assert sum(each["prompt_tokens"] for each in found["periods"]) == found["prompt_tokens"]
+    assert sum(each["prompt_tokens"] for each in document["periods"]) == document["prompt_tokens"]
 
 
 def test_without_calls(store: Store, client: httpx.Client) -> None:
@@ -138,22 +142,22 @@ def parts(chart: Chart) -> list[list[tuple[str, float, float]]]:
 
 def test_charts() -> None:
     """Bars start at the bottom, their parts are stacked, and the highest reaches the top."""
-    found = drawn(measured(status=500, prompt=300, cached=225, completion=60))
-    assert parts(found["calls"]) == [[("in", 0.0, 100.0)], [("bad", 0.0, 100.0)]]
-    tokens = parts(found["tokens"])
+    result = drawn(measured(status=500, prompt=300, cached=225, completion=60))
+    assert parts(result["calls"]) == [[("in", 0.0, 100.0)], [("bad", 0.0, 100.0)]]
+    tokens = parts(result["tokens"])
     assert tokens[1] == [("cached", 37.5, 62.5), ("in", 16.67, 20.83), ("out", 0.0, 16.67)]
     assert [height for _, _, height in tokens[0]] == [6.94, 20.83, 11.11]
-    assert parts(found["cached input"]) == [[("cached", 75.0, 25.0)], [("cached", 25.0, 75.0)]]
-    assert found["tokens"].bars[1].values == [("cached input", "225"), ("other input", "75"), ("output", "60")]
-    assert (found["cost CNY"].top, found["total"].top) == ("¥0.50", "100ms")
-    assert list(found) == ["calls", "tokens", "cost CNY", "cached input", "first token", "total"]
+    assert parts(result["cached input"]) == [[("cached", 75.0, 25.0)], [("cached", 25.0, 75.0)]]
+    assert result["tokens"].bars[1].values == [("cached input", "225"), ("other input", "75"), ("output", "60")]
+    assert (result["cost CNY"].top, result["total"].top) == ("¥0.50", "100ms")
+    assert list(result) == ["calls", "tokens", "cost CNY", "cached input", "first token", "total"]
 
 
 def test_charts_of_little() -> None:
     """Unknown values have no chart, and small ones are visible; more cached tokens than sent count as all of them."""
-    found = drawn(measured(cost=0.0001, ttft=1, cached=10**6))
-    assert parts(found["cost CNY"])[1] == [("in", 98.5, 1.5)]
-    assert parts(found["cached input"])[1] == [("cached", 0.0, 100.0)]
+    result = drawn(measured(cost=0.0001, ttft=1, cached=10**6))
+    assert parts(result["cost CNY"])[1] == [("in", 98.5, 1.5)]
+    assert parts(result["cached input"])[1] == [("cached", 0.0, 100.0)]
     nothing = dict.fromkeys(("prompt", "completion", "total", "cached", "ttft", "latency", "cost", "currency"))
     group = measured(**nothing).periods[1].group
     assert [each.name for each in charts(measured(), group, period_predicate)] == ["calls"]

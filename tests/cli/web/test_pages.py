@@ -69,18 +69,18 @@ def test_pages_of_the_list(store: Store, client: httpx.Client) -> None:
 
 def link(page: httpx.Response, rel: str) -> str:
     """Return the target of a link."""
-    found = re.search(rf'rel="{rel}"[^>]* href="([^"]+)"', page.text)
-    assert found
-    return found[1].replace("&amp;", "&")
+    match = re.search(rf'rel="{rel}"[^>]* href="([^"]+)"', page.text)
+    assert match
+    return match[1].replace("&amp;", "&")
 
 
 def test_the_list_as_json(store: Store, client: httpx.Client) -> None:
     """Programs get the records of `mpal list --json`, and the addresses of adjacent pages."""
     samples.plain(store.add, note="x")
     samples.refused(store.add)
-    found = client.get("/", params={"q": "status == 429"}, headers=JSON).json()
-    assert [(call["status"], call["model"]) for call in found["calls"]] == [(429, "kimi-k2.6")]
-    assert (found["older"], found["newer"]) == (None, None)
+    document = client.get("/", params={"q": "status == 429"}, headers=JSON).json()
+    assert [(call["status"], call["model"]) for call in document["calls"]] == [(429, "kimi-k2.6")]
+    assert (document["older"], document["newer"]) == (None, None)
     chosen = client.get("/", params={"columns": "id,note"}, headers=JSON).json()
     assert {"id": 1, "note": "x"} in chosen["calls"]
     wrong = client.get("/", params={"columns": "notes"}, headers=JSON)
@@ -97,9 +97,9 @@ def test_a_mistake_in_the_filter(client: httpx.Client) -> None:
     assert page.status_code == 400
     assert 'aria-invalid="true"' in page.text
     assert 'value="status_code &gt;&gt; 400"' in page.text
-    found = client.get("/", params=query, headers=JSON)
-    assert found.status_code == 400
-    assert found.json()["error"]["position"] == 13
+    result = client.get("/", params=query, headers=JSON)
+    assert result.status_code == 400
+    assert result.json()["error"]["position"] == 13
 
 
 @pytest.mark.parametrize("place", ["x", "1-2-3", "99999999999999999999-1"])
@@ -165,10 +165,10 @@ def test_labels(store: Store, client: httpx.Client) -> None:
     answer = client.post(path, data={"category": "bad", "q": "id > 0"})
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/calls/{row_id}?q=id+%3E+0")
     client.post(path, json={"tag": "cut", "note": "看看"})
-    found = client.post(path, json={"tag": "again"}, headers=JSON).json()
-    assert found == {"id": row_id, "category": "badcase", "tags": ["again", "cut"], "note": "看看"}
-    found = client.post(path, json={"untag": "cut", "category": "", "note": ""}, headers=JSON).json()
-    assert found == {"id": row_id, "category": None, "tags": ["again"], "note": None}
+    document = client.post(path, json={"tag": "again"}, headers=JSON).json()
+    assert document == {"id": row_id, "category": "badcase", "tags": ["again", "cut"], "note": "看看"}
+    document = client.post(path, json={"untag": "cut", "category": "", "note": ""}, headers=JSON).json()
+    assert document == {"id": row_id, "category": None, "tags": ["again"], "note": None}
 
 
 @pytest.mark.parametrize(
@@ -260,15 +260,15 @@ def test_chinese(store: Store, client: httpx.Client) -> None:
 def test_completion(store: Store, client: httpx.Client) -> None:
     """The filter line suggests fields, operators and values, with their meaning in the user's language."""
     samples.plain(store.add)
-    found = client.get("/complete", params={"q": "note == '🌙' && catego && id", "at": 18}).json()
-    assert found == {"from": 15, "to": 21, "offers": [{"text": "category ", "meaning": "goodcase or badcase"}]}
-    found = client.get("/complete", params={"q": "laten"}, headers={"Accept-Language": "zh"}).json()
-    assert found["offers"] == [{"text": "latency ", "meaning": "从请求到响应结束的时间"}]
-    found = client.get("/complete", params={"q": "stream "}).json()
-    assert (found["from"], [each["text"] for each in found["offers"]]) == (7, ["== ", "!= ", "&& ", "|| "])
+    document = client.get("/complete", params={"q": "note == '🌙' && catego && id", "at": 18}).json()
+    assert document == {"from": 15, "to": 21, "offers": [{"text": "category ", "meaning": "goodcase or badcase"}]}
+    document = client.get("/complete", params={"q": "laten"}, headers={"Accept-Language": "zh"}).json()
+    assert document["offers"] == [{"text": "latency ", "meaning": "从请求到响应结束的时间"}]
+    document = client.get("/complete", params={"q": "stream "}).json()
+    assert (document["from"], [each["text"] for each in document["offers"]]) == (7, ["== ", "!= ", "&& ", "|| "])
     query = {"q": "model == 'cl"}
-    found = client.get("/complete", params=query, headers={"Accept-Language": "zh"}).json()
-    assert found == {"from": 9, "to": 12, "offers": [{"text": "'claude-sonnet-4-5'", "meaning": "1 次调用"}]}
+    document = client.get("/complete", params=query, headers={"Accept-Language": "zh"}).json()
+    assert document == {"from": 9, "to": 12, "offers": [{"text": "'claude-sonnet-4-5'", "meaning": "1 次调用"}]}
     assert client.get("/complete", params={"q": "", "at": "x"}, headers=JSON).status_code == 400
 
 
@@ -281,11 +281,11 @@ def test_a_slow_filter_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> No
     ):
         monkeypatch.setattr(time_limit, "SECONDS", -1.0)
         monkeypatch.setattr(time_limit, "STEPS", 1)
-        found = client.get("/", params={"q": "model ~ 'k*'"}, headers=headers)
+        result = client.get("/", params={"q": "model ~ 'k*'"}, headers=headers)
         monkeypatch.undo()
         again = client.get("/", headers=headers)
-    assert (found.status_code, again.status_code) == (503, 200)
-    assert "narrow the filter" in found.json()["error"]["message"]
+    assert (result.status_code, again.status_code) == (503, 200)
+    assert "narrow the filter" in result.json()["error"]["message"]
 
 
 def test_it_ends_at_once(store: Store) -> None:

@@ -26,9 +26,9 @@ from tests.waiting import until
 @pytest.fixture
 def engine(postgres_url: str) -> Iterator[Engine]:
     """Give a store in PostgreSQL."""
-    found = open_store(postgres_url)
-    yield found
-    found.dispose()
+    result = open_store(postgres_url)
+    yield result
+    result.dispose()
 
 
 def limit(engine: Engine) -> str:
@@ -67,11 +67,11 @@ def test_a_slow_page(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
         assert client.get("/", params={"q": "model ~ 'k*'"}).status_code == 200
         monkeypatch.setattr(time_limit, "SECONDS", 0.05)
         event.listen(engine, "before_cursor_execute", sleep, retval=True)
-        found = client.get("/", params={"q": "model ~ 'k*'"})
+        result = client.get("/", params={"q": "model ~ 'k*'"})
         event.remove(engine, "before_cursor_execute", sleep)
         assert client.get("/overview").json()["calls"] == 0
-    assert found.status_code == 503
-    assert "narrow the filter" in found.json()["error"]["message"]
+    assert result.status_code == 503
+    assert "narrow the filter" in result.json()["error"]["message"]
 
 
 def test_it_stops_at_once(engine: Engine) -> None:

@@ -193,10 +193,10 @@ def others_tables_in_the_log(file: Path) -> None:
 
 def seen(path: Path) -> tuple[object, ...]:
     """Return everything that must not change about a file and its companions, except SQLite's shared memory."""
-    found = path.stat()
+    result = path.stat()
     content = path.read_bytes() if path.is_file() else b""
     beside = {each.name for each in path.parent.iterdir() if not each.name.endswith("-shm")}
-    return oct(found.st_mode), found.st_mtime_ns, content, beside
+    return oct(result.st_mode), result.st_mtime_ns, content, beside
 
 
 @pytest.mark.parametrize("create", [True, False])

@@ -23,10 +23,10 @@ def claimed(path: Path) -> bool:
 
 
 def can_claim(path: Path) -> bool:
-    found = Journal.claim(path)
-    if found is None:
+    result = Journal.claim(path)
+    if result is None:
         return False
-    found.close()
+    result.close()
     return True
 
 
@@ -179,12 +179,12 @@ def test_a_store_without_a_place_has_no_journal(caplog: pytest.LogCaptureFixture
 )
 def test_where_journals_are(url: str, expected: str | None) -> None:
     """Next to an SQLite file; else in the home folder, by server and database, without user and password."""
-    found = journal_place.place(make_url(url), Path("/home/m"))
-    if found is None:
+    result = journal_place.place(make_url(url), Path("/home/m"))
+    if result is None:
         assert expected is None
         return
-    digest = found.stem.partition("-")[2]
-    assert str(found.path("R")) == (expected or "").format(digest)
+    digest = result.stem.partition("-")[2]
+    assert str(result.path("R")) == (expected or "").format(digest)
 
 
 def test_each_database_has_journals_of_its_own(tmp_path: Path) -> None:

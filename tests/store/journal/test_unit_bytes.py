@@ -32,13 +32,13 @@ STREAMED = Unit(
 @pytest.mark.parametrize("unit", [BEGUN, ENDED, STREAMED, Unit("u", COLUMNS, is_over=True)])
 def test_what_is_packed_is_unpacked(unit: Unit) -> None:
     """A unit is read back unchanged; empty and missing values are distinguished."""
-    found = unpack(pack(unit))
-    assert found.columns == unit.columns
-    assert found.changed == unit.changed
-    assert (found.uuid, found.row_id, found.kept) == (unit.uuid, None, unit.kept)
-    assert (found.request_body, found.segments) == (unit.request_body, unit.segments)
-    assert (found.is_over, found.response_body, found.stream) == (unit.is_over, unit.response_body, unit.stream)
-    assert found.times == list(unit.times)
+    result = unpack(pack(unit))
+    assert result.columns == unit.columns
+    assert result.changed == unit.changed
+    assert (result.uuid, result.row_id, result.kept) == (unit.uuid, None, unit.kept)
+    assert (result.request_body, result.segments) == (unit.request_body, unit.segments)
+    assert (result.is_over, result.response_body, result.stream) == (unit.is_over, unit.response_body, unit.stream)
+    assert result.times == list(unit.times)
 
 
 def test_columns_of_other_versions_do_no_harm() -> None:
@@ -50,9 +50,9 @@ def test_columns_of_other_versions_do_no_harm() -> None:
     head["changed"] += ["invented"]
     del head["columns"]["path"]
     data = json.dumps(head).encode()
-    found = unpack(zstandard.compress(LENGTH.pack(len(data)) + data + plain[LENGTH.size + length :]))
-    assert found.columns == COLUMNS | {"path": None}
-    assert found.changed == ENDED.changed
+    result = unpack(zstandard.compress(LENGTH.pack(len(data)) + data + plain[LENGTH.size + length :]))
+    assert result.columns == COLUMNS | {"path": None}
+    assert result.changed == ENDED.changed
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_pieces_of_answers_without_numbers(unit: Unit) -> None:
 
 def test_what_no_database_takes_is_made_harmless() -> None:
     """Characters and numbers that a database refuses do not cost the row."""
-    found = checked(unpack(pack(Unit("u", COLUMNS | {"path": "/\x00\ud800", "latency": 2**70}))))
-    assert (found.columns["path"], found.columns["latency"]) == ("/\\x00\\ud800", None)
+    result = checked(unpack(pack(Unit("u", COLUMNS | {"path": "/\x00\ud800", "latency": 2**70}))))
+    assert (result.columns["path"], result.columns["latency"]) == ("/\\x00\\ud800", None)
 
 
 def test_a_call_too_large_for_a_journal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,8 +85,8 @@ def test_no_predicate_changes_the_file(filled_sqlite: Calls, file: Path, text: s
     """Any predicate gives calls or a mistake, and the file is unchanged byte for byte."""
     before = digest(file)
     try:
-        found = filled_sqlite.holding(text)
-        assert set(found) <= set(filled_sqlite.names.values())
+        result = filled_sqlite.holding(text)
+        assert set(result) <= set(filled_sqlite.names.values())
     except PredicateError:
         pass
     assert digest(file) == before

@@ -117,9 +117,9 @@ def test_both_engines_agree(pattern: str, filled_postgresql: object) -> None:
     engine = filled_postgresql.engine  # type: ignore[attr-defined]
     with engine.connect() as connection:
         query = text("SELECT :given ~ :pattern")
-        found = [
+        results = [
             connection.execute(query, {"given": given, "pattern": postgresql_regex(pattern)}).scalar()
             for given in TEXTS
         ]
-    assert found == [compiled(pattern).search(given.encode()) is not None for given in TEXTS]
-    assert True in found
+    assert results == [compiled(pattern).search(given.encode()) is not None for given in TEXTS]
+    assert True in results

@@ -56,9 +56,9 @@ MESSAGES = '{"m": [{"r": "x"}, {"r": null}, {}, "s", 5, [1], {"r": {"d": 1.10}}]
 )
 def test_places(body: str | None, steps: list[Step], expected: str) -> None:
     """Each place gives its value, or null."""
-    found = places(None if body is None else body.encode(), json.dumps(steps))
-    assert found.replace(",", "").replace(" ", "") == expected.replace(",", "").replace(" ", "")
-    json.loads(found)
+    result = places(None if body is None else body.encode(), json.dumps(steps))
+    assert result.replace(",", "").replace(" ", "") == expected.replace(",", "").replace(" ", "")
+    json.loads(result)
 
 
 @pytest.mark.parametrize(

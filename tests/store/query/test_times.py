@@ -98,8 +98,8 @@ def test_no_time(text: str) -> None:
 
 def test_since() -> None:
     """An option for a time takes the start of its period, with its time zone."""
-    found = since("2024-07", NOW)
-    assert found.isoformat() == "2024-07-01T00:00:00+02:00"
+    result = since("2024-07", NOW)
+    assert result.isoformat() == "2024-07-01T00:00:00+02:00"
 
 
 @given(st.text(max_size=12) | st.from_regex(r"[-0-9]{0,12}[smhdw:T Z+]{0,3}[-0-9:]{0,8}", fullmatch=True))
@@ -107,8 +107,8 @@ def test_any_text_is_a_time_or_refused(text: str) -> None:
     """Any text is a time or rejected; an option and a predicate agree."""
     period = read_time(text, NOW)
     try:
-        found = since(text, NOW)
+        result = since(text, NOW)
     except ValueError:
         return
     assert period is not None
-    assert found == EPOCH + period.start * MICROSECOND
+    assert result == EPOCH + period.start * MICROSECOND

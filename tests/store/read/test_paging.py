@@ -33,9 +33,9 @@ def test_of_a_condition(engine: Engine, calls: list[int]) -> None:
     """A page has matching calls, whether or not the call at its position matches."""
     where = EXCHANGES.c.path == "/0"
     every = page(engine, 9)
-    found = page(engine, 2, before=Place.of(every.calls[1]), where=where)
-    assert [call.id for call in found.calls] == [calls[2], calls[4]]
-    assert found.has_older
+    result = page(engine, 2, before=Place.of(every.calls[1]), where=where)
+    assert [call.id for call in result.calls] == [calls[2], calls[4]]
+    assert result.has_older
 
 
 def test_a_place_as_text(engine: Engine, calls: list[int]) -> None:

@@ -36,8 +36,8 @@ def test_numbers_of_a_call(engine: Engine, add: Callable[..., None]) -> None:
         {"model_requested": "asked", "model_answered": "answered", "status_code": 200, **tokens, **times},
         {"model_requested": "asked", "state": State.TIMED_OUT.value, "error_kind": "idle"},
     )
-    found = [call for batch in statistics.measured(engine, (*tokens, *times)) for call in batch]
-    assert found == [
+    results = [call for batch in statistics.measured(engine, (*tokens, *times)) for call in batch]
+    assert results == [
         ("answered", "completed", 200, None, 1, 2, 3, 4, 5, 6, 7, 8),
         ("asked", "timed_out", None, "idle", *[None] * 8),
     ]

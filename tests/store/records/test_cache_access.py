@@ -26,9 +26,9 @@ def test_read(engine: Engine) -> None:
 
     async def run() -> object:
         access = CacheAccess(engine)
-        found = await access.read(context_caches.all_caches)
+        result = await access.read(context_caches.all_caches)
         await access.close()
-        return found
+        return result
 
     assert asyncio.run(run()) == []
 
@@ -63,12 +63,12 @@ def test_a_store_that_refuses(engine: Engine, caplog: pytest.LogCaptureFixture) 
 
     async def run() -> object:
         access = CacheAccess(engine)
-        found = await access.read(refusing)
+        result = await access.read(refusing)
         with pytest.raises(StoreError, match="the store refuses: database is locked"):
             await access.write(refusing)
         access.write_later(refusing)
         await access.close()
-        return found
+        return result
 
     assert asyncio.run(run()) is None
     assert "could not be looked up: database is locked" in caplog.text

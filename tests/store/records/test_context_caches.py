@@ -93,9 +93,9 @@ def test_find(engine: Engine) -> None:
     """A cache is found by its number and by the API's id."""
     number = made(engine)
     for name in (str(number), "cache-1"):
-        found = context_caches.find(engine, name)
-        assert found is not None
-        assert found.id == number
+        result = context_caches.find(engine, name)
+        assert result is not None
+        assert result.id == number
     for name in ("0", "cache-2", "", "9" * 30, "9" * 5_000, "²"):
         assert context_caches.find(engine, name) is None
 

@@ -27,7 +27,7 @@ def test_rows_are_those_that_sqlalchemy_would_insert() -> None:
         THINGS.create(connection)
         insert_many(connection, THINGS, rows)
         insert_many(connection, THINGS, [])
-        found = [dict(row) for row in connection.execute(select(THINGS).order_by(THINGS.c.id)).mappings()]
+        results = [dict(row) for row in connection.execute(select(THINGS).order_by(THINGS.c.id)).mappings()]
     engine.dispose()
-    assert found == rows
-    assert type(found[0]["text"]) is str
+    assert results == rows
+    assert type(results[0]["text"]) is str

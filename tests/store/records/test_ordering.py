@@ -136,8 +136,8 @@ def test_which_calls(engine: Engine, add: Add, given: dict[str, object], expecte
         path = "/v1/chat/completions" if number % 2 == 0 else "/v1/models"
         row_id = add(started_at=MICROSECONDS + number - 3, path=path, latency=10 * number)
         first = first or row_id
-    found = exchanges.latest(engine, **({"limit": None} | given))  # type: ignore[arg-type]
-    assert [call.id - first + 1 for call in found] == expected
+    result = exchanges.latest(engine, **({"limit": None} | given))  # type: ignore[arg-type]
+    assert [call.id - first + 1 for call in result] == expected
     chosen = {name: value for name, value in given.items() if name not in ("limit", "offset")}
     if chosen == given:
         assert exchanges.count(engine, **chosen) == len(expected)  # type: ignore[arg-type]

@@ -81,12 +81,12 @@ def texts(engine: Engine) -> list[tuple[str | None, ...]]:
     """Return the bodies as text by the expression, and check that the view agrees."""
     columns = [body_text(side, engine.dialect.name) for side in SIDES]
     with engine.connect() as connection:
-        found = [
+        results = [
             tuple(row) for row in connection.execute(select(*columns).select_from(EXCHANGES).order_by(EXCHANGES.c.id))
         ]
         view = connection.execute(text("SELECT request_body, response_body FROM moonshot_requests ORDER BY id"))
-        assert [tuple(row) for row in view] == found
-    return found
+        assert [tuple(row) for row in view] == results
+    return results
 
 
 @pytest.mark.parametrize(

@@ -137,8 +137,8 @@ def test_the_writer_keeps_them(
         with writing(engine) as connection:
             batch.store(connection)
         batch.stored()
-        found = [row.response_headers for row in exchanges.latest(engine, limit=2)]
-        assert found == ([None, None] if tasks is calls else [answer.headers for answer in reversed(answers)])
+        results = [row.response_headers for row in exchanges.latest(engine, limit=2)]
+        assert results == ([None, None] if tasks is calls else [answer.headers for answer in reversed(answers)])
     assert [call.response_headers for call, *_ in batch.finished()] == [answer.headers for answer in answers]
     with engine.connect() as connection:
         assert connection.execute(select(EXCHANGES.c.response_headers_part).distinct()).scalars().one() is not None

@@ -66,9 +66,9 @@ def test_the_number_of_series_is_bounded() -> None:
     """Clients choose the names of models: those beyond the limit form one series."""
     limit = measures_module.MAX_SERIES
     measures = measured(*({"model_requested": f"m{number}"} for number in range(limit + 5)))
-    found = named(measures, "gen_ai.client.operation.duration")
-    assert len(found) == limit + 1
-    assert found[-1][0] == {"otel.metric.overflow": True}
-    assert found[-1][1].count == 5
+    result = named(measures, "gen_ai.client.operation.duration")
+    assert len(result) == limit + 1
+    assert result[-1][0] == {"otel.metric.overflow": True}
+    assert result[-1][1].count == 5
     measures.clear()
     assert not list(measures)

@@ -17,16 +17,16 @@ TRACED = f"Accept: */*\r\ntraceparent: 00-{TRACE}-{SPAN}-01\r\n"
 
 def span(call: Exchange, **fields: object) -> CallSpan:
     """Return the span of a call that has one."""
-    found = span_of(call, parameters.of_fields(fields))
-    assert found is not None
-    return found
+    result = span_of(call, parameters.of_fields(fields))
+    assert result is not None
+    return result
 
 
 def test_a_plain_call() -> None:
     """Its span has the model, the provider, the tokens and the times."""
     call = an_exchange(cached_tokens=5, reasoning_tokens=3, cost=0.25, cost_currency="USD", session="s-1")
-    found = span(call, temperature=0.3, max_tokens=100, model="kimi-k3", stream=False)
-    assert found.attributes == {
+    result = span(call, temperature=0.3, max_tokens=100, model="kimi-k3", stream=False)
+    assert result.attributes == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "moonshot_ai",
         "gen_ai.request.model": "kimi-k3",
@@ -51,8 +51,8 @@ def test_a_plain_call() -> None:
         "moonpalace.cost": 0.25,
         "moonpalace.cost.currency": "USD",
     }
-    assert (found.name, found.problem, found.parent) == ("chat kimi-k3", None, None)
-    assert (found.began, found.ended - found.began) == (1_795_368_422 * 10**9, 1_676_003)
+    assert (result.name, result.problem, result.parent) == ("chat kimi-k3", None, None)
+    assert (result.began, result.ended - result.began) == (1_795_368_422 * 10**9, 1_676_003)
 
 
 def test_the_same_call_gives_the_same_span() -> None:
@@ -66,9 +66,9 @@ def test_the_same_call_gives_the_same_span() -> None:
 
 def test_a_trace_of_the_client() -> None:
     """The client's span is the parent, in its trace."""
-    found = span(an_exchange(request_headers=TRACED))
-    assert found.parent is not None
-    assert (found.trace_id, found.parent.span_id) == (int(TRACE, 16), int(SPAN, 16))
+    result = span(an_exchange(request_headers=TRACED))
+    assert result.parent is not None
+    assert (result.trace_id, result.parent.span_id) == (int(TRACE, 16), int(SPAN, 16))
 
 
 @pytest.mark.parametrize(
@@ -111,16 +111,16 @@ def test_how_a_call_ended(
     changes: dict[str, object], reasons: tuple[str, ...] | None, error: str | None, problem: str | None
 ) -> None:
     """A broken answer has the finish reason `error`; a failed call has its kind, status or state."""
-    found = span(an_exchange(**changes))  # type: ignore[arg-type]
-    assert found.attributes.get("gen_ai.response.finish_reasons") == reasons
-    assert (found.attributes.get("error.type"), found.problem) == (error, problem)
+    result = span(an_exchange(**changes))  # type: ignore[arg-type]
+    assert result.attributes.get("gen_ai.response.finish_reasons") == reasons
+    assert (result.attributes.get("error.type"), result.problem) == (error, problem)
 
 
 def test_a_call_that_reached_nothing() -> None:
     """Without an answer there is no finish reason."""
-    found = span(an_exchange(refused=True))
-    assert found.attributes["error.type"] == "connect"
-    assert "gen_ai.response.finish_reasons" not in found.attributes
+    result = span(an_exchange(refused=True))
+    assert result.attributes["error.type"] == "connect"
+    assert "gen_ai.response.finish_reasons" not in result.attributes
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_a_call_that_reached_nothing() -> None:
 )
 def test_which_calls_have_a_span(method: str, path: str, changes: dict[str, object], expected: str | None) -> None:
     """Those that use a model, by their path or because they have tokens."""
-    found = span_of(an_exchange(method=method, path=path, **changes), {})  # type: ignore[arg-type]
-    assert (None if found is None else found.attributes["gen_ai.operation.name"]) == expected
+    result = span_of(an_exchange(method=method, path=path, **changes), {})  # type: ignore[arg-type]
+    assert (None if result is None else result.attributes["gen_ai.operation.name"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -214,10 +214,10 @@ def test_what_was_asked_for(fields: dict[str, object], expected: dict[str, objec
 
 def test_long_and_odd_texts() -> None:
     """A client's text is cut, and made encodable in UTF-8."""
-    found = span(an_exchange(model_requested="m\ud800" + "x" * 100_000))
-    assert len(found.name) <= 500
-    assert str(found.attributes["gen_ai.request.model"]).startswith("m?xx")
-    found.name.encode()
+    result = span(an_exchange(model_requested="m\ud800" + "x" * 100_000))
+    assert len(result.name) <= 500
+    assert str(result.attributes["gen_ai.request.model"]).startswith("m?xx")
+    result.name.encode()
 
 
 def test_long_texts_are_not_kept() -> None:

@@ -233,8 +233,8 @@ def test_nothing_of_deleted_calls_is_left_in_the_file(
         store(body(number))
     cleaning.clean(engine, Rule(keep_last=2), None, go_on)
     left = file.read_bytes() + file.with_name(file.name + "-wal").read_bytes()
-    found = [number for number in range(1_000_010, 1_000_022) if b";%d," % number in left]
-    assert found == [1_000_020, 1_000_021]
+    results = [number for number in range(1_000_010, 1_000_022) if b";%d," % number in left]
+    assert results == [1_000_020, 1_000_021]
 
 
 def test_a_store_is_compacted_on_both_databases(engine: Engine, store: Store, go_on: threading.Event) -> None:

@@ -151,8 +151,8 @@ def test_nothing_of_ours_looks_like_a_secret(engine: Engine, call: int) -> None:
 )
 def test_escapes_hide_nothing(content: str) -> None:
     """A JSON escape before a key does not count as part of its first word."""
-    found = list(found_in(Text("parts", "data", 1, content.encode("latin-1"))))
-    assert [(kind, shown[:4]) for kind, shown in found] == [("API key", "sk-9")]
+    result = list(found_in(Text("parts", "data", 1, content.encode("latin-1"))))
+    assert [(kind, shown[:4]) for kind, shown in result] == [("API key", "sk-9")]
 
 
 @pytest.mark.parametrize("place", [0, 1, 39, 40, 41, 5000, 100_000])
@@ -160,8 +160,8 @@ def test_place_does_not_matter(place: int) -> None:
     """A key is found anywhere, even next to another one and at the very end."""
     other = "ghp_0123456789abcdefghijABCDEFGHIJ"
     content = "." * place + f" {KEY} {other} " + "." * place + f" {other}"
-    found = list(found_in(Text("parts", "data", 1, content.encode())))
-    assert [kind for kind, _ in found] == ["API key", "GitHub token", "GitHub token"]
+    result = list(found_in(Text("parts", "data", 1, content.encode())))
+    assert [kind for kind, _ in result] == ["API key", "GitHub token", "GitHub token"]
 
 
 def test_images_are_no_hits() -> None:
@@ -189,8 +189,8 @@ def test_memory_is_bounded_by_rows(engine: Engine, call: int) -> None:
             values = {"hash": number.to_bytes(16), "data": b"x%d" % number, "is_text": True, "id": number + 1}
             connection.execute(text("INSERT INTO parts VALUES (:id, :hash, :is_text, :data)"), values)
     with engine.connect() as connection:
-        found = [one.data for one in texts(connection) if one.table == "parts"]
-    assert found == [b"x%d" % number for number in range(60)]
+        results = [one.data for one in texts(connection) if one.table == "parts"]
+    assert results == [b"x%d" % number for number in range(60)]
     assert call
 
 

@@ -46,8 +46,8 @@ def test_streams_side_by_side() -> None:
     ]
     assert asked == [1, 2, 3, 4]
     said = [("a", "created"), ("b", "output_text.delta"), ("b", "completed"), ("a", "completed"), ("a", "created")]
-    found = [lanes.answered(event(kind, stream_id=name)) for name, kind in said]
-    assert found == [(1, False), (2, False), (2, True), (1, True), (3, False)]
+    results = [lanes.answered(event(kind, stream_id=name)) for name, kind in said]
+    assert results == [(1, False), (2, False), (2, True), (1, True), (3, False)]
     assert lanes.answered(event("output_text.delta")) == (4, False)
     assert lanes.answered(event("created", stream_id="other")) == (None, False)
 

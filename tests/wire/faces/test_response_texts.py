@@ -49,10 +49,10 @@ def test_numbered_texts_are_read_without_parsing(size: int, padded: bool) -> Non
     assert merger.result() == parsed.result()
     assert quick.ending() == slow.ending()
     assert sum(isinstance(value, TextDelta | TextRun) for value in read) >= (41 if size == 7 else 3)
-    found = [RESPONSES.token_channel(value) for value in read]
-    assert set(found) == {None, "visible", "reasoning"}
+    results = [RESPONSES.token_channel(value) for value in read]
+    assert set(results) == {None, "visible", "reasoning"}
     if size == 7:
-        assert found == [RESPONSES.token_channel(event_) for event_ in events]
+        assert results == [RESPONSES.token_channel(event_) for event_ in events]
 
 
 @for_each(

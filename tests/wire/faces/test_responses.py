@@ -232,13 +232,13 @@ def test_a_loop_is_ended_in_the_grammar_of_responses(channel: str) -> None:
         assert editor.found is not None
         assert editor.found.place == f"output item 0, {channel}"
         assert output.startswith(written(begun, 0))
-    found = values(output)
-    assert [each["type"] for each in found[len(begun) :]] == [f"response.{kind}" for kind in (*closing, "completed")]
-    assert [each["sequence_number"] for each in found] == list(range(len(found)))
-    response = found[-1]["response"]
+    result = values(output)
+    assert [each["type"] for each in result[len(begun) :]] == [f"response.{kind}" for kind in (*closing, "completed")]
+    assert [each["sequence_number"] for each in result] == list(range(len(result)))
+    response = result[-1]["response"]
     assert (response["status"], response["incomplete_details"]) == ("incomplete", {"reason": "repeat"})
     assert "aLOOP" in json.dumps(response["output"])
-    assert merged(*found) == (response, [])
+    assert merged(*result) == (response, [])
     assert summarize(response).finish_reason == "repeat"
     _, forced = edited(guarded(coerce=True), [stream])
     assert json.loads(forced) == response
@@ -276,9 +276,9 @@ def test_token_channels() -> None:
 
 def test_requests_for_a_stream() -> None:
     """Only `stream` changes; a response made in the background has none."""
-    found = RESPONSES.ask_for_stream(b'{"model":"m", "input":"Hi"}')
-    assert found is not None
-    assert (found.body, found.change) == (b'{"model":"m", "input":"Hi","stream":true}', "stream set to true")
+    result = RESPONSES.ask_for_stream(b'{"model":"m", "input":"Hi"}')
+    assert result is not None
+    assert (result.body, result.change) == (b'{"model":"m", "input":"Hi","stream":true}', "stream set to true")
     assert RESPONSES.ask_for_stream(b'{"stream":true}') is None
     assert RESPONSES.ask_for_stream(b'{"background":true}') is None
     assert RESPONSES.ask_for_usage(b'{"stream":true}') is None
@@ -311,9 +311,9 @@ def test_requests_for_a_stream() -> None:
 )
 def test_warnings(answer: Json, words: str | None) -> None:
     """Each defect of a response is reported with its place."""
-    found = list(RESPONSES.warnings({}, answer, streamed=False))
-    assert len(found) == (words is not None)
-    assert all(words is not None and words in warning for warning in found)
+    result = list(RESPONSES.warnings({}, answer, streamed=False))
+    assert len(result) == (words is not None)
+    assert all(words is not None and words in warning for warning in result)
 
 
 @pytest.mark.parametrize(

@@ -47,11 +47,11 @@ def looked_at_anew(data: bytes, hidden: KnownCredentials = KNOWN) -> list[Findin
     """Return the findings without the cache, which is not changed."""
     bodies, clean = list(secret_bodies._bodies), set(secret_bodies._clean)
     forget()
-    found = find(data, hidden)
+    result = find(data, hidden)
     forget()
     secret_bodies._bodies.extend(bodies)
     secret_bodies._clean.update(clean)
-    return found
+    return result
 
 
 def body(texts: list[str]) -> bytes:
@@ -140,8 +140,8 @@ def test_only_the_end_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(secret_bodies, "_in_block", noted)
     longer = body([*texts, KEY, "and more", KEY])
-    found = find(longer, KNOWN)
-    assert [longer[each.start : each.end].decode() for each in found] == [KEY, KEY]
+    result = find(longer, KNOWN)
+    assert [longer[each.start : each.end].decode() for each in result] == [KEY, KEY]
     assert len(looked_at) == 1
     assert looked_at[0] > len(body(texts)) - LOOKAHEAD // 2
 

@@ -126,9 +126,9 @@ def test_what_is_no_secret(text: str) -> None:
 def test_several_are_found_in_order_and_apart() -> None:
     """Findings are in the order of the text; of two that overlap, the first is kept."""
     text = f"{JWT} sk-{RANDOM} Bearer sk-{RANDOM} {PEM}"
-    found = find(text)
-    assert [finding.kind for finding in found] == ["JSON web token", "API key", "API key", "private key"]
-    assert all(one.end <= two.start for one, two in pairwise(found))
+    result = find(text)
+    assert [finding.kind for finding in result] == ["JSON web token", "API key", "API key", "private key"]
+    assert all(one.end <= two.start for one, two in pairwise(result))
 
 
 def test_key_without_its_end() -> None:
@@ -140,8 +140,8 @@ def test_mark_of_a_key_soon_after_another_key() -> None:
     """The mark of a private key does not find an earlier key again, which would never end."""
     empty = "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----"
     text = f"{empty}\nPRIVATE KEY {PEM}".encode()
-    found = list(islice(find_in(text), 3))
-    assert found == [
+    result = list(islice(find_in(text), 3))
+    assert result == [
         Finding("private key", 0, len(empty)),
         Finding("private key", len(text) - len(PEM), len(text)),
     ]

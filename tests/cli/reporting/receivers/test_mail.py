@@ -147,25 +147,25 @@ ANSWERS = [
 def test_what_answers_mean(mailbox: Mailbox, answers: dict[str, str], outcome: type) -> None:
     """5xx is a refusal, 4xx may be repeated, and a connection that breaks after the text is in doubt."""
     mailbox.answers |= answers
-    found = sent(mailbox)
-    assert type(found) is outcome
+    result = sent(mailbox)
+    assert type(result) is outcome
     assert len(mailbox.taken) == (outcome is InDoubt)
 
 
 def test_a_wrong_password(mailbox: Mailbox) -> None:
     """It is refused, and the message does not repeat it."""
-    found = sent(mailbox, password="wrong-password")
-    assert isinstance(found, Refused)
-    assert "535" in found.reason
-    assert "wrong-password" not in found.reason
+    result = sent(mailbox, password="wrong-password")
+    assert isinstance(result, Refused)
+    assert "535" in result.reason
+    assert "wrong-password" not in result.reason
 
 
 def test_a_certificate_that_nobody_knows(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a password nor a text is sent to a server with an untrusted certificate."""
     monkeypatch.delenv("SSL_CERT_FILE")
-    found = sent(mailbox)
-    assert isinstance(found, Later)
-    assert "its certificate is not trusted" in found.reason
+    result = sent(mailbox)
+    assert isinstance(result, Later)
+    assert "its certificate is not trusted" in result.reason
     assert mailbox.taken == []
 
 
@@ -177,15 +177,15 @@ def test_a_server_without_tls(monkeypatch: pytest.MonkeyPatch) -> None:
         there = receiver(Destination("d", "mail", "a@example.com", options), {})
         assert isinstance(there.send(MESSAGE), Sent)
         monkeypatch.setattr(mail, "is_loopback", lambda _: False)
-        found = there.send(MESSAGE)
-        assert not isinstance(found, Sent)
-        assert "STARTTLS" in found.reason
+        result = there.send(MESSAGE)
+        assert not isinstance(result, Sent)
+        assert "STARTTLS" in result.reason
         assert len(box.taken) == 1
 
 
 def test_nobody_is_there() -> None:
     """Then it may be tried later."""
     box = Mailbox(port=1)
-    found = sent(box)
-    assert isinstance(found, Later)
-    assert "127.0.0.1:1" in found.reason
+    result = sent(box)
+    assert isinstance(result, Later)
+    assert "127.0.0.1:1" in result.reason

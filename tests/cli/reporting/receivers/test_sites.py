@@ -196,10 +196,10 @@ def test_what_answers_mean(kind: str, name: str) -> None:
     reply, outcome, seconds = HTTP_REPLIES[name]
     with serving(ISSUES[kind][0] if kind in ISSUES else CHATS[kind]) as site:
         site.replies.append(reply)
-        found = (issue if kind in ISSUES else chat)(kind, site).send(MESSAGE)
-        assert type(found) is outcome
-        assert getattr(found, "seconds", None) == seconds
-        assert TOKEN not in repr(found)
+        result = (issue if kind in ISSUES else chat)(kind, site).send(MESSAGE)
+        assert type(result) is outcome
+        assert getattr(result, "seconds", None) == seconds
+        assert TOKEN not in repr(result)
         assert len(site.posts) == 1
 
 
@@ -218,9 +218,9 @@ def test_errors_with_status_200(name: str) -> None:
     kind, body, outcome, seconds = CODES[name]
     with serving(CHATS[kind]) as site:
         site.replies.append(Reply(200, body))
-        found = chat(kind, site).send(MESSAGE)
-        assert type(found) is outcome
-        assert getattr(found, "seconds", None) == seconds
+        result = chat(kind, site).send(MESSAGE)
+        assert type(result) is outcome
+        assert getattr(result, "seconds", None) == seconds
 
 
 def test_no_secret_in_what_is_said() -> None:
@@ -231,11 +231,11 @@ def test_no_secret_in_what_is_said() -> None:
     with serving(servers.slack) as site:
         there = chat("slack", site)
         site.replies.append(Reply(404, f"no service at {site.url}/hook/path-{TOKEN}?key={TOKEN}"))
-        found = there.send(MESSAGE)
-        assert TOKEN not in f"{found} {there} {there.place}"
-    found = there.send(MESSAGE)  # nobody is there any more
-    assert isinstance(found, Later)
-    assert TOKEN not in str(found)
+        result = there.send(MESSAGE)
+        assert TOKEN not in f"{result} {there} {there.place}"
+    result = there.send(MESSAGE)  # nobody is there any more
+    assert isinstance(result, Later)
+    assert TOKEN not in str(result)
     assert place(Destination("d", "slack", f"https://hooks.slack.com/services/{TOKEN}")) == "Slack at hooks.slack.com"
 
 
@@ -247,8 +247,8 @@ def test_what_a_site_says_is_quoted_with_care() -> None:
         assert isinstance(created, Sent)
         assert_quoted(created.address)
         site.replies.append(Reply(401, {"message": f"\x1b[2J{'x' * 290} {TOKEN} {'y' * 1_000_000}"}))
-        found = issue("github", site).send(MESSAGE)
-    assert found == Refused(f"127.0.0.1 answers 401: [2J{'x' * 290} *** yy…")
+        result = issue("github", site).send(MESSAGE)
+    assert result == Refused(f"127.0.0.1 answers 401: [2J{'x' * 290} *** yy…")
 
 
 @pytest.mark.parametrize(
@@ -319,9 +319,9 @@ def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch) -> None:
     certificate = Certificate()
     try:
         with serving(servers.slack, certificate.context()) as site:
-            found = chat("slack", site).send(MESSAGE)
-            assert isinstance(found, Later)
-            assert "its certificate is not trusted" in found.reason
+            result = chat("slack", site).send(MESSAGE)
+            assert isinstance(result, Later)
+            assert "its certificate is not trusted" in result.reason
             assert site.asked == []
             monkeypatch.setenv("SSL_CERT_FILE", certificate.ca_file)
             assert isinstance(chat("slack", site).send(MESSAGE), Sent)

@@ -22,9 +22,9 @@ TOKENS: tuple[tuple[str, dict[str, str], dict[str, str], str], ...] = (
 @pytest.mark.parametrize(("kind", "options", "environ", "expected"), TOKENS)
 def test_tokens(kind: str, options: dict[str, str], environ: dict[str, str], expected: str) -> None:
     """A token comes from config.yaml, else from the site's variable; github.com's is sent to no other server."""
-    found = receiver(Destination("d", kind, "o/r", options), environ)
-    assert getattr(found, "token") == expected  # noqa: B009
-    assert expected not in repr(found)
+    result = receiver(Destination("d", kind, "o/r", options), environ)
+    assert getattr(result, "token") == expected  # noqa: B009
+    assert expected not in repr(result)
 
 
 def test_the_token_of_gh(tmp_path: Any) -> None:
@@ -32,8 +32,8 @@ def test_the_token_of_gh(tmp_path: Any) -> None:
     program = tmp_path / "gh"
     program.write_text('#!/bin/sh\n[ "$*" = "auth token --hostname github.com" ] && echo gho_1\n')
     program.chmod(0o700)
-    found = receiver(Destination("d", "github", "o/r"), {"PATH": str(tmp_path)})
-    assert getattr(found, "token") == "gho_1"  # noqa: B009
+    result = receiver(Destination("d", "github", "o/r"), {"PATH": str(tmp_path)})
+    assert getattr(result, "token") == "gho_1"  # noqa: B009
     with pytest.raises(SettingError, match="GH_ENTERPRISE_TOKEN or"):
         receiver(Destination("d", "github", "o/r", {"url": "https://git.example"}), {"PATH": str(tmp_path)})
 

@@ -37,28 +37,28 @@ def test_a_turn_and_the_next(store: Store) -> None:
         response=completion("A rabbit, and a toad."),
         latency=3_000_000_000,
     )
-    found = comparison_of(store)
-    assert (found["calls"], found["fields"]) == ([2, 1], {"latency": [3_000_000_000, 2_000_000_000]})
-    assert [*found["parameters"]] == ["temperature", "tools"]
-    assert found["parameters"]["temperature"] == ["1", "0.6"]
-    assert [(each["role"], each["numbers"], each["same"]) for each in found["messages"]] == [
+    result = comparison_of(store)
+    assert (result["calls"], result["fields"]) == ([2, 1], {"latency": [3_000_000_000, 2_000_000_000]})
+    assert [*result["parameters"]] == ["temperature", "tools"]
+    assert result["parameters"]["temperature"] == ["1", "0.6"]
+    assert [(each["role"], each["numbers"], each["same"]) for each in result["messages"]] == [
         ("tools", (1, 1), True),
         ("system", (2, 2), False),
         ("user", (3, 3), True),
         ("tool", (4, None), False),
     ]
-    assert found["messages"][1]["parts"] == [
+    assert result["messages"][1]["parts"] == [
         {"kind": "text", "labels": ["", ""], "changes": [{"at": (3, 3), "before": "very ", "after": ""}]}
     ]
-    (answer,) = found["answers"]
+    (answer,) = result["answers"]
     assert answer["parts"][0]["changes"] == [{"at": (8, 8), "before": ", and a toad", "after": ""}]
-    assert found["prompts"]["divergence"]["number"] == 1
+    assert result["prompts"]["divergence"]["number"] == 1
 
 
 def test_unknown_bodies(store: Store) -> None:
     """Calls without a conversation are compared by their fields."""
     store.add(request=b"\xff", response=None, path="/v1/files")
     store.add(request=b"", response=b"[]", path="/v1/files", status_code=500)
-    found = comparison_of(store)
-    assert found["fields"] == {"status": [200, 500], "status_code": [200, 500]}
-    assert (found["messages"], found["prompts"]) == ([], None)
+    result = comparison_of(store)
+    assert result["fields"] == {"status": [200, 500], "status_code": [200, 500]}
+    assert (result["messages"], result["prompts"]) == ([], None)

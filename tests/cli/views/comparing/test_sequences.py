@@ -56,8 +56,8 @@ def test_the_work_is_linear() -> None:
 
 def test_pairs() -> None:
     """Elements of one kind that replaced each other are paired, others are alone."""
-    found = list(pairs(["a1", "b1", "c1"], ["a1", "b2", "d1", "c1"], lambda each: each[0], Budget(1000)))
-    assert found == [
+    result = list(pairs(["a1", "b1", "c1"], ["a1", "b2", "d1", "c1"], lambda each: each[0], Budget(1000)))
+    assert result == [
         Pair("a1", "a1", is_same=True),
         Pair("b1", "b2"),
         Pair(None, "d1"),

@@ -13,9 +13,9 @@ from moonpalace_cli.views.context_caches.prompts import Request, read_request
 def request(*texts: str, model: str = "k", tools: list[Any] | None = None, **more: Any) -> Request:
     """Return a request with a message for each text; the first is the instructions."""
     messages = [{"role": "user" if number else "system", "content": text} for number, text in enumerate(texts)]
-    found = read_request(json.dumps({"model": model, "messages": messages, "tools": tools, **more}).encode())
-    assert found is not None
-    return found
+    result = read_request(json.dumps({"model": model, "messages": messages, "tools": tools, **more}).encode())
+    assert result is not None
+    return result
 
 
 def message(text: str, role: str = "system") -> str:
@@ -25,9 +25,9 @@ def message(text: str, role: str = "system") -> str:
 
 def test_a_conversation_that_goes_on() -> None:
     """A prompt that begins with the earlier one has not diverged."""
-    found = compare(request("s", "a"), request("s", "a", "b", "c"))
-    assert (found.same_messages, found.shared_messages, found.divergence, found.is_prefix) == (2, 2, None, True)
-    assert found.same_bytes == request("s", "a").size
+    result = compare(request("s", "a"), request("s", "a", "b", "c"))
+    assert (result.same_messages, result.shared_messages, result.divergence, result.is_prefix) == (2, 2, None, True)
+    assert result.same_bytes == request("s", "a").size
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_other_differences() -> None:
     """Tools, model and other parameters are distinguished; parameters of the transport are ignored."""
     one = request("s", tools=[{"a": 1}, {"b": 2}], temperature=0.3, stream=True)
     other = request("s", "t", model="m", tools=[{"a": 1}, {"b": 3}], temperature=0.6, n=1, stream=False)
-    found = compare(one, other)
-    assert (found.same_tools, found.same_model, found.is_prefix) == (False, False, False)
-    assert found.parameters == ("n unset -> 1", "temperature 0.3 -> 0.6")
-    assert found.same_bytes == len('{"a": 1}')
+    result = compare(one, other)
+    assert (result.same_tools, result.same_model, result.is_prefix) == (False, False, False)
+    assert result.parameters == ("n unset -> 1", "temperature 0.3 -> 0.6")
+    assert result.same_bytes == len('{"a": 1}')
 
 
 def test_kinship() -> None:
@@ -104,8 +104,8 @@ NOW = ("now", "a", "b", "c", "d")
 )
 def test_choosing(newest_first: list[Request], chosen: int | None) -> None:
     """The call with the most in common is chosen, preferably for the same model, if the conversation began with it."""
-    found = choose(request(*NOW), enumerate(newest_first))
-    assert found == (None if chosen is None else (chosen, newest_first[chosen]))
+    result = choose(request(*NOW), enumerate(newest_first))
+    assert result == (None if chosen is None else (chosen, newest_first[chosen]))
 
 
 def test_choosing_what_had_ended() -> None:
@@ -113,9 +113,9 @@ def test_choosing_what_had_ended() -> None:
     later, whole, start = request(*NOW), request(*NOW[:3]), request(NOW[0], "x")
     other = request(*NOW[:4], model="other")
     for calls, chosen in (([whole, whole], 1), ([whole, start], 1), ([other, whole], 1), ([whole, request("z")], 0)):
-        found = choose(later, enumerate(calls), lambda number: number == 1)
-        assert found is not None
-        assert found[0] == chosen
+        result = choose(later, enumerate(calls), lambda number: number == 1)
+        assert result is not None
+        assert result[0] == chosen
 
 
 def test_choosing_the_most_alike() -> None:

@@ -20,24 +20,24 @@ def text(words: str, **more: Any) -> dict[str, Any]:
 
 def read(path: str, **members: Any) -> Request:
     """Return the prompt of a request."""
-    found = read_request(json.dumps({"model": "m"} | members).encode(), path)
-    assert found is not None
-    return found
+    result = read_request(json.dumps({"model": "m"} | members).encode(), path)
+    assert result is not None
+    return result
 
 
 def test_messages() -> None:
     """Of Anthropic's messages, system blocks come first, then the messages; tools are separate."""
     turn = {"role": "user", "content": "a"}
-    found = read(MESSAGES, system=[text("s"), text("t")], messages=[turn], tools=[{"name": "f"}], max_tokens=9)
-    assert list(map(json.loads, found.messages)) == [
+    result = read(MESSAGES, system=[text("s"), text("t")], messages=[turn], tools=[{"name": "f"}], max_tokens=9)
+    assert list(map(json.loads, result.messages)) == [
         {"role": "system", "content": [text("s")]},
         {"role": "system", "content": [text("t")]},
         {"role": "user", "content": [text("a")]},
     ]
-    assert found.tools == (b'{"name": "f"}',)
-    assert found.parameters == {"max_tokens": b"9"}
-    assert (found.block, found.is_marked) == (1, False)
-    assert read(MESSAGES, system="s", messages=[turn]).messages[0] == found.messages[0]
+    assert result.tools == (b'{"name": "f"}',)
+    assert result.parameters == {"max_tokens": b"9"}
+    assert (result.block, result.is_marked) == (1, False)
+    assert read(MESSAGES, system="s", messages=[turn]).messages[0] == result.messages[0]
 
 
 def test_a_marker_that_wanders() -> None:
@@ -62,20 +62,20 @@ def test_a_marker_that_wanders() -> None:
 )
 def test_the_time_asked_for(members: dict[str, Any], ttl: int | None, is_marked: bool) -> None:
     """The markers have the cache's lifetime: five minutes, or an hour."""
-    found = read(MESSAGES, messages=[{"role": "user", "content": "a"}], **members)
-    assert (found.ttl, found.is_marked) == (ttl, is_marked)
+    result = read(MESSAGES, messages=[{"role": "user", "content": "a"}], **members)
+    assert (result.ttl, result.is_marked) == (ttl, is_marked)
 
 
 def test_responses() -> None:
     """Of Responses, instructions come first, then the items; a text is a user's message."""
     items = [{"role": "user", "content": "a"}, {"type": "function_call", "call_id": "c", "name": "f"}]
-    found = read(RESPONSES, instructions="s", input=items, tools=[{"name": "f"}], prompt_cache_retention="24h")
-    assert list(map(json.loads, found.messages)) == [{"role": "system", "content": "s"}, *items]
-    assert (found.ttl, found.block, len(found.tools)) == (86_400, 128, 1)
+    result = read(RESPONSES, instructions="s", input=items, tools=[{"name": "f"}], prompt_cache_retention="24h")
+    assert list(map(json.loads, result.messages)) == [{"role": "system", "content": "s"}, *items]
+    assert (result.ttl, result.block, len(result.tools)) == (86_400, 128, 1)
     short = read(RESPONSES, instructions="s", input="a", tools=[{"name": "f"}])
-    assert compare(short, found).is_prefix
+    assert compare(short, result).is_prefix
     other = read(RESPONSES, instructions="s", input=[items[0], {"type": "reasoning"}], tools=[{"name": "f"}])
-    divergence = compare(found, other).divergence
+    divergence = compare(result, other).divergence
     assert divergence is not None
     assert (divergence.number, divergence.role, divergence.kind) == (3, "reasoning", "changed")
 
@@ -83,9 +83,9 @@ def test_responses() -> None:
 def test_chat_keeps_its_bytes() -> None:
     """A chat completion's prompt is compared byte for byte."""
     body = b'{"model":"m", "messages":[{"role":"user",  "content":"a"}],"prompt_cache_retention":"24h"}'
-    found = read_request(body)
-    assert found is not None
-    assert (found.messages, found.ttl) == ((b'{"role":"user",  "content":"a"}',), 86_400)
+    result = read_request(body)
+    assert result is not None
+    assert (result.messages, result.ttl) == ((b'{"role":"user",  "content":"a"}',), 86_400)
 
 
 @for_each("path", [MESSAGES, RESPONSES, "/v1/embeddings", "/v1/models"])

@@ -55,22 +55,22 @@ def test_the_face_decides() -> None:
 def test_events_come_with_the_chunk_that_ends_them() -> None:
     """An event arrives with the chunk that has its last byte, wherever the chunks are cut."""
     first, second, third, done = EVENTS
-    found = moments_of(*chunked(first[:5], first[5:] + second + third[:3], third[3:], done))
-    assert [(moment.number, moment.at, moment.gap) for moment in found] == [
+    result = moments_of(*chunked(first[:5], first[5:] + second + third[:3], third[3:], done))
+    assert [(moment.number, moment.at, moment.gap) for moment in result] == [
         (1, 30 * MS, None),
         (2, 30 * MS, 0),
         (3, 40 * MS, 10 * MS),
         (4, 50 * MS, 10 * MS),
     ]
-    assert [moment.kind for moment in found] == ["content", "content", "content+finish", "done"]
-    assert sum(moment.size for moment in found) == len(b"".join(EVENTS))
+    assert [moment.kind for moment in result] == ["content", "content", "content+finish", "done"]
+    assert sum(moment.size for moment in result) == len(b"".join(EVENTS))
 
 
 def test_without_times() -> None:
     """Without times, the events are still shown."""
-    found = moments_of(b"".join(EVENTS), [])
-    assert [(moment.at, moment.gap) for moment in found] == [(None, None)] * 4
-    assert timeline.longest(found) is None
+    result = moments_of(b"".join(EVENTS), [])
+    assert [(moment.at, moment.gap) for moment in result] == [(None, None)] * 4
+    assert timeline.longest(result) is None
 
 
 def test_a_stream_that_broke_off() -> None:
@@ -103,13 +103,13 @@ def test_short_streams_are_shown_event_by_event() -> None:
 
 def test_long_streams_are_summed_up() -> None:
     """Similar events are one line, and each of the longest gaps begins a new one."""
-    found = spaced(*[1] * 49, 500, *[1] * 20, 300, *[1] * 29, kinds="r" + "c" * 99 + "f")
-    lines = runs(found)
+    result = spaced(*[1] * 49, 500, *[1] * 20, 300, *[1] * 29, kinds="r" + "c" * 99 + "f")
+    lines = runs(result)
     assert (1, 1) in spans(lines)
     assert (101, 101) in spans(lines)
     assert {51, 72} <= {run.first.number for run in lines}
     assert [number for run in lines for number in (moment.number for moment in run.moments)] == list(range(1, 102))
-    assert timeline.longest(found) == found[50]
+    assert timeline.longest(result) == result[50]
 
 
 def test_even_gaps_are_no_stalls() -> None:
@@ -139,15 +139,17 @@ def ended(exchange: Callable[..., Exchange], **more: int) -> Exchange:
 
 def test_table(exchange: Callable[..., Exchange]) -> None:
     """The table has headers, events with bars for their gaps, and the end; the longest gap is named."""
-    found = moments_of(*chunked(*EVENTS))
-    text = timeline_table.table(ended(exchange), found, runs(found), None, blocks=False, colour=False)
+    result = moments_of(*chunked(*EVENTS))
+    text = timeline_table.table(ended(exchange), result, runs(result), None, blocks=False, colour=False)
     assert text == TABLE
 
 
 def test_the_silence_before_the_end_is_a_gap(exchange: Callable[..., Exchange]) -> None:
     """If the silence before the end is the longest, it is the longest stall."""
-    found = moments_of(*chunked(*EVENTS))
-    text = timeline_table.table(ended(exchange, latency=90 * MS), found, runs(found), None, blocks=False, colour=False)
+    result = moments_of(*chunked(*EVENTS))
+    text = timeline_table.table(
+        ended(exchange, latency=90 * MS), result, runs(result), None, blocks=False, colour=False
+    )
     assert "longest stall 40ms before the end" in text
     (end,) = (line for line in text.split("\n") if " end " in line and "longest" in line and line.startswith("|"))
     assert "40ms" in end
@@ -159,8 +161,8 @@ def test_the_silence_before_the_end_is_a_gap(exchange: Callable[..., Exchange]) 
 def test_table_fits_the_terminal(exchange: Callable[..., Exchange], width: int, colour: bool) -> None:
     """At any width, all lines are as wide as the table, and no wider than the terminal."""
     stream, chunks = chunked(*[event("很长的内容 \x1b[31m" * 20) for _ in range(60)], step=700)
-    found = moments_of(stream, chunks)
-    text = timeline_table.table(ended(exchange), found, runs(found), width, blocks=True, colour=colour)
+    result = moments_of(stream, chunks)
+    text = timeline_table.table(ended(exchange), result, runs(result), width, blocks=True, colour=colour)
     assert ("\x1b[31m" in text) is colour
     lines = [line for line in text.split("\n") if line.startswith(("|", "+"))]
     widths = {wcswidth(line.replace("\x1b[31m", "").replace("\x1b[0m", "")) for line in lines}
@@ -186,6 +188,6 @@ def test_json(exchange: Callable[..., Exchange]) -> None:
 
 def test_unknown_times_are_said(exchange: Callable[..., Exchange]) -> None:
     """A stream without times says so instead of showing none."""
-    found = moments_of(EVENTS[0], [])
-    text = timeline_table.table(exchange(), found, runs(found), None, blocks=True, colour=False)
+    result = moments_of(EVENTS[0], [])
+    text = timeline_table.table(exchange(), result, runs(result), None, blocks=True, colour=False)
     assert text.split("\n")[0].endswith("the times were not kept")

@@ -112,5 +112,5 @@ def test_bodies(exchange: Callable[..., Exchange], bodies: Bodies, cell: str, va
     (column,) = columns.chosen(["request_body"])
     call = Listed(exchange(), (), bodies)
     assert column.cell(call) == cell
-    found = column.value(call)
-    assert getattr(found, "text", found) == value
+    result = column.value(call)
+    assert getattr(result, "text", result) == value

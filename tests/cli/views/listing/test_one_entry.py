@@ -69,9 +69,9 @@ print(json.dumps([*printed, translator("zh")(find(printed[-1][0]).meaning)]))
 def printed(module: str, place: str, entry: str, commands: Sequence[Sequence[str]], part: str) -> list[Any]:
     """Return the output of the commands and the three completions with the new entry and its Chinese."""
     command = [sys.executable, "-c", SCRIPT, f"moonpalace_addons.store.{module}", place, entry]
-    found = subprocess.run([*command, json.dumps(commands), part], capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
-    return list(json.loads(found.stdout))
+    ended = subprocess.run([*command, json.dumps(commands), part], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return list(json.loads(ended.stdout))
 
 
 def test_a_computed_field(store: Store) -> None:

@@ -31,15 +31,15 @@ def sums(found: OverTime) -> list[tuple[str, int, int]]:
 
 def test_periods() -> None:
     """Calls are counted in the period in which they began; empty periods are included."""
-    found = over_time([[call(0), call(59 * MICROSECONDS, status=429)], [call(130 * MICROSECONDS, None)]])
-    assert sums(found) == [("2026-11-30 09:00", 2, 1), ("2026-11-30 09:01", 0, 0), ("2026-11-30 09:02", 1, 0)]
-    assert {name: group.calls for name, group in found.models.items()} == {"kimi-k3": 2, None: 1}
+    result = over_time([[call(0), call(59 * MICROSECONDS, status=429)], [call(130 * MICROSECONDS, None)]])
+    assert sums(result) == [("2026-11-30 09:00", 2, 1), ("2026-11-30 09:01", 0, 0), ("2026-11-30 09:02", 1, 0)]
+    assert {name: group.calls for name, group in result.models.items()} == {"kimi-k3": 2, None: 1}
 
 
 def test_none() -> None:
     """Without calls there are no periods."""
-    found = over_time([])
-    assert (found.periods, found.models) == ([], {})
+    result = over_time([])
+    assert (result.periods, result.models) == ([], {})
 
 
 def test_the_order_of_calls_does_not_matter() -> None:
@@ -52,8 +52,8 @@ def test_the_order_of_calls_does_not_matter() -> None:
     assert expected.width.name == "6 hours"
     for size in (1, 7, 100):
         author.shuffle(calls)
-        found = over_time([calls[at : at + size] for at in range(0, len(calls), size)])
-        assert found == expected
+        result = over_time([calls[at : at + size] for at in range(0, len(calls), size)])
+        assert result == expected
 
 
 def test_the_same_sums_as_without_time() -> None:

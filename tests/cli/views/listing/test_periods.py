@@ -33,15 +33,15 @@ def moment(text: str) -> int:
 def test_widths(first: str, last: str, width: str, expected: list[str] | None) -> None:
     """The range determines the width; periods begin at natural times, and cover the first and the last call."""
     one, other = moment(first), moment(last)
-    found = width_for(one, other)
-    assert found.name == width
-    edges = starts(found, one, other)
+    result = width_for(one, other)
+    assert result.name == width
+    edges = starts(result, one, other)
     assert edges[0] <= one < edges[1]
     assert edges[-2] <= other < edges[-1]
     assert len(edges) <= MAX_PERIODS + 2
     if expected is not None:
-        assert [start_text(edge, found) for edge in edges[:-1]] == expected
-    elif found.seconds > HOUR:
+        assert [start_text(edge, result) for edge in edges[:-1]] == expected
+    elif result.seconds > HOUR:
         assert {datetime.fromtimestamp(edge / MICROSECONDS).hour % 6 for edge in edges} == {0}
 
 

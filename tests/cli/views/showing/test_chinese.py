@@ -188,9 +188,9 @@ def test_finished_texts_are_those_of_the_code() -> None:
 def test_values_within_values() -> None:
     """A sentence is translated with the sentences in it; braces in a value are part of it."""
     inner = (phrase("no call"), phrase("{wait}, then try again", wait=phrase("wait {seconds} s", seconds="{3}")))
-    found = phrase("the API refused the request: {said}", said=inner)
-    assert str(found) == "the API refused the request: no call; wait {3} s, then try again"
-    assert found.in_language("zh") == "API 拒绝了请求：某个未写明的调用；等 {3} 秒再试"
+    result = phrase("the API refused the request: {said}", said=inner)
+    assert str(result) == "the API refused the request: no call; wait {3} s, then try again"
+    assert result.in_language("zh") == "API 拒绝了请求：某个未写明的调用；等 {3} 秒再试"
 
 
 @pytest.mark.parametrize(

@@ -279,12 +279,12 @@ def test_reasons(store: Store, mpal: Callable[..., Outcome], case: Case) -> None
     )
     result = mpal("why", str(row_id), "--json")
     assert result.code == 0, result.err
-    found = json.loads(result.out)["reasons"]
+    document = json.loads(result.out)["reasons"]
     if not case.evidence:
-        assert found == []
+        assert document == []
         return
-    assert case.evidence in found[0]["evidence"]
-    assert case.advice in found[0]["advice"]
+    assert case.evidence in document[0]["evidence"]
+    assert case.advice in document[0]["advice"]
 
 
 @pytest.mark.parametrize("status", [200, 201])
@@ -292,8 +292,8 @@ def test_the_key_is_accepted_elsewhere(store: Store, mpal: Callable[..., Outcome
     """If another call shows at which host the key works, that is the evidence."""
     store.add(key_fingerprint="f", endpoint="https://api.moonshot.ai", status_code=status)
     store.add(key_fingerprint="f", status_code=401)
-    found = json.loads(mpal("why", "--json").out)["reasons"]
-    assert found == [
+    document = json.loads(mpal("why", "--json").out)["reasons"]
+    assert document == [
         {
             "evidence": "401 from https://api.moonshot.cn, but https://api.moonshot.ai accepted the same key",
             "advice": "use it there: --endpoint https://api.moonshot.ai",
