@@ -21,14 +21,14 @@ import httpx
 from tests.bench.bench_throughput import LOADS, Proxy, await_port, command, free_port, new_store, process
 
 ROUNDS, CALLS = 5, 20_000
-"""Many calls, as a page that follows is read again once in less than a second."""
+"""Many calls, as a following page reloads in less than a second."""
 TOKEN = "bench"
 MIN_PAUSE, PAUSES = 0.25, 9
 """Seconds between an event and the list, at least, and times that the list took before, as in the page's script."""
 
 
 def parsed_options() -> argparse.Namespace:
-    """Return what the command line says after the word `console`."""
+    """Return the options after the word `console`."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench console")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--calls", type=int, default=CALLS)
@@ -38,7 +38,7 @@ def parsed_options() -> argparse.Namespace:
 
 
 class Follower:
-    """Follow the list as the page does; `pages` counts how often it was read."""
+    """Follow the list as the page does; `pages` counts the reloads."""
 
     def __init__(self, address: str) -> None:
         self.pages = 0
@@ -133,7 +133,7 @@ def time_console() -> Iterator[str]:
 
 
 def lines(proxies: list[Proxy]) -> Iterator[str]:
-    """Yield the figures of each proxy, and forget them."""
+    """Yield the figures of each proxy, and reset them."""
     for proxy in proxies:
         main, every = (median(costs[at] for costs in proxy.costs) for at in (0, 1))
         name = proxy.name.partition(" --console-port")[0]

@@ -26,7 +26,7 @@ LARGE, LARGE_PAUSE = 400_000, 0.3
 
 @contextmanager
 def upstream() -> Iterator[int]:
-    """Run the paced upstream until the block ends; give its port."""
+    """Run the paced upstream inside the block; give its port."""
     command = [sys.executable, "-m", "tests.bench.paced", "upstream"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -46,7 +46,7 @@ def ages(port: int, streams: int, pause: float, events: int) -> dict[str, list[f
 
 
 def commands(upstream_port: int) -> Iterator[tuple[str, int, list[str | Path]]]:
-    """Iterate over the proxies to measure, each with its port: mitmdump without addons shows mitmproxy's own share."""
+    """Iterate over the proxies to measure, each with its port: mitmdump without addons shows mitmproxy's share."""
     target = f"http://127.0.0.1:{upstream_port}"
     port = free_port()
     dump = ["-q", "--mode", f"reverse:{target}", "--listen-host", "127.0.0.1", "-p", str(port)]
@@ -103,7 +103,7 @@ def time_large_requests() -> Iterator[str]:
 
 
 def send_large(port: int, stop: threading.Event) -> None:
-    """Make calls with large requests until told to stop."""
+    """Make calls with large requests until stopped."""
     body = json.dumps({"model": "kimi-k2.6", "messages": [], "events": 1, "pause": 0, "text": "word " * (LARGE // 5)})
     while not stop.wait(LARGE_PAUSE):
         connection = http.client.HTTPConnection("127.0.0.1", port)

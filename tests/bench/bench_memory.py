@@ -30,7 +30,7 @@ PATIENCE = 120.0
 
 @contextmanager
 def proxy(port: int, target: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `mpal start` until the block ends."""
+    """Run `mpal start` inside the block."""
     variables = {"HOME": str(home), "MOONPALACE_HOME": str(home)}
     line = command("mpal start", port, target)
     with subprocess.Popen(line, env=os.environ | variables, cwd=ROOT, stdout=-3, stderr=-3) as child:
@@ -41,7 +41,7 @@ def proxy(port: int, target: str, home: Path) -> Iterator[subprocess.Popen[bytes
 
 
 def await_rows(file: Path, count: int) -> None:
-    """Wait until so many calls are stored to their ends: what the writer has still to do is not what is measured."""
+    """Wait until this many calls have been stored: the writer's backlog is not measured."""
     deadline = time.monotonic() + PATIENCE
     query = "SELECT count(*) FROM exchanges WHERE state = 'completed'"
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
@@ -53,7 +53,7 @@ def await_rows(file: Path, count: int) -> None:
 
 @contextmanager
 def proxy_and_writer(target: str, port: int) -> Iterator[tuple[Path, tuple[int, int]]]:
-    """Run `mpal start` until the block ends; give its store, and the ids of its two processes."""
+    """Run `mpal start` inside the block; give its store, and the ids of its two processes."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         child = stack.enter_context(proxy(port, target, home))
@@ -68,7 +68,7 @@ def line(taken: Sequence[float]) -> str:
 
 
 def summary(taken: list[list[float]]) -> Iterator[str]:
-    """Tell whether both processes have stayed flat."""
+    """Return whether the memory of both processes has stayed flat."""
     for name, at in (("proxy", 0), ("writer", 1)):
         yield f"{name}: {growth([each[at] for each in taken])}"
 
@@ -108,7 +108,7 @@ def time_streams() -> Iterator[str]:
 
 
 class Peak:
-    """Look at the memory of processes ten times a second, on a thread, until the end."""
+    """Measure the memory of processes ten times a second, on a thread, until the end."""
 
     def __init__(self, pids: Sequence[int]) -> None:
         self._pids = pids
@@ -122,7 +122,7 @@ class Peak:
             self._most = [max(most, resident(pid)) for most, pid in zip(self._most, self._pids, strict=True)]
 
     def end(self) -> list[float]:
-        """Return the most that each has had."""
+        """Return the maximum of each process."""
         self._stop.set()
         self._thread.join()
         return self._most

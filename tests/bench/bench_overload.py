@@ -23,11 +23,11 @@ SIZE = 100_000
 """Bytes of a request."""
 TEXT = 4_000_000
 REST = 3.0
-"""Seconds after all is stored until memory is looked at once more: all that was asked for is given back by then."""
+"""Seconds from the end of storing until memory is measured again: it should have been released by then."""
 PATIENCE = 300.0
 MOST = 400.0
 AFTER = 200.0
-"""Megabytes that each of both processes may have during the load, and when it is over and stored."""
+"""Megabytes allowed for each process during the load, and after everything is stored."""
 
 
 def time_overload() -> Iterator[str]:
@@ -68,7 +68,7 @@ def child_of(pid: int) -> int:
 
 
 def watched(pids: dict[str, int], client: "subprocess.Popen[bytes]") -> dict[str, float]:
-    """Return the most that each process has in memory until the client has ended."""
+    """Return the peak memory of each process until the client has ended."""
     most = dict.fromkeys(pids, 0.0)
     while client.poll() is None:
         most = {name: max(most[name], resident(pid)) for name, pid in pids.items()}
@@ -77,7 +77,7 @@ def watched(pids: dict[str, int], client: "subprocess.Popen[bytes]") -> dict[str
 
 
 def watched_until(pids: dict[str, int], file: Path, count: int) -> dict[str, float]:
-    """Return the most that each process has in memory until so many calls are stored to their ends."""
+    """Return the peak memory of each process until this many calls have been stored."""
     most, deadline = dict.fromkeys(pids, 0.0), time.monotonic() + PATIENCE
     query = "SELECT count(*) FROM exchanges WHERE state = 'completed'"
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
@@ -90,7 +90,7 @@ def watched_until(pids: dict[str, int], file: Path, count: int) -> dict[str, flo
 
 
 async def caller(port: int, text: bytes, until: float, seed: int) -> int:
-    """Make calls that share nothing on one connection; return how many."""
+    """Make unrelated calls on one connection; return their number."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     chance, count = random.Random(seed), 0
     begin, end = b'{"model":"kimi-k2.6","stream":false,"messages":[{"role":"user","content":"', b'"}]}'
@@ -110,7 +110,7 @@ async def caller(port: int, text: bytes, until: float, seed: int) -> int:
 
 
 async def load(port: int) -> None:
-    """Print how many calls were answered."""
+    """Print the number of answered calls."""
     text, until = Author(7).text(TEXT).encode(), time.monotonic() + SECONDS
     print(sum(await asyncio.gather(*(caller(port, text, until, seed) for seed in range(CONNECTIONS)))))  # noqa: T201
 

@@ -33,13 +33,13 @@ def unrelated(number: int) -> bytes:
 
 
 def agent(number: int) -> bytes:
-    """Return a turn of a conversation that sends all that was said before."""
+    """Return a turn of a conversation that resends all previous messages."""
     said = [{"role": "user", "content": f"{number // TURNS} {turn} " + f"{turn:08}" * 150} for turn in range(TURNS)]
     return json.dumps({"model": "kimi-k2.6", "messages": said[: number % TURNS + 1]}).encode()
 
 
 def tasks(body: Body, number: int) -> Iterator[Task]:
-    """Yield what the hooks say of one call."""
+    """Yield the hooks' tasks for one call."""
     key = str(uuid4())
     yield RequestRead(
         uuid=key,
@@ -60,7 +60,7 @@ def tasks(body: Body, number: int) -> Iterator[Task]:
 
 
 def stored_per_second(urls: list[str], body: Body, count: int) -> float:
-    """Return the calls per second that writers store, one for each URL, each on a thread of its own."""
+    """Return the calls per second that writers store, one for each URL, each on a separate thread."""
     given = [[task for number in range(count) for task in tasks(body, number)] for _ in urls]
     writers = [Writer(open_store(url, create=True)) for url in urls]
     started = time.perf_counter()
@@ -81,7 +81,7 @@ def stored_per_second(urls: list[str], body: Body, count: int) -> float:
 
 @contextmanager
 def stores() -> Iterator[Callable[[str], str]]:
-    """Give a function that makes a new store of a kind and returns its URL; the server keeps what it commits."""
+    """Give a function that creates a new store of a kind and returns its URL; the server keeps committed data."""
     with ExitStack() as stack:
         server = PostgresServer(quick=False)
         stack.callback(server.close)

@@ -49,7 +49,7 @@ def tools_and_image() -> bytes:
 
 
 def milliseconds(work: Callable[[], object]) -> tuple[float, float]:
-    """Return the least and the median time that the work took."""
+    """Return the minimum and the median time of the work."""
     times = []
     for _ in range(ROUNDS):
         start = time.thread_time()  # of a busy machine, only what this thread took

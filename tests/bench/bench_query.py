@@ -17,7 +17,7 @@ from tests.bench import query_corpus
 
 ROUNDS = 3
 LIMIT, INDEXED_LIMIT = 1.0, 0.2
-"""Seconds that a predicate may take, and one that an index serves."""
+"""Seconds that a predicate may take, and one with an index."""
 
 PREDICATES = (
     "request_body.model == 'moonshot-v1-128k' || request_body.model == 'moonshot-v1-8k'",
@@ -84,7 +84,7 @@ def time_list() -> Iterator[str]:
 
 
 def timed[T](work: Callable[[], T], rounds: int = ROUNDS) -> tuple[float, T]:
-    """Return the median of the seconds that some work takes, and what it returns."""
+    """Return the median seconds of some work, and its result."""
     seconds = []
     for _ in range(rounds):
         beginning = time.perf_counter()

@@ -26,7 +26,7 @@ BATCH = 4096
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Hold what was asked for on the command line."""
+    """The command line's options."""
 
     corpus: Path | None
     threshold: float
@@ -38,7 +38,7 @@ class Options:
 
 
 def parsed_options() -> Options:
-    """Read what follows the word on the command line."""
+    """Parse the options after the word on the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench repeat")
     parser.add_argument("--corpus", type=Path, help="a corpus of texts and loops, gzipped, one JSON object a line")
     parser.add_argument("--threshold", type=float, default=0.5)
@@ -49,7 +49,7 @@ def parsed_options() -> Options:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Hold what the detector made of one sample, and what that cost in characters and in seconds."""
+    """The detector's result for one sample, with its cost in characters and in seconds."""
 
     sample: Sample
     loop: Loop | None
@@ -58,12 +58,12 @@ class Outcome:
 
     @property
     def wasted(self) -> int:
-        """Return how many characters of the loop had passed when it was found."""
+        """Return the number of characters of the loop before it was detected."""
         return self.loop.position - len(self.sample.text) if self.loop else 0
 
 
 def feed_all(detector: Detector, pieces: Iterator[str]) -> float:
-    """Feed pieces until the detector fires; return the seconds, without those it takes to make the pieces."""
+    """Feed pieces until the detector fires; return the seconds, excluding those for making the pieces."""
     seconds = 0.0
     while batch := list(islice(pieces, BATCH)):
         start = time.process_time()
@@ -121,7 +121,7 @@ def loop_table(outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 
 def rounded_prefix(sample: Sample) -> int:
-    """Return the length of the prefix to the nearest of those the corpus aims at."""
+    """Return the nearest of the prefix lengths that the corpus contains."""
     return min((0, 200, 2000, 10_000, 30_000), key=lambda length: abs(length - len(sample.text)))
 
 
@@ -136,7 +136,7 @@ def loop_line(name: str, outcomes: Sequence[Outcome]) -> str:
 
 
 def interrupted(label: str, outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """Yield how many texts were interrupted, and which."""
+    """Yield the number of interrupted texts, and their names."""
     found = [outcome for outcome in outcomes if outcome.loop]
     yield f"{label} interrupted: {len(found)}/{len(outcomes)}"
     for outcome in found:
@@ -149,7 +149,7 @@ def vocabulary(random: Random, size: int) -> list[str]:
 
 
 def texts() -> dict[str, Iterator[str]]:
-    """Return endless texts by name: first usual ones, then such as are hard on a search for periods."""
+    """Return endless texts by name: first usual ones, then hard ones for a search for periods."""
     random = Random(7)
     words = vocabulary(random, 3000)
     return {
@@ -169,7 +169,7 @@ def texts() -> dict[str, Iterator[str]]:
 
 
 def forever() -> Iterator[None]:
-    """Yield None without end."""
+    """Yield None endlessly."""
     while True:
         yield None
 
@@ -180,12 +180,12 @@ def prose(random: Random, words: Sequence[str]) -> Iterator[str]:
 
 
 def han(random: Random) -> Iterator[str]:
-    """Yield Chinese characters, a few far more often than most."""
+    """Yield Chinese characters, a few of them far more often than most."""
     return (chr(0x4E00 + min(int(random.expovariate(1 / 400)), 5000)) for _ in forever())
 
 
 def fibonacci(length: int) -> str:
-    """Return the beginning of the Fibonacci word: as many repetitions as a text without four copies can have."""
+    """Return the beginning of the Fibonacci word: the most repetitions of any text without four copies."""
     before, word = "a", "ab"
     while len(word) < length:
         before, word = word, word + before
@@ -212,7 +212,7 @@ def time_speed() -> Iterator[str]:
 
 
 def feed_again_and_again(pieces: Sequence[str]) -> tuple[float, int]:
-    """Return the seconds and how many loops were found."""
+    """Return the seconds and the number of detected loops."""
     chosen, loops = parsed_options(), 0
     detector = chosen.detector()
     start = time.process_time()
@@ -234,7 +234,7 @@ def time_long_stream() -> Iterator[str]:
 
 
 def long_stream(text: str) -> Iterator[str]:
-    """Feed a text again and again: too long a period to be found, so that nothing needs to be made meanwhile."""
+    """Feed a text repeatedly: its period is too long to be detected, so that no text needs to be made meanwhile."""
     detector = parsed_options().detector()
     pieces = list(token_pieces(text, Random(2)))
     quarter = LONG_LENGTH // 4 // len(text)
@@ -250,7 +250,7 @@ def long_stream(text: str) -> Iterator[str]:
 
 
 def peak_memory(pieces: Sequence[str], length: int) -> int:
-    """Return the most bytes that a detector had at once."""
+    """Return the peak memory of a detector in bytes."""
     tracemalloc.start()
     detector = parsed_options().detector()
     while detector.length < length:

@@ -53,7 +53,7 @@ def stored(calls: list[Call]) -> Iterator[Engine]:
 
 
 def spent(engine: Engine, when: str, name: str) -> tuple[float, float]:
-    """Return the seconds of CPU of a turn that sees all calls for the first time, and of one that sees no new call."""
+    """Return the seconds of CPU of a turn in which all calls are new, and of one without new calls."""
     rule = ReportRule(name, when, DISK.name, delay=3600)
     reporter = Reporter(engine, [rule], [DISK], os.environ, print, print, since=0)
     reporter._progress(rule)
@@ -76,7 +76,7 @@ def time_turns() -> Iterator[str]:
 
 
 def agents() -> list[Call]:
-    """Return the calls of some sessions of an agent, each of which resends all that was said before."""
+    """Return the calls of some sessions of an agent, each of which resends all previous messages."""
     return [call for _ in range(3) for call in session(streamed=False)]
 
 

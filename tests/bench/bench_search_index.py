@@ -1,4 +1,4 @@
-"""What the index of words takes: bytes for each captured byte, and time for each call."""
+"""The size of the index of words for each captured byte, and the time for each call."""
 
 import json
 import random
@@ -25,7 +25,7 @@ CALLS = 16 * BLOCK_SIZE
 SIZE = 5_000
 CHARACTERS = [chr(code) for code in range(0x4E00, 0x4E00 + 3_500)]
 ENGLISH = 60_000
-"""Words that texts are chosen from: the more seldom, the later they come, as in natural ones."""
+"""Words for texts: the rarer, the later they come, as in natural texts."""
 
 
 def time_corpus() -> Iterator[str]:
@@ -70,7 +70,7 @@ def write(engine: Engine, batch: Batch, call: Call, number: int, author: Author)
 
 
 def share(engine: Engine) -> str:
-    """Return what the index takes for each byte of bodies that came, and of the store."""
+    """Return the index's size for each byte of received bodies, and of the store."""
     captured = select(func.sum(EXCHANGES.c.request_bytes + func.coalesce(EXCHANGES.c.response_bytes, 0)))
     with engine.connect() as connection:
         sizes = health_rows.table_sizes(connection)

@@ -1,4 +1,4 @@
-"""What a long answer to a client that hardly reads takes of the proxy's memory."""
+"""The proxy's memory during a long answer to a client that hardly reads."""
 
 import socket
 import sys
@@ -15,10 +15,10 @@ from tests.bench.wanted import at_most
 SIZE = 200_000_000
 PIECE = 100_000
 SECONDS = 10.0
-"""Seconds for which the client takes a little now and then."""
+"""Seconds for which the client reads a little from time to time."""
 READ_SIZE, PAUSE = 20_000, 0.05
 MOST = 60.0
-"""Megabytes more than idle."""
+"""Megabytes in addition to those when idle."""
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 REQUEST = (
     b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer sk-0123456789abcdef\r\n"

@@ -1,4 +1,4 @@
-"""What the store takes: bytes on disk for each captured byte, and time for each call."""
+"""The size of the store for each captured byte, and the time for each call."""
 
 import shutil
 import sqlite3
@@ -24,7 +24,7 @@ from tests.bench.store_load import Author, Call, session, tasks, unrelated
 from tests.bench.wanted import at_most
 
 SESSION = 3.0
-"""What a session may take for each byte of its last request."""
+"""Maximum size of a session for each byte of its last request."""
 LOADS = ((2_000, None), (5_000, 1.3), (10_000, 1.3), (20_000, 1.3))
 """Bytes of unrelated calls, and what they may take for each byte of their bodies; of the smallest, the rows and headers
 are a third of what there is to keep."""
@@ -42,7 +42,7 @@ def new_store(folder: str) -> Engine:
 
 
 def begun(engine: Engine) -> Batch:
-    """Return a batch of a run that is written down."""
+    """Return a batch of a recorded run."""
     run = {"id": "00000000-0000-4000-8000-000000000000", "host": "bench", "pid": 1, "version": "0"}
     with writing(engine) as connection:
         runs.begin_run(connection, run)
@@ -50,7 +50,7 @@ def begun(engine: Engine) -> Batch:
 
 
 def size(engine: Engine) -> int:
-    """Return the bytes of a store's files, once the write-ahead log is taken in."""
+    """Return the bytes of a store's files, after a checkpoint of the write-ahead log."""
     with engine.connect() as connection:
         connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
     folder = Path(str(engine.url.database)).parent
@@ -78,7 +78,7 @@ def stored(engine: Engine, calls: Iterable[Call]) -> tuple[int, float]:
 
 
 def peer(calls: Iterable[Call]) -> int:
-    """Return the bytes that the same bodies take in plain SQLite, one row with both for each call."""
+    """Return the bytes of the same bodies in plain SQLite, one row with both for each call."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "plain.sqlite"
         connection = sqlite3.connect(file)
@@ -141,7 +141,7 @@ def time_cleanup() -> Iterator[str]:
 
 
 def clean_up(engine: Engine) -> None:
-    """Run `mpal cleanup`, a process of its own."""
+    """Run `mpal cleanup` in a separate process."""
     command = (sys.executable, "-m", "moonpalace_cli.main", "cleanup")
     options = ("--keep-last", str(KEPT), "--database", str(engine.url.database))
     subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
@@ -158,7 +158,7 @@ def copied() -> Iterator[Engine]:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Return the seconds that something takes."""
+    """Return the seconds for some work."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
@@ -166,7 +166,7 @@ def timed(work: Callable[[], object]) -> float:
 
 @contextmanager
 def beside_proxy(engine: Engine) -> Iterator[dict[str, list[float]]]:
-    """Write as a proxy and read every 5 ms; give the seconds that each took, by who it was."""
+    """Write as a proxy and read every 5 ms; give the seconds of each operation, by writer and reader."""
     run, done = new_run(), threading.Event()
     with writing(engine) as connection:
         runs.begin_run(connection, run)
@@ -198,7 +198,7 @@ def beside_proxy(engine: Engine) -> Iterator[dict[str, list[float]]]:
 
 
 def told(name: str, waits: dict[str, list[float]], seconds: float) -> Iterator[str]:
-    """Tell how long writer and reader waited in the last so many seconds, and forget it."""
+    """Yield how long writer and reader waited in the last `seconds`, and reset that."""
     for who, wanted in (("writer", WRITER_DELAY), ("reader", READER_DELAY)):
         took = sorted(waits[who])
         waits[who].clear()

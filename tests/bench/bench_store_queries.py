@@ -9,7 +9,7 @@ from tests.bench.wanted import at_most
 
 ROUNDS = 7
 HELP, LIST = 0.2, 0.5
-"""Seconds that these may take."""
+"""Maximum seconds."""
 
 
 def time_commands() -> Iterator[str]:

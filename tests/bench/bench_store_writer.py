@@ -1,4 +1,4 @@
-"""How far the writer is behind, and whether its memory stays flat."""
+"""The writer's delay, and whether its memory stays flat."""
 
 import os
 import subprocess
@@ -18,13 +18,13 @@ from tests.bench.wanted import at_most
 
 CALLS, SIZE = 100_000, 5_000
 PAUSE = 0.005
-"""Seconds between calls where the delay is measured: a proxy that is busy, but not at its end."""
+"""Seconds between calls where the delay is measured: a busy proxy, but not an overloaded one."""
 PACED = 2_000
 DELAY = 1.0
-"""Seconds after which every call is to be on disk."""
+"""Seconds after which every call must be on disk."""
 STEPS = 10
 WAITING_MOST = 200
-"""Calls that may wait: the backlog's memory is not what is measured."""
+"""Maximum of waiting calls: the backlog's memory is not measured."""
 
 
 def time_delay() -> Iterator[str]:
@@ -56,7 +56,7 @@ def time_memory() -> Iterator[str]:
 
 
 def put(writer: Writer, call: Call, number: int, author: Author) -> str:
-    """Hand a call over as the hooks do; return its uuid."""
+    """Put a call as the hooks do; return its uuid."""
     uuid = ""
     for task in tasks(call, number, author):
         uuid = task.uuid
@@ -65,7 +65,7 @@ def put(writer: Writer, call: Call, number: int, author: Author) -> str:
 
 
 def take_memory() -> None:
-    """Store many calls in this process and print how much memory it has taken."""
+    """Store many calls in this process and print its memory growth."""
     stored, taken = threading.Semaphore(WAITING_MOST), list[float]()
     with tempfile.TemporaryDirectory() as folder:
         engine = new_store(folder)

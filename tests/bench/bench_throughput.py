@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 CONNECTIONS = 16
 LOADS = (("json", 16, 1.0), ("json", 64, 1.0), ("stream20", 16, 0.75), ("stream200", 16, 0.25), ("agent", 16, 0.5))
-"""Kind of call, connections, and the share of `--calls` that is made in a round."""
+"""Kind of call, connections, and the share of `--calls` made in a round."""
 CALLS, ROUNDS = 2000, 3
 BARE = "mitmdump -q"
 PATIENCE = 60.0
@@ -34,7 +34,7 @@ PATIENCE = 60.0
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -42,7 +42,7 @@ def free_port() -> int:
 
 @contextmanager
 def process(port: int, *command: str | Path, home: str | None = None) -> Iterator[int]:
-    """Run a server until the block ends; begins when it listens. It gives the server's process id."""
+    """Run a server inside the block, which begins when it listens; give the server's process id."""
     with ExitStack() as stack:
         home = home or stack.enter_context(tempfile.TemporaryDirectory())
         environment = os.environ | {"HOME": home, "MOONPALACE_HOME": home}
@@ -53,7 +53,7 @@ def process(port: int, *command: str | Path, home: str | None = None) -> Iterato
 
 
 def await_port(port: int) -> None:
-    """Wait until somebody listens on a port, for some time."""
+    """Wait for a limited time until somebody listens on a port."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         with socket.socket() as probe:
@@ -83,7 +83,7 @@ def command(name: str, port: int, target: str) -> list[str]:
 
 @dataclass(slots=True)
 class Proxy:
-    """A proxy to be measured; `file` is its store, which exists if it is one of ours."""
+    """A proxy to measure; `file` is its store, which exists if it is one of ours."""
 
     name: str
     command: list[str]
@@ -105,13 +105,13 @@ class Proxy:
         self.costs.append((main, every))
 
     def cpu(self) -> tuple[float, float]:
-        """Return the seconds of CPU that the main process and all of them have taken."""
+        """Return the seconds of CPU of the main process and of all processes."""
         main = psutil.Process(self.pid)
         times = [sum(each.cpu_times()[:2]) for each in (main, *main.children(recursive=True))]
         return times[0], sum(times)
 
     def await_rows(self) -> None:
-        """Wait until all calls are stored to their ends."""
+        """Wait until all calls have been stored."""
         if not self.file.exists():
             return
         deadline = time.monotonic() + PATIENCE
@@ -124,7 +124,7 @@ class Proxy:
 
 
 def parsed_options() -> argparse.Namespace:
-    """Return what the command line says after the word `throughput`."""
+    """Return the options after the word `throughput`."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench throughput")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--calls", type=int, default=CALLS)
@@ -135,7 +135,7 @@ def parsed_options() -> argparse.Namespace:
 
 
 def proxies(options: argparse.Namespace, target: str, stack: ExitStack) -> Iterator[Proxy]:
-    """Iterate over the proxies to be measured, not yet started."""
+    """Iterate over the proxies to measure, not yet started."""
     for name in (BARE, *(options.only or ("mpal start", "mitmdump -s"))):
         port = free_port()
         yield Proxy(name, command(name, port, target), port, new_store(stack))
@@ -146,7 +146,7 @@ def proxies(options: argparse.Namespace, target: str, stack: ExitStack) -> Itera
 
 
 def new_store(stack: ExitStack) -> Path:
-    """Return where a proxy with a home of its own keeps its calls."""
+    """Return the store's path for a proxy with a new home."""
     return Path(stack.enter_context(tempfile.TemporaryDirectory())) / "moonpalace.sqlite"
 
 
@@ -170,7 +170,7 @@ def time_throughput() -> Iterator[str]:
 
 
 def lines(measured: list[Proxy]) -> Iterator[str]:
-    """Iterate over the lines of one load's table, and forget the figures."""
+    """Iterate over the lines of one load's table, and reset the figures."""
     base, cost = median(measured[0].rates), median(every for _, every in measured[0].costs)
     for proxy in measured:
         found = median(proxy.rates)

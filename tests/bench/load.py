@@ -28,7 +28,7 @@ LAST_EVENT = (
     b'"usage":{"prompt_tokens":300,"completion_tokens":200,"total_tokens":500}}\n\ndata: [DONE]\n\n'
 )
 EVENTS_PER_WRITE = 5
-"""How many events the upstream sends together; what arrives together is up to the proxy's reads all the same."""
+"""The number of events that the upstream sends together; the proxy's reads may combine more anyway."""
 HISTORY_MESSAGES, HISTORY_MESSAGE_BYTES = 50, 2_000
 KIND = re.compile(rb'"user":"(\w+)"')
 
@@ -43,7 +43,7 @@ def completion(size: int) -> bytes:
 
 
 def plain_answer(body: bytes) -> list[bytes]:
-    """Return the one write of an answer with a length."""
+    """Return an answer with a length, to be sent in one write."""
     return [HEAD + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body]
 
 
@@ -102,15 +102,15 @@ class Reader(asyncio.BufferedProtocol):
     room = memoryview(bytearray(256 * 1024))
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where to read to."""
+        """Return the buffer for reading."""
         return self.room
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take what was read."""
+        """Handle the bytes read."""
         self.data_received(bytes(self.room[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
-        """Take some bytes."""
+        """Handle some bytes."""
         raise NotImplementedError
 
 
@@ -147,7 +147,7 @@ class Client(Reader):
         self.request = LOADS[kind].request(0, kind)
         self.parts: list[bytes] = []
         self.missing: int | None = None
-        """Bytes of the answer that are still to come: None before its head, -1 if it says only at its end."""
+        """Remaining bytes of the answer: None before its headers, -1 if its length is unknown."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Make the first call."""
@@ -170,7 +170,7 @@ class Client(Reader):
         )
 
     def numbered(self, number: int) -> bytes:
-        """Return the long request with another last message, without making the history anew."""
+        """Return the long request with another last message, without rebuilding the history."""
         start = self.request.rindex(b'{"role":"user"')
         return self.request[:start] + b'{"role":"user","content":"%d %s"}]}' % (number, b"q" * 200)
 
@@ -194,26 +194,26 @@ class Client(Reader):
             self.call()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Fail if the answer was not whole."""
+        """Fail if the answer was incomplete."""
         if not self.done.done():
             self.done.set_exception(SystemExit(f"a connection broke in midst of an answer: {error}"))
 
 
 def content_length(head: bytes) -> int:
-    """Return the length that a head states, 0 if none."""
+    """Return the length in the headers, 0 if there is none."""
     lower = head.lower()
     at = lower.find(b"content-length:")
     return int(lower[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
 
 
 def ends_chunked(parts: list[bytes]) -> bool:
-    """Tell whether a chunked answer has come to its end."""
+    """Return whether a chunked answer has ended."""
     last = parts[-1]
     return (last if len(last) >= 7 else b"".join(parts[-7:])).endswith(b"\r\n0\r\n\r\n")
 
 
 async def upstream(port: int) -> None:
-    """Serve for ever."""
+    """Serve forever."""
     server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port)
     await server.serve_forever()
 

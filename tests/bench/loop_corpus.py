@@ -22,7 +22,7 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Hold one text, or a loop after its prefix; `generator` is None for a text."""
+    """One text, or a loop after its prefix; `generator` is None for a text."""
 
     name: str
     kind: str
@@ -91,7 +91,7 @@ def token_pieces(text: str, random: Random) -> Iterator[str]:
 
 
 def units(generator: dict[str, Any]) -> Iterator[str]:
-    """Yield the rounds of a loop for ever."""
+    """Yield the rounds of a loop endlessly."""
     return _UNITS[generator["t"]](generator)
 
 

@@ -1,4 +1,4 @@
-"""How much memory a process has, and whether that is flat."""
+"""The memory of a process, and whether it is flat."""
 
 import os
 from collections.abc import Sequence
@@ -7,11 +7,11 @@ from pathlib import Path
 from tests.bench.wanted import at_most
 
 MOST = 1.05
-"""How much more than after the first fifth a process may take at the end: room for the noise, not for a leak."""
+"""How much more than after the first fifth a process may have at the end: room for noise, not for a leak."""
 
 
 def resident(pid: int) -> float:
-    """Return the megabytes that a process has in memory now."""
+    """Return a process's current memory in megabytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 

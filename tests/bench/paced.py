@@ -28,7 +28,7 @@ PERCENTILES = (0.5, 0.99)
 
 
 def chunk(data: bytes) -> bytes:
-    """Return data as one chunk of a transfer."""
+    """Return data as one chunk of a chunked transfer."""
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
@@ -44,14 +44,14 @@ class Pacer:
         self.begun = 0
 
     def begin(self, stream: "Upstream") -> None:
-        """Send the first event of a stream, and each other one a pause after the one before was due."""
+        """Send the first event of a stream, and each further one a pause after the previous one was due."""
         self.begun += 1
         heapq.heappush(self.waiting, (self.loop.time(), self.begun, stream))
         if self.begun == 1:
             self.send()
 
     def send(self) -> None:
-        """Send what is due; again and again, once the first stream has begun."""
+        """Send the due events, repeatedly, once the first stream has begun."""
         now = self.loop.time()
         while self.waiting and self.waiting[0][0] <= now:
             due, number, stream = self.waiting[0]
@@ -89,7 +89,7 @@ class Upstream(asyncio.Protocol):
         self.pacer.begin(self)
 
     def send(self) -> bool:
-        """Send the next event; tell whether there is another one."""
+        """Send the next event; return whether there is another one."""
         if self.transport.is_closing():
             return False
         if self.sent == self.events:
@@ -115,7 +115,7 @@ class Stream:
 
 
 type Pieces = list[tuple[int, bytes]]
-"""When each piece of a stream came, and the piece."""
+"""The pieces of each stream, with their times."""
 
 
 def request(port: int, events: int, pause: float) -> bytes:
@@ -152,7 +152,7 @@ def read(port: int, streams: int, asked: bytes) -> tuple[int, list[Pieces]]:
 
 
 def look_into(began: int, pieces: Pieces, events: int) -> Stream:
-    """Return what came of a stream."""
+    """Return the result of a stream."""
     found = Stream()
     rest = b""
     for now, data in pieces:
@@ -191,7 +191,7 @@ def percentiles(ages: list[int]) -> list[float]:
 
 
 async def serve() -> None:
-    """Print the port and serve for ever."""
+    """Print the port and serve forever."""
     pacer = Pacer()
     server = await asyncio.get_running_loop().create_server(lambda: Upstream(pacer), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201

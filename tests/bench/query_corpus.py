@@ -26,10 +26,10 @@ from tests.batches import Batch
 
 CALLS = 100_000
 BODY = 5_000
-"""Bytes of a request's body, about; an answer has a fifth of that."""
+"""Approximate bytes of a request's body; an answer has a fifth of that."""
 AT_ONCE = 500
 VERSION = 3
-"""Changed with what is written, so that an older file is not used."""
+"""Changed when the calls change, so that an older file is not used."""
 
 VOCABULARY = 5_000
 RARE = "quicksilver"
@@ -40,7 +40,7 @@ STATUSES = (200,) * 97 + (429,) * 2 + (500,)
 
 
 def store(calls: int = CALLS) -> Path:
-    """Return the file of a store with so many calls, made if it is not there."""
+    """Return the file of a store with this many calls, created if it does not exist."""
     file = (
         Path(tempfile.gettempdir()) / f"moonpalace-bench-{os.getuid()}" / f"query-{REVISION}-{VERSION}-{calls}.sqlite"
     )
@@ -77,7 +77,7 @@ def write(file: Path, calls: int) -> None:
 
 
 def vocabulary() -> list[str]:
-    """Return the words that texts are made of."""
+    """Return the words used in texts."""
     chance = random.Random(0)
     letters = "abcdefghijklmnopqrstuvwxyz"
     return ["".join(chance.choices(letters, k=chance.randint(3, 9))) for _ in range(VOCABULARY)]
@@ -87,7 +87,7 @@ WORDS = vocabulary()
 
 
 def text(chance: random.Random, size: int) -> str:
-    """Return words of about so many bytes."""
+    """Return words of about this many bytes."""
     return " ".join(chance.choices(WORDS, k=max(size // 7, 1)))
 
 
@@ -125,7 +125,7 @@ def call(number: int, calls: int) -> Iterator[Task]:
 
 
 def request(chance: random.Random, number: int, model: str, *, streamed: bool) -> dict[str, object]:
-    """Return the body of a request; few have many messages, fewer a tool's answer."""
+    """Return the body of a request; few have many messages, fewer a tool's result."""
     turns = 24 if number % 500 == 0 else chance.randint(2, 8)
     roles = ["system", *("user" if turn % 2 else "assistant" for turn in range(1, turns))]
     if number % 400 == 0:

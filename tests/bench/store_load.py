@@ -1,4 +1,4 @@
-"""Calls to measure the store with: an agent's session that resends its history, and calls that share nothing."""
+"""Calls for measuring the store: an agent's session that resends its history, and unrelated calls."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ HISTORY = 200_000
 IMAGE = 50_000
 TOOLS = 8
 EVENT_TEXT = 12
-"""Characters of text in an event of a stream, about as many as a few tokens have."""
+"""Characters of text in an event of a stream, about as many as in a few tokens."""
 
 REQUEST_HEADERS = (
     "Accept: application/json\r\nContent-Type: application/json\r\nUser-Agent: OpenAI/Python 1.82.0\r\n"
@@ -36,7 +36,7 @@ RESPONSE_HEADERS = (
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: what the client sent and what it got."""
+    """The request and the answer of one call."""
 
     request: bytes
     response: bytes
@@ -51,11 +51,11 @@ class Author:
         self.words = ["".join(self.random.choices(string.ascii_lowercase, k=size % 9 + 2)) for size in range(5000)]
 
     def text(self, length: int) -> str:
-        """Return words of about so many characters."""
+        """Return words of about this many characters."""
         return " ".join(self.random.choices(self.words, k=length * 2 // 15 + 1))[:length]
 
     def identifier(self) -> str:
-        """Return a number as the API gives to a call."""
+        """Return an identifier in the API's format."""
         return self.random.randbytes(12).hex()
 
     def completion(self, content: str) -> bytes:
@@ -133,7 +133,7 @@ def unrelated(count: int, size: int, *, streamed: bool) -> Iterator[Call]:
 
 
 def tasks(call: Call, number: int, author: Author) -> tuple[RequestRead, ExchangeEnded]:
-    """Return what the hooks say of a call: at its beginning and at its end."""
+    """Return the hooks' tasks for a call: at its beginning and at its end."""
     kind = "text/event-stream" if call.is_stream else "application/json"
     uuid = str(UUID(bytes=author.random.randbytes(16), version=4))
     request = RequestRead(
