@@ -224,12 +224,12 @@ class WriterClient:
 
         Chunks are taken when their message is, because new ones may be spooled while another message is sent.
         """
-        begun, ended, over = list[Task](), list[Task](), list[ResponseStarted]()
+        begun, answered, ended, over = list[Task](), list[Task](), list[Task](), list[ResponseStarted]()
         for task in tasks:
             match task:
                 case ResponseStarted():
                     self._answers[task.uuid] = task
-                    begun.append(task.without_chunks())
+                    answered.append(task.without_chunks())
                 case ExchangeEnded():
                     ended.append(task)
                     if answer := self._answers.get(task.uuid):
@@ -237,7 +237,7 @@ class WriterClient:
                 case _:
                     begun.append(task)
         answers = (*over, *self._answers.values())
-        message: list[Task] = begun
+        message = [*begun, *answered]
         while (came := self._came(answers)) and any(answer.chunks for answer in over):
             yield [*message, came]
             message = []

@@ -13,7 +13,7 @@ from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.records import contents, exchanges, parts
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, ProxyEnded, RequestRead, ResponseStarted, State, Task
-from moonpalace_addons.store.write import derive, gate, units
+from moonpalace_addons.store.write import answers, derive, gate, units
 from moonpalace_addons.store.write.ongoing import Answer
 from moonpalace_addons.wire.prices import PriceRule, Rates
 from tests.batches import Batch
@@ -90,6 +90,35 @@ def test_calls_of_a_kind_are_taken_step_by_step(
         (call.uuid, True) for call in (calls[0], calls[2])
     ]
     assert (batch.lost, set(batch.settled())) == (1, {calls[1].uuid})
+
+
+@pytest.mark.parametrize(("size", "expected"), [(100, "read read columns columns"), (1, "read columns read columns")])
+def test_only_short_answers_wait_once_they_are_parsed(
+    monkeypatch: pytest.MonkeyPatch,
+    batch: Batch,
+    request_read: MakeRequest,
+    response_started: MakeResponse,
+    ended: MakeEnd,
+    size: int,
+    expected: str,
+) -> None:
+    """Answers are parsed together before their columns are read; a long one alone, as it takes much memory."""
+    order = list[str]()
+
+    def noted(name: str, work: Callable[..., object]) -> Callable[..., object]:
+        def step(*given: object, **options: object) -> object:
+            order.append(name)
+            return work(*given, **options)
+
+        return step
+
+    monkeypatch.setattr(derive, "MAX_WAITING_SIZE", size)
+    monkeypatch.setattr(derive, "read", noted("read", answers.read))
+    monkeypatch.setattr(derive, "read_columns", noted("columns", derive.read_columns))
+    calls = [request_read(), request_read()]
+    ends = [ended(call, response=response_started(call, [b'{"a": 1}'])) for call in calls]
+    batch.plan([*calls, *ends], keep=False)
+    assert " ".join(order) == expected
 
 
 def test_words_of_the_user(engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd) -> None:

@@ -187,7 +187,7 @@ class Batch:
         yield
         answer = close_answer(call)
         yield
-        derive.finish(
+        yield from derive.finish_in_steps(
             call,
             ended,
             answer,

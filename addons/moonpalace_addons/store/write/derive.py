@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from msgspec import structs
@@ -38,6 +38,9 @@ HARMLESS_AFTER_END = ("client_disconnected", "upstream_cut", "upstream_reset", "
 
 MAX_MESSAGE = 2000
 """Maximum characters of an error message; the answer contains all of it."""
+
+MAX_WAITING_SIZE = 100_000
+"""Bytes of an answer that may wait for a step after it was parsed, which takes many times as much memory."""
 
 MAX_WARNINGS = 20
 """Maximum warnings of a call that are kept: each odd member, choice or tool call of an answer gives one."""
@@ -131,7 +134,7 @@ UNANSWERED: Values = dict.fromkeys(
 """The columns derived from an answer, for a call without one."""
 
 
-def finish(
+def finish_in_steps(
     unit: Unit,
     ended: ExchangeEnded,
     received: Received | None,
@@ -141,8 +144,8 @@ def finish(
     warnings: Sequence[str] = (),
     hidden: Sequence[bytes] = (),
     coerced: bool = False,
-) -> None:
-    """Add all that the end of a call says to its unit; if the answer cannot be parsed, at least its bytes.
+) -> Iterator[None]:
+    """Add all that the end of a call says to its unit, in steps; if the answer cannot be parsed, at least its bytes.
 
     A stream that broke off after its last event, because an SDK leaves at `[DONE]` or at an error or because upstream
     closed, reached the client completely unless some bytes were still unsent. Such a call is completed, although the
@@ -155,13 +158,9 @@ def finish(
     if received is None:
         end(unit, ending_columns(ended, fields, warnings), hidden)
         return
+    received = with_explained_end(received, ended)
     if ended.dropped:
-        received = replace(received, is_partial=True)
         warnings.append(f"only the beginning of the answer is kept (setting max-body): {ended.dropped} bytes are not")
-    if received.problem == encodings.TRUNCATED and received.is_partial:
-        received = replace(received, problem=None)
-    if received.problem == encodings.TRUNCATED and ended.state not in (State.COMPLETED, State.UPSTREAM_FAILED):
-        received = replace(received, problem=None)  # explained by the state of the call
     try:
         reading = None if received.is_transcript else read(received, hidden, path=path, cut_at=ended.cut_at)
         if reading is None or (received.is_stream and (reading.has_secrets or not is_merged(reading))):
@@ -171,16 +170,40 @@ def finish(
             reading = reading._replace(has_end=True)  # whoever left early, it was not the server that forgot the end
         if reading.is_done and not (coerced or ended.unsent) and ended.error_kind in HARMLESS_AFTER_END:
             ended = structs.replace(ended, state=State.COMPLETED, error_kind=None, error_message=None)
+        if len(received.body) <= MAX_WAITING_SIZE:
+            yield
         columns, body = read_columns(ended, received, reading, fields, warnings), reading.body
     except Exception as error:
         logger.exception("store: an answer could not be read because of a fault in MoonPalace; its bytes are kept")
         warnings.append(f"not read because of a fault in MoonPalace: {type(error).__name__}")
         columns, body = answered_columns(ended, received, fields, warnings), received.body
+    yield
     unit.response_body = body
     if received.is_stream:
         unit.stream, unit.times = received.body, received.chunks
         unit.texts = texts_of(unit, hidden)
     end(unit, columns, hidden)
+
+
+def at_once[**Given](take_steps: Callable[Given, Iterator[None]]) -> Callable[Given, None]:
+    """Return a function that takes all steps of another one."""
+
+    def run(*args: Given.args, **options: Given.kwargs) -> None:
+        for _ in take_steps(*args, **options):
+            pass
+
+    return run
+
+
+finish = at_once(finish_in_steps)
+
+
+def with_explained_end(received: Received, ended: ExchangeEnded) -> Received:
+    """Return an answer without the problem that its end is missing, if it was not kept or the call's state says why."""
+    if ended.dropped:
+        received = replace(received, is_partial=True)
+    is_explained = received.is_partial or ended.state not in (State.COMPLETED, State.UPSTREAM_FAILED)
+    return replace(received, problem=None) if received.problem == encodings.TRUNCATED and is_explained else received
 
 
 def end(unit: Unit, columns: Values, hidden: Sequence[bytes]) -> None:
