@@ -3,11 +3,12 @@
 import json
 import re
 import tracemalloc
+from collections.abc import Sequence
 from unittest.mock import Mock
 
 import pytest
 
-from moonpalace_addons.store.write import answers, derive
+from moonpalace_addons.store.write import answers, derive, gate
 from moonpalace_addons.wire.secrets import streams
 from moonpalace_addons.wire.secrets.values import known
 from tests.store.write.answered import END, stream
@@ -30,6 +31,17 @@ def test_a_secret_in_pieces_that_a_whole_text_replaces_is_masked() -> None:
     joined = "".join(re.findall(r'"delta": "([^"]*)"', (unit.stream or b"").decode()))
     assert "my key is" in joined
     assert "0123456789abcdefghijklmnopqrstuvwxyz" not in joined
+
+
+@pytest.mark.parametrize("numbers", [range(5), [1] * 5])
+def test_a_secret_in_what_all_events_begin_with_is_masked_in_each(numbers: Sequence[int]) -> None:
+    """Where events begin alike, they are searched without that, which may hold a secret itself."""
+    key = "sk-ant-api03-0123456789abcdefghijklmnopqrstuvwxyz"
+    events = [{"id": "1", "system_fingerprint": key, "model": "k", "choices": [], "n": n} for n in numbers]
+    data = "".join(f"data: {json.dumps(event, separators=(',', ':'))}\n\n" for event in events).encode()
+    masked, kinds = gate.masked_body(data, ())
+    assert masked == data.replace(key.encode(), b"*" * len(key))
+    assert kinds
 
 
 @pytest.mark.parametrize("name", ["output_text", "reasoning_summary_text", "odd_text"])

@@ -73,9 +73,11 @@ def find(data: bytes, known: KnownCredentials) -> list[Finding]:
     begin, envelope = _envelope(data)
     if not envelope:
         return bodies.find(data, known)
+    first = bodies.find(data[:begin], known)
+    if first:  # perhaps in the envelope, and so in each event
+        return bodies.find(data, known)
     # Searching the same ID and model in each event would cost more than everything else.
-    without = bodies.find(data.replace(envelope, b" " * len(envelope)), known)
-    return patterns.without_overlaps(iter([*bodies.find(data[:begin], known), *without]))
+    return bodies.find(data.replace(envelope, b" " * len(envelope)), known)
 
 
 def find_split(data: bytes, known: KnownCredentials) -> list[Finding]:
