@@ -6,6 +6,7 @@ import socket
 from contextlib import suppress
 
 import pytest
+from mitmproxy.connection import Client
 from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.engine import service
@@ -175,6 +176,37 @@ def test_an_idle_connection_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
             for reader in (busy, younger):
                 assert await reader.readexactly(len(OK)) == OK
             assert not last.at_eof()
+
+    asyncio.run(run())
+
+
+def test_a_client_that_left_before_it_was_let_in_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection is closed already: closing it makes no room."""
+    monkeypatch.setattr(service, "MIN_IDLE_TIME", 0.0)
+    came, may_enter = asyncio.Event(), asyncio.Event()
+
+    class Door:
+        """Let clients wait."""
+
+        async def client_connected(self, _: Client) -> None:
+            """Wait."""
+            came.set()
+            await may_enter.wait()
+
+    async def run() -> None:
+        async with engine(Script([(GET, OK)]), Door(), limits=Limits(max_connections=1)) as running:
+            _, gone = await running.connect()
+            await came.wait()
+            gone.transport.abort()
+            while running.service.connections:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            may_enter.set()
+            reader, writer = await running.connect()
+            writer.write(GET)
+            assert await reader.readexactly(len(OK)) == OK
+            await running.connect()
+            assert await reader.read() == b""
+            assert len(running.service.connections) == 1
 
     asyncio.run(run())
 

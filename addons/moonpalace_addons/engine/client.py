@@ -73,6 +73,8 @@ class ClientConnection(Endpoint):
         self._accepted()
 
     def _accepted(self) -> None:
+        if self.is_gone:
+            return  # while the hook was awaited
         if self.connection.error:
             self.abort()
         else:
