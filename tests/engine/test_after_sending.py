@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 
 import pytest
-from mitmproxy.http import HTTPFlow
+from mitmproxy.http import HTTPFlow, Response
 
 from moonpalace_addons.engine.api import ApiConnection
 from moonpalace_addons.engine.client import ClientConnection
@@ -101,6 +101,50 @@ def test_it_is_done_before_the_hook_of_a_failure(monkeypatch: pytest.MonkeyPatch
 
     asyncio.run(run())
     assert leaving.order == ["request", "after request", "error"]
+
+
+class Answering(Leaving):
+    """Answer requests after all others have seen them."""
+
+    def responseheaders(self, _: HTTPFlow) -> None:
+        """Note it."""
+        self.order.append("responseheaders")
+
+    def request(self, flow: HTTPFlow) -> None:
+        """Leave something, and answer."""
+        super().request(flow)
+        flow.response = Response.make(200, b"{}")
+
+
+def test_it_is_done_before_an_answer_of_an_addon_is_seen() -> None:
+    """The store drops the head of an answer to a request that it does not have yet."""
+    leaving = Answering()
+
+    async def run() -> None:
+        async with engine(answer, leaving) as running:
+            await ask(running.port, 1)
+
+    asyncio.run(run())
+    assert leaving.order == ["request", "after request", "responseheaders", "response", "after response"]
+
+
+def test_it_is_done_after_a_fault(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault after an answer was sent does not leave its call without an end."""
+    leaving = Leaving()
+
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("no")
+
+    monkeypatch.setattr(ClientConnection, "finished", fail)
+
+    async def run() -> None:
+        async with engine(answer, leaving) as running:
+            await ask(running.port, 1)
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(run())
+    assert leaving.order == ["request", "after request", "response", "after response"]
+    assert "ended a call because of a fault in MoonPalace" in caplog.text
 
 
 class Waiting:

@@ -80,9 +80,11 @@ class BaseJourney:
         """Call a hook and then `then`, synchronously if nothing must be awaited, and last what was left to be done."""
         waiting = self.service.hooks.call(name, self.flow)
         if waiting is None:
-            then()
-            if self.left:
-                self._do_left()
+            try:
+                then()
+            finally:
+                if self.left:
+                    self._do_left()
         else:
             self._do_left()
             self._await(waiting, then)

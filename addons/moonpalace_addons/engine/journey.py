@@ -97,6 +97,7 @@ class Journey(BaseJourney):
         if self._is_dead():
             return
         if self.flow.response is not None:
+            self._do_left()  # before what the next hook notes; nothing is sent to the API
             self.delivery.closes |= "close" in self.flow.response.headers.get("connection", "").lower()
             self.phase = Phase.ENDING
             self.flow.response.timestamp_start = time.time()
