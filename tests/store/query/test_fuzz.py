@@ -83,7 +83,7 @@ def digest(file: Path) -> list[str | None]:
 @QUIET
 def test_no_predicate_changes_the_file(filled_sqlite: Calls, file: Path, text: str) -> None:
     """Any predicate gives calls or a mistake, and the file is unchanged byte for byte."""
-    filled_sqlite.holding("id = 1")  # the first connection makes an empty -wal file
+    filled_sqlite.holding("id == 1")  # the first connection makes an empty -wal file
     before = digest(file)
     try:
         result = filled_sqlite.holding(text)

@@ -48,7 +48,7 @@ def test_memory_has_a_bound(
     assert backlog(writer).journals == tuple(journals(tmp_path))
     assert rows(engine) == []
     switch.fails = None
-    until(lambda: len(rows(engine)) == 200)
+    until(lambda: len(seen) == 200)
     until(lambda: backlog(writer) == Backlog(0, 0, 0, (), None))
     assert [row.uuid for row in rows(engine)] == uuids == seen
     assert {row.state for row in rows(engine)} == {State.COMPLETED}
