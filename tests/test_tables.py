@@ -32,6 +32,21 @@ def test_all_cases_are_tried_and_those_that_fail_are_named() -> None:
     ]
 
 
+def test_no_failure_is_hidden() -> None:
+    """Of a group Python shows 15; and a case that is skipped would have pytest report the whole test as skipped."""
+
+    @for_each("number", range(40))
+    def test(number: int) -> None:
+        if number == 20:
+            pytest.skip("not here")
+        assert not number % 2
+
+    with pytest.raises(BaseExceptionGroup) as raised:
+        test()
+    failed = "; ".join(f"with {{'number': {number}}}" for number in range(40) if number % 2 or number == 20)
+    assert raised.value.message == f"21 of 40 cases fail, {failed}"
+
+
 def test_fixtures_are_given_once() -> None:
     """The test asks for all but what is in the table."""
 

@@ -80,6 +80,7 @@ def test_what_came_before_makes_no_difference(texts: list[str], more: list[str],
 @for_each("distance", [*range(40), LOOKAHEAD - 30, LOOKAHEAD, LOOKAHEAD + 30])
 def test_a_secret_that_is_completed(distance: int) -> None:
     """A secret of which an earlier body had only a part, at its end or near it, is found completely."""
+    forget()
     start = body(["word " * 5000])[:-4]
     for cut in (4, 12, len(KEY) - 1, len(KEY)):
         tail = b" " * distance + b'"}]}'
