@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
-from tests.postgres_server import Databases, EmptyStore, PostgresServer, databases
+from tests.postgres_server import Databases, EmptyStore, PostgresServer, databases, deletion
 from tests.waiting import until
 
 HOLD = """
@@ -20,6 +21,7 @@ server = PostgresServer()
 print(server.url(), flush=True)
 input()
 """
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'call'::regclass"
 
 
 def folder_of(url: str) -> Path:
@@ -110,3 +112,17 @@ def test_a_store_is_emptied_after_each_test(postgres: Databases) -> None:
             store.clear()
             assert store.url != before
         store.close()
+
+
+def test_rows_that_come_while_a_table_is_emptied(postgres: Databases) -> None:
+    """A session that ends may commit a last time: its rows are waited for, and deleted."""
+    with postgres.database() as name:
+        engine = create_engine(postgres.url(name), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        with engine.connect() as one, engine.connect() as other, ThreadPoolExecutor(1) as thread:
+            for statement in ("CREATE TABLE call (number int)", "BEGIN", "INSERT INTO call VALUES (1)"):
+                one.execute(text(statement))
+            emptied = thread.submit(other.execute, text(deletion(["call"])))
+            until(lambda: emptied.done() or one.execute(text(WAITING)).scalar())
+            one.execute(text("COMMIT"))
+            emptied.result()
+            assert one.execute(text("SELECT count(*) FROM call")).scalar() == 0
