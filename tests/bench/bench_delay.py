@@ -41,7 +41,7 @@ def ages(port: int, streams: int, pause: float, events: int) -> dict[str, list[f
     command = [sys.executable, "-m", "tests.bench.paced", "client", str(port), str(streams), str(events), str(pause)]
     found = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
     if found["complete"] != streams or found["in order"] != streams:
-        raise SystemExit(f"not all streams came whole and in order: {found}")
+        raise SystemExit(f"not all streams through port {port} came whole and in order: {found}")
     return {name: found[name] for name in PARTS}
 
 

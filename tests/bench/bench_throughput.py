@@ -47,9 +47,11 @@ def process(port: int, *command: str | Path, home: str | None = None) -> Iterato
         home = home or stack.enter_context(tempfile.TemporaryDirectory())
         environment = os.environ | {"HOME": home, "MOONPALACE_HOME": home}
         child = stack.enter_context(subprocess.Popen(command, env=environment, cwd=ROOT, stdout=-3, stderr=-3))
-        await_port(port)
-        yield child.pid
-        child.terminate()
+        try:
+            await_port(port)
+            yield child.pid
+        finally:
+            child.terminate()
 
 
 def await_port(port: int) -> None:
