@@ -247,6 +247,14 @@ def test_runs_of_events_say_what_their_events_say(stream: bytes, size: int) -> N
         assert read_events(make_decoder(), stream) == alone
 
 
+def test_texts_of_another_face_are_not_merged() -> None:
+    """What adds a text to an answer of another endpoint adds none to this one, the second time neither."""
+    other = json.dumps({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "b"}})
+    body = events(delta("a"), other, other, delta("c"), "[DONE]")
+    reading = read(received(body, "text/event-stream"), (), path="/v1/chat/completions")
+    assert json.loads(reading.body)["choices"][0]["message"] == {"role": "assistant", "content": "ac"}
+
+
 def test_events_are_read_in_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the events of a text only the first and the end mark are read separately."""
     alone = list[sse.Event]()

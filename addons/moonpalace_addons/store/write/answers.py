@@ -12,7 +12,7 @@ from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.event_data import DONE_DATA, Data, DataReader, Value, in_runs, make_decoder
 from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextRun
 from moonpalace_addons.wire.faces.face import Face
-from moonpalace_addons.wire.faces.table import UNKNOWN, face_of
+from moonpalace_addons.wire.faces.table import UNKNOWN, face_of, face_of_path
 from moonpalace_addons.wire.forms import BOM, MAX_HEAD, Form, form_of
 from moonpalace_addons.wire.json_value import MAX_PARSED_SIZE, dump_json, parse_bounded
 from moonpalace_addons.wire.sse import BLANK_LINE
@@ -108,7 +108,7 @@ def read_body(received: Received, path: str) -> Reading:
 def read_stream(received: Received, hidden: Sequence[bytes], path: str, cut_at: int | None = None) -> Reading:
     """Parse a stream: its events, and the answer that they merge to."""
     decoder = make_decoder()
-    said = read_events(decoder, received.body, keep=not received.is_transcript)
+    said = read_events(decoder, received.body, path, keep=not received.is_transcript)
     face = UNKNOWN if received.is_transcript else face_of(path, (value for _, value in said.values))
     merger, progress = face.make_merger(), face.make_progress()
     for value, error in in_runs(said.until(cut_at)):
@@ -192,9 +192,14 @@ class Said:
                 yield value, self.errors.get(number)
 
 
-def read_events(decoder: sse.Decoder, body: bytes, *, keep: bool = True) -> Said:
-    """Return what the events of a stream say, within the limits; without `keep`, only which errors they report."""
-    reader, room, count, said, position = DataReader(), MAX_VALUES, 0, Said(keep=keep), 0
+def read_events(decoder: sse.Decoder, body: bytes, path: str = "", *, keep: bool = True) -> Said:
+    """Return what the events of a stream say, within the limits; without `keep`, only which errors they report.
+
+    `path` is that of the request: what adds a text for another face adds none to its answer.
+    """
+    named = face_of_path(path)
+    reader = DataReader() if named is UNKNOWN else DataReader(named.only_text)
+    room, count, said, position = MAX_VALUES, 0, Said(keep=keep), 0
     for start in range(0, len(body), SLICE_SIZE):
         for part, run in reader.parts(decoder, body[start : start + SLICE_SIZE]):
             if run is not None:
