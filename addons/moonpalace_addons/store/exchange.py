@@ -160,7 +160,11 @@ class Exchange(NamedTuple):
     response_bytes: int | None = stored("size of the response body in bytes", "响应正文的字节数")
     requests_left: int | None = stored("requests that the API's rate limit still allows", "速率限制还允许的请求数")
     tokens_left: int | None = stored("tokens that the API's rate limit still allows", "速率限制还允许的 token 数")
-    retry_after: int | None = milliseconds("time that the API asks to wait before another try", "API 要求等多久再试")
+    retry_after: int | None = milliseconds(
+        "time that the API asks to wait before another try",
+        "API 要求等多久再试",
+        carried=False,  # it is a header
+    )
     response_headers: str | None = stored("response headers", "响应头", name="response_header", kind="headers")
     prompt_tokens: int | None = stored(
         "prompt tokens, including cached ones", "输入 token，包括命中缓存的", section="Tokens", metadata=True

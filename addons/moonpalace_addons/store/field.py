@@ -38,7 +38,8 @@ class Field:
     What leaves the machine: redaction replaces what identifies people, accounts and keys in every text that is not
     `public`, as kinds of errors are, and IDs that support needs. `place` is what it calls the text if not by the
     field's name: the part of the call, and after a comma the header or member. Exports have headers, bodies and what
-    `metadata` names, and imports derive the rest; what does not follow from these is `carried`, as each duration is.
+    `metadata` names, and imports derive the rest; what does not follow from these is `carried`, as each duration is
+    unless it says that it is not.
     """
 
     meaning: str
@@ -56,7 +57,7 @@ class Field:
     metadata: str | Literal[True] = ""
     public: bool = False
     place: str = ""
-    carried: bool = False
+    carried: bool | None = None
     column: str = ""
     after: str = ""
 
@@ -73,7 +74,7 @@ class Field:
     @property
     def is_carried(self) -> bool:
         """Return whether exports have it because it does not follow from headers and bodies."""
-        return self.carried or self.unit is not None
+        return self.unit is not None if self.carried is None else self.carried
 
     @property
     def is_sortable(self) -> bool:

@@ -124,6 +124,14 @@ def test_exports_of_earlier_versions(mpal: Mpal, tmp_path: Path) -> None:
     assert "event_times" not in document["response"]
 
 
+def test_what_a_header_says_is_there_whatever_an_export_has_beside(tmp_path: Path) -> None:
+    """What an export does not carry because its headers say it is read from them."""
+    file = tmp_path / "case.json"
+    answer = {"status": "429 Too Many Requests", "header": "Retry-After: 7\r\n", "body": {}}
+    file.write_text(json.dumps(GOOD | {"response": answer, "exchange": {"method": "POST"}}))
+    assert DocumentSource(file).load(0).columns["retry_after"] == 7_000_000_000
+
+
 GOOD: dict[str, Any] = {
     "metadata": {"requested_at": "2026-11-30 05:00:00", "state": "completed"},
     "request": {"url": "http://a/v1/x", "header": "", "body": {"model": "m"}},
