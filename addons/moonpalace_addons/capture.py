@@ -77,7 +77,7 @@ class Capture:
         task = RequestRead(
             uuid=call.uuid,
             started_at=int(call.flow.request.timestamp_start * 1e6),
-            method=call.flow.request.method,
+            method=call.method,
             endpoint=endpoint.url,
             path=call.path,
             query=call.query,
@@ -145,8 +145,10 @@ class Capture:
         began = time.monotonic_ns()
         if call.response is None and call.request_read:  # that of a second try, which came whole
             call.response = started(call, flow.response)
-        if flow.response.raw_content and not (call.answer.chunks or call.announced):
-            call.answer.keep(call.now(), flow.response.raw_content)
+        if not (call.answer.chunks or call.announced):
+            body = flow_control.partial_body(flow) or flow.response.raw_content
+            if body:
+                call.answer.keep(call.now(), body)
         call.overhead += time.monotonic_ns() - began
         flow_control.after_sending(flow, partial(self._put_end, call, call.now()))
 

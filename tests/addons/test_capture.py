@@ -41,6 +41,22 @@ def test_request_is_noted_as_the_client_sent_it(rig: Rig) -> None:
     )
 
 
+def test_what_later_addons_change_is_not_noted(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row has the client's method and the API's answer, whatever other addons make of them."""
+    monkeypatch.setattr(flow_control, "partial_body", lambda _: b"{}")
+    flow = a_flow()
+    rig.capture.requestheaders(flow)
+    flow.request.method = "PUT"
+    rig.capture.request(flow)
+    rig.begin_answer(flow, "application/json", b"edited")
+    rig.capture.response(flow)
+    (task,) = rig.requests()
+    assert task.method == "POST"
+    answer = rig.end().response
+    assert answer is not None
+    assert [data for _, data in answer.chunks] == [b"{}"]
+
+
 def test_request_passes_untouched(rig: Rig) -> None:
     """Neither headers, nor path, nor body of the request change."""
     flow = a_flow("/v1/chat/completions?x=1")

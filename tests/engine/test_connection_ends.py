@@ -211,6 +211,25 @@ def test_a_client_that_left_before_it_was_let_in_is_not_idle(monkeypatch: pytest
     asyncio.run(run())
 
 
+def test_a_client_that_sends_empty_lines_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a client sends between requests moves it behind those that send nothing; it does not keep its place."""
+    monkeypatch.setattr(service, "MIN_IDLE_TIME", 0.01)
+
+    async def run() -> None:
+        async with engine(Script([(GET, OK)]), limits=Limits(max_connections=2)) as running:
+            noisy, writer = await running.connect()
+            silent, _ = await running.connect()
+            await asyncio.sleep(QUICK)
+            writer.write(b"\r\n")
+            await asyncio.sleep(QUICK)
+            await running.connect()
+            assert await silent.read() == b""
+            writer.write(GET)
+            assert await noisy.readexactly(len(OK)) == OK
+
+    asyncio.run(run())
+
+
 def test_too_many_half_sent_requests() -> None:
     """Above the limit of incomplete requests the oldest is timed out, and no complete one."""
 

@@ -9,7 +9,7 @@ from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.engine import journey
 from moonpalace_addons.mitm import flow_control
-from tests.engine.harness import engine, read_head, refusal
+from tests.engine.harness import Script, engine, read_head, refusal
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 BODY = b"2\r\n{}\r\n0\r\n\r\n"
@@ -115,6 +115,41 @@ def test_an_answer_has_come_whole_once_its_end_is_read(cut: int) -> None:
 
     asyncio.run(run())
     assert asking.found == [cut == len(BODY)]
+
+
+class Editing:
+    """Edit answers, as mitmproxy's `--modify-body` does."""
+
+    def response(self, flow: HTTPFlow) -> None:
+        """Replace the body."""
+        assert flow.response is not None
+        flow.response.content = b"edited"
+
+
+class Reading:
+    """Note what had come of answers before they were edited."""
+
+    def __init__(self) -> None:
+        self.found: list[bytes] = []
+
+    def response(self, flow: HTTPFlow) -> None:
+        """Do as the capture does."""
+        self.found.append(flow_control.partial_body(flow))
+
+
+def test_what_came_can_be_read_after_an_edit() -> None:
+    """An addon sees the body that the API sent, also if one before it has replaced it."""
+    reading = Reading()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+    async def run() -> None:
+        async with engine(Script([(GET, answer)]), Editing(), reading) as running:
+            reader, writer = await running.connect()
+            writer.write(GET)
+            assert await reader.readuntil(b"edited")
+
+    asyncio.run(run())
+    assert reading.found == [b"hi"]
 
 
 class Retrying:

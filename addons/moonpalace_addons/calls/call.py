@@ -23,9 +23,9 @@ class Call:
     `started` and `touched` are in nanoseconds of the monotonic clock, `overhead` in nanoseconds. `uuid` is of
     the call alone (see `flow_control.identifier`).
 
-    `fields` of the head, `path` and `query` are as the client sent them; `named` are the fields by name, `face` is the
-    one that the path names. `body` is the client's body if an addon has changed it, `upstream_key` the key that
-    replaces the client's. `changes` and `warnings` are stored.
+    `fields` of the head, `method`, `path` and `query` are as the client sent them; `named` are the fields by name,
+    `face` is the one that the path names. `body` is the client's body if an addon has changed it, `upstream_key` the
+    key that replaces the client's. `changes` and `warnings` are stored.
 
     `response` is the head of the answer as stored. `streaming` tells whether the answer is being sent to the client,
     `touched` when upstream last sent data or the client last read pending data, of which there are `unsent` bytes.
@@ -54,12 +54,14 @@ class Call:
     touched: int | None = None
     unsent: int = 0
     given_up: tuple[Failure, str] | None = None
+    method: str = field(init=False)
     face: Face = field(init=False, repr=False)
     named: Named = field(init=False, repr=False)
     _states: dict[type[Any], Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Index the headers by name, and find the face that the path names."""
+        self.method = self.flow.request.method
         self.face = face_of_path(self.path)
         self.named = by_name(self.fields)
 

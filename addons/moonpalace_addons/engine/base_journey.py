@@ -197,4 +197,4 @@ class BaseJourney:
     @property
     def partial_body(self) -> bytes:
         """Return the received part of an answer that is being collected."""
-        return b"".join(self._body) if self.phase is Phase.BUFFERED else b""
+        return b"".join(self._body) if self.phase in (Phase.BUFFERED, Phase.ENDING) else b""

@@ -83,7 +83,7 @@ class ClientConnection(Endpoint):
             self.advance()
 
     def _await_request(self) -> None:
-        if not self._events and not self.reader.is_partial:
+        if self._is_open and self.journey is None and not self._events and not self.reader.is_partial:
             self.service.idle(self)
 
     def data_received(self, data: bytes) -> None:
@@ -103,6 +103,7 @@ class ClientConnection(Endpoint):
             events = self.reader.feed(data, self.service.limits.max_head_size)
             if not events and not self.reader.is_partial:
                 self.request_started = None  # empty lines between requests
+                self._await_request()
                 return
             self.service.busy(self)
             self._events += events

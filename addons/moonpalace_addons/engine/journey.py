@@ -206,8 +206,8 @@ class Journey(BaseJourney):
         if self.phase is Phase.STREAM:
             self._end_stream()
             return
-        response.data.content = b"".join(self._body)
-        self._body = []
+        response.data.content = content = b"".join(self._body)
+        self._body = [content]
         if self.may_retry:
             self.may_retry = False
             self._do_left()  # the connection may be used again at once
@@ -219,7 +219,7 @@ class Journey(BaseJourney):
         if self._is_dead():
             return
         if self.flow.response is None:
-            self.phase = Phase.RESPONSE_HEAD
+            self.phase, self._body = Phase.RESPONSE_HEAD, []
             self.upstream.send(self)
         else:
             self._end_whole()

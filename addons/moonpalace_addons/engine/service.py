@@ -139,6 +139,7 @@ class Service:
     def idle(self, client: ClientConnection) -> None:
         """Note that a connection waits for its next request, and may be closed for another one."""
         self._idle[client] = None
+        self._idle.move_to_end(client)
 
     def busy(self, client: ClientConnection) -> None:
         """Note that a connection has a request, or a part of one."""

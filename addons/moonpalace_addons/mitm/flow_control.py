@@ -280,7 +280,7 @@ def unsent_at_end(flow: HTTPFlow, before: int) -> int:
 
 
 def partial_body(flow: HTTPFlow) -> bytes:
-    """Return the received part of an answer that failed while it was being collected."""
+    """Return what has come of an answer that is being collected, or on our engine has been, before addons edit it."""
     if (control := control_of(flow)) is not None:
         return control.partial_body
     stream = stream_of(flow)

@@ -258,7 +258,7 @@ class Exchange(NamedTuple):
         also="moonshot_server_timing",
         metadata=True,
     )
-    overhead: int | None = nanoseconds("time spent in MoonPalace itself", "MoonPalace 自身用掉的时间")
+    overhead: int | None = nanoseconds("time for which MoonPalace held the call up", "MoonPalace 使调用延迟的时间")
     category: str | None = stored(
         "goodcase or badcase", "goodcase 或 badcase", section="Labels", fit="whole", public=True
     )
