@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 OTHER_SERVER = "MOONPALACE_TEST_POSTGRES"
@@ -138,7 +139,8 @@ def signal_all(server: subprocess.Popen[bytes], number: int) -> None:
     """Send a signal to a server and to the processes of its sessions."""
     server.send_signal(number)
     for child in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split():
-        os.kill(int(child), number)
+        with suppress(ProcessLookupError):  # a session that has just ended
+            os.kill(int(child), number)
 
 
 def end(server: subprocess.Popen[bytes], number: int) -> None:
