@@ -20,8 +20,7 @@ class Limits:
     """Limits on the memory and time that clients and the API may take.
 
     The idle timeouts apply to connections between two calls, `head_timeout` from the last byte of an incomplete
-    request.
-    Above `max_connections` an idle connection is closed for a new one, or the new one refused if none is idle.
+    request. Above `max_connections` an idle connection is closed for a new one, which is refused if there is none.
     """
 
     max_head_size: int = 1_000_000

@@ -245,7 +245,7 @@ def check_host(head: RequestHead) -> None:
     """Raise RequestError unless a request has exactly one valid Host (none is allowed in HTTP/1.0)."""
     host = head.named.get(b"host")
     if host is None and head.version == b"HTTP/1.1":
-        raise RequestError("the request has no Host headers instead of one")
+        raise RequestError("the request has no Host header")
     if host is None or not _INVALID_IN_HOST.search(host):
         return
     count = [name.lower() for name, _ in head.fields].count(b"host")

@@ -11,6 +11,7 @@ from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.write import attempts
 from moonpalace_addons.store.write import writer as writer_module
 from moonpalace_addons.store.write.writer import Observer, Writer
+from tests.batches import Batch
 from tests.store.write.troubled import MakeEnd, MakeRequest, MakeResponse, Start, Switch
 
 
@@ -90,3 +91,9 @@ def put_calls(request_read: MakeRequest, response_started: MakeResponse, ended: 
         return uuids
 
     return put
+
+
+@pytest.fixture
+def batch(run_id: str) -> Batch:
+    """Give a batch of a run that is recorded."""
+    return Batch(run_id, b"k" * 32)

@@ -2,7 +2,6 @@
 
 import json
 from array import array
-from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Connection, Engine, event
@@ -10,26 +9,17 @@ from sqlalchemy.exc import IntegrityError
 
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.pricing.pricing import Pricing
-from moonpalace_addons.store.records import contents, exchanges, parts
+from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.records.contents import Bodies
-from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, ProxyEnded, RequestRead, ResponseStarted, State, Task
-from moonpalace_addons.store.write import answers, derive, gate, units
+from moonpalace_addons.store.tasks import Chunks, ProxyEnded, State, Task
+from moonpalace_addons.store.write import derive, units
 from moonpalace_addons.store.write.ongoing import Answer
 from moonpalace_addons.wire.prices import PriceRule, Rates
 from tests.batches import Batch
 from tests.carried import carry
+from tests.store.write.troubled import MakeEnd, MakeRequest, MakeResponse
 
 STREAM = b'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "ab"}, "finish_reason": "stop"}]}\n\n'
-
-type MakeRequest = Callable[..., RequestRead]
-type MakeResponse = Callable[..., ResponseStarted]
-type MakeEnd = Callable[..., ExchangeEnded]
-
-
-@pytest.fixture
-def batch(run_id: str) -> Batch:
-    """Give a batch of a run that is recorded."""
-    return Batch(run_id, b"k" * 32)
 
 
 def commit(engine: Engine, batch: Batch, *tasks: Task | ProxyEnded, keep: bool = False) -> list[str]:
@@ -64,61 +54,6 @@ def test_a_call_that_begins_and_ends_in_a_batch_costs_one_insert(
     assert [call.state for call in finished] == [State.COMPLETED] * 3
     assert batch.finished() == []
     assert (batch.planned, batch.under_way) == (0, False)
-
-
-def test_calls_of_a_kind_are_taken_step_by_step(
-    monkeypatch: pytest.MonkeyPatch, batch: Batch, request_read: MakeRequest, ended: MakeEnd
-) -> None:
-    """Each step is taken for all calls before the next one; one that fails in a step is the only one that is lost."""
-    order = list[str]()
-
-    def noted(name: str, work: Callable[..., object]) -> Callable[..., object]:
-        def step(body: bytes, *others: object) -> object:
-            order.append(f"{name} {body.decode()}")
-            if body == b"2" and name == "mask":
-                raise ZeroDivisionError
-            return work(body, *others)
-
-        return step
-
-    monkeypatch.setattr(gate, "masked_request", noted("mask", gate.masked_request))
-    monkeypatch.setattr(parts.RECENT, "cut", noted("cut", parts.RECENT.cut))
-    calls = [request_read(body=body) for body in (b"1", b"2", b"3")]
-    batch.plan([*calls, *map(ended, calls)], keep=False)
-    assert order == ["mask 1", "mask 2", "mask 3", "cut 1", "cut 3"]
-    assert [(unit.uuid, unit.is_over) for unit in batch.units.values()] == [
-        (call.uuid, True) for call in (calls[0], calls[2])
-    ]
-    assert (batch.lost, set(batch.settled())) == (1, {calls[1].uuid})
-
-
-@pytest.mark.parametrize(("size", "expected"), [(100, "read read columns columns"), (1, "read columns read columns")])
-def test_only_short_answers_wait_once_they_are_parsed(
-    monkeypatch: pytest.MonkeyPatch,
-    batch: Batch,
-    request_read: MakeRequest,
-    response_started: MakeResponse,
-    ended: MakeEnd,
-    size: int,
-    expected: str,
-) -> None:
-    """Answers are parsed together before their columns are read; a long one alone, as it takes much memory."""
-    order = list[str]()
-
-    def noted(name: str, work: Callable[..., object]) -> Callable[..., object]:
-        def step(*given: object, **options: object) -> object:
-            order.append(name)
-            return work(*given, **options)
-
-        return step
-
-    monkeypatch.setattr(derive, "MAX_WAITING_SIZE", size)
-    monkeypatch.setattr(derive, "read", noted("read", answers.read))
-    monkeypatch.setattr(derive, "read_columns", noted("columns", derive.read_columns))
-    calls = [request_read(), request_read()]
-    ends = [ended(call, response=response_started(call, [b'{"a": 1}'])) for call in calls]
-    batch.plan([*calls, *ends], keep=False)
-    assert " ".join(order) == expected
 
 
 def test_words_of_the_user(engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd) -> None:
