@@ -40,11 +40,15 @@ CORRECTION_DELAYS = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 
 @dataclass(slots=True)
 class AccountCaches:
-    """The caches of one account. `paused_until` is a time of the monotonic clock."""
+    """The caches of one account. `paused_until` is a time of the monotonic clock.
+
+    `dropped` are the numbers of the rows that are still in the store although their caches were refused.
+    """
 
     account: Account
     ready: dict[bytes, Ready] = field(default_factory=dict)
     making: dict[bytes, asyncio.Task[Ready | None]] = field(default_factory=dict)
+    dropped: set[int] = field(default_factory=set)
     loading: asyncio.Task[None] | None = None
     paused_until: float = 0.0
     failures: int = 0
@@ -86,8 +90,11 @@ class Caches:
         try:
             account = caches.account
             rows = await self.access.read(records.alive, account.endpoint, account.fingerprint, microseconds())
-            for row in rows or ():
-                if row.cache_id is not None and row.prefix_hash not in caches.ready:
+            if rows is None:
+                return
+            caches.dropped.intersection_update([row.id for row in rows])
+            for row in rows:
+                if row.cache_id is not None and row.prefix_hash not in caches.ready and row.id not in caches.dropped:
                     ends = time.monotonic() + row.expires_at / 1e6 - time.time() - EXPIRY_MARGIN
                     caches.ready[row.prefix_hash] = Ready(row.id, row.cache_id, row.prefix_messages, ends)
         finally:
@@ -197,7 +204,9 @@ class Caches:
     def drop(self, account: Account, ready: Ready) -> None:
         """Drop a cache that the API refuses."""
         self._used.pop(ready.number, None)
-        self._discard(self._account_caches(account), ready)
+        caches = self._account_caches(account)
+        self._discard(caches, ready)
+        caches.dropped.add(ready.number)
         self.access.write_later(records.forget, [ready.number])
 
     @staticmethod

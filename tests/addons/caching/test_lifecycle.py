@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import context_caches as records
 from moonpalace_addons.store.records.cache_access import CacheAccess
 from moonpalace_addons.wire.chat.prefix import Content, Prefix, prefixes, read_content
+from tests.waiting import PATIENCE
 
 ACCOUNT = Account("https://api", "f" * 16, "/v1", b"sk-Secret-0123456789")
 OTHER = Account("https://api", "0" * 16, "/v1", b"sk-Another-0123456789")
@@ -271,6 +273,25 @@ def test_drop(run: Run) -> None:
         assert ready is not None
         caches.drop(ACCOUNT, ready)
         assert caches.make(ACCOUNT, *_of(4)) is not None
+
+    run(test)
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_dropped_cache_is_not_found_again(run: Run) -> None:
+    """The next call does not get it, though its row may still be in the store; a new one can be created then."""
+
+    async def test(caches: Caches) -> None:
+        await make(caches)
+        ready = await caches.find(ACCOUNT, content_of(4)[1])
+        assert ready is not None
+        await caches.access.write(lambda _: None)  # the cache is in the store
+        goes_on = threading.Event()
+        caches.access.write_later(lambda _: goes_on.wait(PATIENCE))
+        caches.drop(ACCOUNT, ready)
+        assert await find(caches) is None
+        goes_on.set()
+        assert await make(caches) == await find(caches) == "cache-2"
 
     run(test)
 
