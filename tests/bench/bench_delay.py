@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
-from tests.bench.bench_throughput import BIN, ROOT, command, free_port, process, rate
+from tests.bench.bench_throughput import BIN, ROOT, command, free_port, make_calls, process
 from tests.bench.wanted import at_most
 
 ROUNDS = 3
@@ -74,12 +74,12 @@ def time_delay() -> Iterator[str]:
 
 
 def time_small_calls() -> Iterator[str]:
-    """Milliseconds of a small call on one connection, on average: direct, through the proxy, and what that adds."""
+    """Milliseconds of a small call on one connection, p50: direct, through the proxy, and what that adds."""
     with ExitStack() as stack:
         direct, port = free_port(), free_port()
         stack.enter_context(process(direct, sys.executable, "-m", "tests.bench.load", "upstream", str(direct)))
         stack.enter_context(process(port, *command("mpal start", port, f"http://127.0.0.1:{direct}")))
-        rounds = [[1000 / rate(each, "json", SMALL_CALLS, 1) for each in (direct, port)] for _ in range(ROUNDS)]
+        rounds = [[make_calls(each, "json", SMALL_CALLS, 1)["p50"] for each in (direct, port)] for _ in range(ROUNDS)]
         base, through = (median(each[at] for each in rounds) for at in (0, 1))
         added = through - base
         yield f"direct {base:.3f}  mpal start {through:.3f}  adds {added:.3f} {at_most(added, SMALL_CALLS_MOST, 'ms')}"

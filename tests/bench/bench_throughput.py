@@ -6,6 +6,7 @@ A peer is another proxy: `{port}` in its command is where it is to listen, `{ups
 """
 
 import argparse
+import json
 import os
 import shlex
 import socket
@@ -64,10 +65,18 @@ def await_port(port: int) -> None:
         time.sleep(0.05)
 
 
+def make_calls(port: int, kind: str, calls: int = CALLS, connections: int = CONNECTIONS) -> dict[str, float]:
+    """Make calls through a port; return their `rate`, per second, and `p50`, the middle of their milliseconds."""
+    client = [sys.executable, "-m", "tests.bench.load", "client", str(port), str(connections), str(calls), kind]
+    found: dict[str, float] = json.loads(
+        subprocess.run(client, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    )
+    return found
+
+
 def rate(port: int, kind: str, calls: int = CALLS, connections: int = CONNECTIONS) -> float:
     """Return the calls per second through a port."""
-    client = [sys.executable, "-m", "tests.bench.load", "client", str(port), str(connections), str(calls), kind]
-    return float(subprocess.run(client, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    return make_calls(port, kind, calls, connections)["rate"]
 
 
 def command(name: str, port: int, target: str) -> list[str]:

@@ -1,12 +1,13 @@
 """A quick upstream and a quick client, each to run in a process of its own beside the proxy.
 
     python -m tests.bench.load upstream PORT
-    python -m tests.bench.load client PORT CONNECTIONS CALLS KIND     prints the calls per second
+    python -m tests.bench.load client PORT CONNECTIONS CALLS KIND     prints the calls per second, and ms per call
 
 Client and upstream must cost less than what they measure: bare protocols, answers made beforehand, hardly any parsing.
 """
 
 import asyncio
+import json
 import random
 import re
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import batched
+from statistics import median
 
 HEAD = b"HTTP/1.1 200 OK\r\nMsh-Request-Id: r\r\nServer-Timing: inner; dur=1\r\n"
 EVENT = (
@@ -139,7 +141,7 @@ class Upstream(Reader):
 class Client(Reader):
     """Make calls on one connection, each after the answer to the one before."""
 
-    def __init__(self, port: int, numbers: range, kind: str, done: "asyncio.Future[None]") -> None:
+    def __init__(self, port: int, numbers: range, kind: str, done: "asyncio.Future[list[float]]") -> None:
         self.port = port
         self.numbers = iter(numbers)
         self.kind = kind
@@ -148,6 +150,9 @@ class Client(Reader):
         self.parts: list[bytes] = []
         self.missing: int | None = None
         """Remaining bytes of the answer: None before its headers, -1 if its length is unknown."""
+        self.began = 0.0
+        self.seconds: list[float] = []
+        """How long each call took."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Make the first call."""
@@ -160,10 +165,11 @@ class Client(Reader):
         number = next(self.numbers, None)
         if number is None:
             self.transport.close()
-            self.done.set_result(None)
+            self.done.set_result(self.seconds)
             return
         body = LOADS[self.kind].request(number, self.kind) if self.kind != "agent" else self.numbered(number)
         self.parts, self.missing = [], None
+        self.began = time.perf_counter()
         self.transport.write(
             b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer sk-0123456789abcdef\r\n"
             b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (self.port, len(body)) + body
@@ -191,6 +197,7 @@ class Client(Reader):
         elif self.missing > 0:
             self.missing -= len(data)
         if self.missing == 0 or (self.missing == -1 and ends_chunked(self.parts)):
+            self.seconds.append(time.perf_counter() - self.began)
             self.call()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -218,8 +225,8 @@ async def upstream(port: int) -> None:
     await server.serve_forever()
 
 
-async def client(port: int, connections: int, calls: int, kind: str) -> float:
-    """Return the calls per second over all connections."""
+async def client(port: int, connections: int, calls: int, kind: str) -> dict[str, float]:
+    """Return the calls per second over all connections, and the milliseconds that half of the calls took at most."""
     loop = asyncio.get_running_loop()
     each = calls // connections
     started = time.perf_counter()
@@ -227,8 +234,8 @@ async def client(port: int, connections: int, calls: int, kind: str) -> float:
     for at, future in enumerate(futures):
         numbers = range(at * each, (at + 1) * each)
         await loop.create_connection(partial(Client, port, numbers, kind, future), "127.0.0.1", port)
-    await asyncio.gather(*futures)
-    return each * connections / (time.perf_counter() - started)
+    seconds = [each for some in await asyncio.gather(*futures) for each in some]
+    return {"rate": len(seconds) / (time.perf_counter() - started), "p50": 1000 * median(seconds)}
 
 
 if __name__ == "__main__":
@@ -236,4 +243,4 @@ if __name__ == "__main__":
     if role == "upstream":
         asyncio.run(upstream(int(words[0])))
     else:
-        print(asyncio.run(client(int(words[0]), int(words[1]), int(words[2]), words[3])))  # noqa: T201
+        print(json.dumps(asyncio.run(client(int(words[0]), int(words[1]), int(words[2]), words[3]))))  # noqa: T201
