@@ -24,6 +24,12 @@ from tests.writer_process.calls import Call
 from tests.writer_process.stored import Rows, standing_still
 
 
+@pytest.fixture(autouse=True)
+def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all messages that do not fit into the window wait on disk."""
+    monkeypatch.setattr(spool_module, "MAX_MEMORY_SIZE", 0)
+
+
 def large(size: int) -> Call:
     """Return a call with a body of this many bytes."""
     call = Call()

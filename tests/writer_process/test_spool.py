@@ -1,4 +1,4 @@
-"""Tests of the messages that wait on disk."""
+"""Tests of the messages that wait in memory and on disk."""
 
 from io import FileIO
 from pathlib import Path
@@ -16,10 +16,20 @@ def messages(count: int) -> list[list[Task]]:
     return [[call.request, call.ended] for call in (Call() for _ in range(count))]
 
 
+@pytest.fixture(autouse=True)
+def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all messages wait on disk."""
+    monkeypatch.setattr(spool_module, "MAX_MEMORY_SIZE", 0)
+
+
+@pytest.mark.parametrize("memory", [0, 5_000, 20_000, 10**9])
 @pytest.mark.parametrize("size", [1, 1_000, 10**9])
-def test_messages_come_out_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    """Messages are read in order, however many files they are in, and whatever is added meanwhile."""
+def test_messages_come_out_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, memory: int
+) -> None:
+    """Messages are read in order, in however many files and where they are, and whatever is added meanwhile."""
     monkeypatch.setattr(spool_module, "MAX_FILE_SIZE", size)
+    monkeypatch.setattr(spool_module, "MAX_MEMORY_SIZE", memory)
     spool, said = Spool(tmp_path), messages(9)
     for each in said[:6]:
         spool.put(each)
@@ -32,6 +42,30 @@ def test_messages_come_out_in_their_order(tmp_path: Path, monkeypatch: pytest.Mo
     spool.put(said[0])
     assert spool.take() == said[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_is_filled_before_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what does not fit into memory is written, and there is room again for what was taken."""
+    written = list[int]()
+
+    def noted(file: FileIO, offset: int, data: bytes) -> None:
+        written.append(len(data))
+        write_at(file, offset, data)
+
+    monkeypatch.setattr(spool_module, "write_at", noted)
+    monkeypatch.setattr(spool_module, "MAX_MEMORY_SIZE", 10_000)
+    spool, said = Spool(tmp_path), messages(6)
+    counts = list[int]()
+    for each in said[:4]:
+        spool.put(each)
+        counts.append(len(written))
+    assert counts == [0, 0, 1, 2]
+    assert [spool.take() for _ in range(2)] == said[:2]
+    spool.put(said[4])
+    assert len(written) == 2
+    spool.close()
+    spool.put(said[5])
+    assert (len(written), spool.take()) == (2, said[5])
 
 
 def test_nobody_can_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ first, and chunks every `STREAM_INTERVAL` seconds while answers are in flight, a
 kept until their calls are confirmed as safe, and replayed to the next process if this one dies.
 
 At most `WINDOW_SIZE` bytes of ended but unconfirmed calls are sent. If more calls arrive than the writer can store, or
-than fit while it restarts, or if it does not read what is sent, further tasks are spooled to disk (`spool`), so that
-neither process fills the memory.
+than fit while it restarts, or if it does not read what is sent, further tasks are spooled (`spool`), to disk if they
+are many, so that neither process fills the memory.
 """
 
 import contextlib
@@ -31,8 +31,8 @@ from moonpalace_addons.writer_process.messages import (
     Settled,
     Stop,
     Stopped,
-    body_size,
     packed,
+    size_of,
 )
 from moonpalace_addons.writer_process.process import WriterProcess
 from moonpalace_addons.writer_process.spool import DamagedError, Spool
@@ -51,8 +51,6 @@ NOTICE_INTERVAL = 10.0
 
 PORTION_SIZE = 2_000_000
 """Approximate bytes of requests and of ended answers that are handled at a time, and of chunks per message."""
-TASK_WEIGHT = 2_000
-"""Approximate bytes of a task besides bodies."""
 WINDOW_TIMEOUT = 5.0
 """Seconds without a confirmed call after which stopping ignores the window."""
 
@@ -164,7 +162,7 @@ class WriterClient:
             logger.exception("store: calls could not be handed over because of a fault in MoonPalace")
 
     def _hand_over(self) -> None:
-        """Send tasks as far as the window allows; spool the rest to disk."""
+        """Send tasks as far as the window allows; spool the rest."""
         self._take_in(self._say)
         while self._later and not (self._is_full or self._process.is_over):
             self._say_later()
@@ -172,7 +170,7 @@ class WriterClient:
             self._start_again()
 
     def _take_in(self, say: Callable[[list[Task]], None]) -> None:
-        """Pass new tasks to `say` as far as the window allows; spool the rest to disk."""
+        """Pass new tasks to `say` as far as the window allows; spool the rest."""
         for portion in portions(self._tasks):
             for told in self._gathered(portion):
                 (self._later.put if self._later or self._is_full else say)(told)
@@ -360,8 +358,3 @@ def portions(tasks: deque[Task]) -> Iterator[list[Task]]:
             yield portion
             portion, room = [], PORTION_SIZE
     yield portion
-
-
-def size_of(task: Task) -> int:
-    """Return the approximate size of a task in bytes."""
-    return TASK_WEIGHT + body_size(task)

@@ -22,6 +22,9 @@ PROTOCOL = 5
 MAX_COPIED_SIZE = 250_000
 """Bytes of bodies in a message up to which they are copied into MessagePack; pickles are written without a copy."""
 
+TASK_WEIGHT = 2_000
+"""Approximate bytes of a task besides bodies."""
+
 MAX_QUEUED_RECORDS = 1_000
 """Log records queued at each end; more are dropped, as a stopped terminal reads none."""
 
@@ -132,6 +135,11 @@ def body_size(task: Task) -> int:
         case ExchangeEnded() if task.response is not None:
             return sum(len(data) for _, data in task.response.chunks)
     return 0
+
+
+def size_of(task: Task) -> int:
+    """Return the approximate size of a task in bytes."""
+    return TASK_WEIGHT + body_size(task)
 
 
 def received_tasks(message: object) -> Sequence[Task]:

@@ -1,4 +1,4 @@
-"""Spool messages to disk, to bound the memory if calls arrive faster than the writer stores them.
+"""Queue messages if calls arrive faster than the writer stores them: up to a limit in memory, and then on disk.
 
 The files are unnamed and encrypted with a key that exists only in this process's memory.
 
@@ -21,6 +21,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from moonpalace_addons.store.journal.framing import read_at, write_at
 from moonpalace_addons.store.tasks import Chunks, RequestRead, Task
+from moonpalace_addons.writer_process.messages import size_of
+
+MAX_MEMORY_SIZE = 32_000_000
+"""Approximate bytes of messages that wait in memory; the next ones are written to disk, which costs more time."""
 
 MAX_FILE_SIZE = 64_000_000
 """Size above which a new file is started; the space of consumed messages is freed with their file."""
@@ -46,13 +50,22 @@ class Place:
     requests: int
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A message in memory, with its approximate size in bytes."""
+
+    message: list[Task]
+    size: int
+
+
 class Spool:
-    """A first-in, first-out queue on disk; messages that cannot be written stay in memory."""
+    """A first-in, first-out queue; messages that do not fit into memory are on disk, unless that takes none."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._cipher = AESGCM(secrets.token_bytes(32))
-        self._waiting = deque[Place | list[Task]]()
+        self._waiting = deque[Place | Kept]()
+        self._kept_size = 0
         self._files = deque[IO[bytes]]()
         self._end = 0
         self._count = 0
@@ -64,20 +77,43 @@ class Spool:
     @property
     def requests(self) -> int:
         """Return the number of requests in the spool: calls that are lost if it is closed."""
-        return sum(each.requests if isinstance(each, Place) else requests_in(each) for each in self._waiting)
+        return sum(each.requests if isinstance(each, Place) else requests_in(each.message) for each in self._waiting)
 
     def put(self, message: list[Task]) -> None:
         """Append a message."""
+        size = sum(map(size_of, message))
+        if self._kept_size + size <= MAX_MEMORY_SIZE:
+            self._keep(message, size)
+            return
         try:
             self._waiting.append(self._written(message))
         except OSError:
-            self._waiting.append(message)
+            self._keep(message, size)
 
     def take(self) -> list[Task]:
         """Remove and return the oldest message; raises DamagedError if it cannot be read back."""
         found = self._waiting.popleft()
-        if isinstance(found, list):
-            return found
+        try:
+            return self._taken(found)
+        finally:
+            if not self._waiting:
+                self.close()
+
+    def close(self) -> None:
+        """Discard all messages."""
+        self._waiting.clear()
+        self._kept_size = 0
+        while self._files:
+            self._files.pop().close()
+
+    def _keep(self, message: list[Task], size: int) -> None:
+        self._waiting.append(Kept(message, size))
+        self._kept_size += size
+
+    def _taken(self, found: Place | Kept) -> list[Task]:
+        if isinstance(found, Kept):
+            self._kept_size -= found.size
+            return found.message
         while self._files[0] is not found.file:
             self._files.popleft().close()
         try:
@@ -86,15 +122,6 @@ class Spool:
             raise DamagedError(found.calls, error.strerror or str(error)) from error
         except InvalidTag as error:
             raise DamagedError(found.calls, "its bytes have changed") from error
-        finally:
-            if not self._waiting:
-                self.close()
-
-    def close(self) -> None:
-        """Discard all messages."""
-        self._waiting.clear()
-        while self._files:
-            self._files.pop().close()
 
     def _read(self, place: Place) -> list[Task]:
         data = read_at(place.file, place.offset, place.length)
