@@ -83,3 +83,8 @@ def _parse_slowly(data: bytes | str) -> object:
 def whole_number(value: object) -> int | None:
     """Return a non-negative int below 2**63 that is not a bool; None for anything else."""
     return value if type(value) is int and 0 <= value < 2**63 else None
+
+
+def whole_numbers(fields: Mapping[str, object]) -> dict[str, int]:
+    """Return the members that are a `whole_number`."""
+    return {name: value for name, value in fields.items() if type(value) is int and 0 <= value < 2**63}

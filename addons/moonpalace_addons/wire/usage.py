@@ -8,9 +8,13 @@ tokens of the completion, which shows in their total. The object itself stays in
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from moonpalace_addons.wire.json_value import mapping, whole_number
+from moonpalace_addons.wire.json_value import mapping, whole_number, whole_numbers
+
+type Counts = Mapping[str, int]
+"""The members of a usage object that are counts, by their names."""
 
 _NOTHING: Mapping[str, object] = {}
+_NO_COUNTS: Counts = {}
 _PLACES = ("x_groq", "message", "response")
 """Members that contain the usage in Groq's streams, in `message_start`, and in the events of /v1/responses."""
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
@@ -37,6 +41,9 @@ class Usage(NamedTuple):
     reported_cost: float | None = None
 
 
+_UNKNOWN = Usage()
+
+
 def find(answer: Mapping[str, object]) -> Mapping[str, object]:
     """Return the usage object of an answer or of an event; empty if it has none."""
     if usage := mapping(answer.get("usage")):
@@ -54,69 +61,65 @@ def of_answer(answer: Mapping[str, object]) -> Usage:
 def read(usage: Mapping[str, object], *, service_tier: object = None) -> Usage:
     """Return the counts in a usage object; OpenAI gives the service tier next to it."""
     if not usage and service_tier is None:
-        return Usage()
-    prompt = _prompt(usage)
-    completion = _first(usage, "completion_tokens", "output_tokens")
-    reasoning = reasoning_tokens(usage)
-    total = whole_number(usage.get("total_tokens"))
+        return _UNKNOWN
+    counts, asked = whole_numbers(usage), _of_prompt(usage)
+    prompt, completion = _prompt(counts), _first(counts, ("completion_tokens", "output_tokens"))
+    reasoning, total = reasoning_tokens(usage, counts), counts.get("total_tokens")
     if prompt is not None and completion is not None:
         if reasoning and total == prompt + completion + reasoning:
             completion += reasoning
         total = prompt + completion if total is None else total
     tier = usage.get("service_tier") or service_tier
+    written = counts.get("cache_creation_input_tokens")
     return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=total,
-        cached_tokens=cached_tokens(usage),
-        reasoning_tokens=reasoning,
-        cache_write_tokens=_written(usage),
-        cache_write_1h_tokens=whole_number(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
-        service_tier=tier if isinstance(tier, str) and tier else None,
-        reported_cost=_cost(usage.get("cost")) if "cost" in usage else None,
+        prompt,
+        completion,
+        total,
+        cached_tokens(usage, counts),
+        reasoning,
+        _first(asked, _WRITTEN) if written is None else written,
+        whole_number(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
+        tier if isinstance(tier, str) and tier else None,
+        _cost(usage.get("cost")) if "cost" in usage else None,
     )
 
 
-def cached_tokens(usage: Mapping[str, object]) -> int | None:
-    """Return the number of prompt tokens that were read from a cache."""
-    flat = _first(usage, "cached_tokens")
-    nested = _first(_of_prompt(usage), "cached_tokens") if flat is None else flat
-    return _first(usage, "prompt_cache_hit_tokens", "cache_read_input_tokens") if nested is None else nested
+def cached_tokens(usage: Mapping[str, object], counts: Counts) -> int | None:
+    """Return the number of prompt tokens that were read from a cache; `counts` are the `whole_numbers` of `usage`."""
+    if "cached_tokens" in counts:
+        return counts["cached_tokens"]
+    nested = _of_prompt(usage).get("cached_tokens")
+    return _first(counts, ("prompt_cache_hit_tokens", "cache_read_input_tokens")) if nested is None else nested
 
 
-def reasoning_tokens(usage: Mapping[str, object]) -> int | None:
-    """Return the number of reasoning tokens."""
+def reasoning_tokens(usage: Mapping[str, object], counts: Counts) -> int | None:
+    """Return the number of reasoning tokens; `counts` are the `whole_numbers` of `usage`."""
     details = mapping(usage.get("completion_tokens_details")) or mapping(usage.get("output_tokens_details"))
-    nested = _first(details, "reasoning_tokens", "thinking_tokens")
-    return _first(usage, "reasoning_tokens") if nested is None else nested
+    nested = _first(whole_numbers(details), ("reasoning_tokens", "thinking_tokens")) if details else None
+    return counts.get("reasoning_tokens") if nested is None else nested
 
 
-def _first(fields: Mapping[str, object], *names: str) -> int | None:
+def _first(counts: Counts, names: tuple[str, ...]) -> int | None:
     for name in names:
-        if name in fields and (number := whole_number(fields[name])) is not None:
-            return number
+        if name in counts:
+            return counts[name]
     return None
 
 
-def _prompt(usage: Mapping[str, object]) -> int | None:
-    prompt = whole_number(usage.get("prompt_tokens"))
-    if prompt is not None:
-        return prompt
-    tokens = whole_number(usage.get("input_tokens"))
-    if tokens is not None:
-        # Only /messages has these members.
-        return tokens + sum(_first(usage, f"cache_{kind}_input_tokens") or 0 for kind in ("read", "creation"))
-    hit, miss = (whole_number(usage.get(f"prompt_cache_{kind}_tokens")) for kind in ("hit", "miss"))
+def _prompt(counts: Counts) -> int | None:
+    if "prompt_tokens" in counts:
+        return counts["prompt_tokens"]
+    if "input_tokens" in counts:
+        # Only /messages has the other members.
+        names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+        return sum(counts.get(name, 0) for name in names)
+    hit, miss = (counts.get(f"prompt_cache_{kind}_tokens") for kind in ("hit", "miss"))
     return None if hit is None or miss is None else hit + miss
 
 
-def _of_prompt(usage: Mapping[str, object]) -> Mapping[str, object]:
-    return mapping(usage.get("prompt_tokens_details")) or mapping(usage.get("input_tokens_details"))
-
-
-def _written(usage: Mapping[str, object]) -> int | None:
-    value = _first(usage, "cache_creation_input_tokens")
-    return _first(_of_prompt(usage), *_WRITTEN) if value is None else value
+def _of_prompt(usage: Mapping[str, object]) -> Counts:
+    details = mapping(usage.get("prompt_tokens_details")) or mapping(usage.get("input_tokens_details"))
+    return whole_numbers(details) if details else _NO_COUNTS
 
 
 def _cost(value: object) -> float | None:

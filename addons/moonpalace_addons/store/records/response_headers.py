@@ -7,7 +7,7 @@ are replaced by control characters, which no header can contain. The column `res
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Text, cast, func, select
 
@@ -21,20 +21,19 @@ MIN_LENGTH = 150
 MARKS = {"response_date": "\x01", "msh_request_id": "\x02", "server_timing": "\x03", "response_bytes": "\x04"}
 """Placeholders for these columns."""
 
-RESERVED = ("\x00", *MARKS.values())
+RESERVED = re.compile(f"[\x00{''.join(MARKS.values())}]")
 # Matching the preceding newline is much faster than ^.
 VARYING = re.compile(
-    r"\n(?:(?P<response_date>date)|(?P<msh_request_id>msh-request-id|x-request-id|request-id)"
-    r"|(?P<server_timing>server-timing|openai-processing-ms)|(?P<response_bytes>content-length))"
-    r":[ \t]*(?:[^\r\n]*;[ \t]*dur=)?(?P<value>[^\r\n]+)",
+    r"\n(?:date:[ \t]*(?P<response_date>[^\r\n]+)"
+    r"|(?:msh-request-id|x-request-id|request-id):[ \t]*(?P<msh_request_id>[^\r\n]+)"
+    r"|(?:server-timing|openai-processing-ms):[ \t]*(?:[^\r\n]*;[ \t]*dur=)?(?P<server_timing>[^\r\n]+)"
+    r"|content-length:[ \t]*(?P<response_bytes>[^\r\n]+))",
     re.IGNORECASE,
 )
-DATE = re.compile(r"\ndate:[ \t]*([^\r\n]+)", re.IGNORECASE)
 UNSHARED: Values = {"response_headers_part": None, "response_date": None}
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """The stored form of headers: the shared piece and the date."""
 
     piece: bytes
@@ -44,17 +43,17 @@ class Form:
 def shared_form(row: Values) -> Form | None:
     """Return the stored form of the response headers of a row of `exchanges`, None to leave them in the row."""
     headers = row.get("response_headers")
-    if not isinstance(headers, str) or len(headers) < MIN_LENGTH or any(character in headers for character in RESERVED):
+    if not isinstance(headers, str) or len(headers) < MIN_LENGTH or RESERVED.search(headers):
         return None
-    date = match[1] if (match := DATE.search(f"\n{headers}")) else None
-    values = row | {"response_date": date}
+    values = {name: str(row.get(name)) for name in MARKS if name != "response_date"}
 
     def marked(field: re.Match[str]) -> str:
-        column = next(name for name in MARKS if field[name])
-        is_there = field["value"] == str(values.get(column))
-        return field[0][: -len(field["value"])] + MARKS[column] if is_there else field[0]
+        column = str(field.lastgroup)
+        value = field[column]
+        is_there = value == values.setdefault(column, value)  # of several dates, the first one is kept
+        return field[0][: -len(value)] + MARKS[column] if is_there else field[0]
 
-    return Form(VARYING.sub(marked, f"\n{headers}")[1:].encode(), date)
+    return Form(VARYING.sub(marked, f"\n{headers}")[1:].encode(), values.get("response_date"))
 
 
 def response_headers() -> ColumnElement[str]:

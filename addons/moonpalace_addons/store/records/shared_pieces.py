@@ -32,17 +32,16 @@ def keep(
     }
     headers = [[piece(text)] for text in (*request_forms.values(), *(form.piece for form in response_forms.values()))]
     ids = iter(parts.keep_pieces(connection, [*headers, *(pieces for *_, pieces in bodies)]))
-    columns: dict[str, Values] = {
-        uuid: {"response_headers": row.get("response_headers")} | response_headers.UNSHARED
-        for uuid, row in answers.items()
-    }
+    columns: dict[str, Values] = {uuid: {} for uuid in answers}
     for uuid, row in rows.items():
-        columns[uuid] |= {"request_headers": row["request_headers"], "request_headers_part": None}
-    for uuid in request_forms:
-        columns[uuid] |= {"request_headers": None, "request_headers_part": next(ids)[0]}
-    for uuid, answer in response_forms.items():
-        response_columns: Values = {"response_headers_part": next(ids)[0], "response_date": answer.date}
-        columns[uuid] |= {"response_headers": None} | response_columns
+        is_shared = uuid in request_forms
+        columns[uuid]["request_headers"] = None if is_shared else row["request_headers"]
+        columns[uuid]["request_headers_part"] = next(ids)[0] if is_shared else None
+    for uuid, row in answers.items():
+        form = response_forms.get(uuid)
+        columns[uuid]["response_headers"] = row.get("response_headers") if form is None else None
+        columns[uuid]["response_headers_part"] = None if form is None else next(ids)[0]
+        columns[uuid]["response_date"] = None if form is None else form.date
     for uuid, side, _ in bodies:
         columns.setdefault(uuid, {})[f"{side}_parts"] = parts.as_column(next(ids))
     return columns

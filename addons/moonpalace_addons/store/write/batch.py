@@ -163,7 +163,7 @@ class Batch:
         yield
         self.calls[request.uuid] = call = Ongoing(
             request.uuid,
-            storable(columns, hidden),
+            derive.EMPTY | storable(columns, hidden),
             request_body=cut,
             secrets=hidden,
             fields=fields,

@@ -19,7 +19,7 @@ from moonpalace_addons.wire import answer_headers, session
 from moonpalace_addons.wire.chat import stream_texts, timing
 from moonpalace_addons.wire.chat.last_words import last_words
 from moonpalace_addons.wire.codings import encodings
-from moonpalace_addons.wire.faces.summary import summarize
+from moonpalace_addons.wire.faces.summary import Summary, summarize
 from moonpalace_addons.wire.foreign import quoted
 from moonpalace_addons.wire.json_value import mapping, parse_bounded
 from moonpalace_addons.wire.secrets import masking
@@ -74,8 +74,8 @@ def fields_of(parsed: Mapping[str, object]) -> Fields:
 
 
 def request_columns(request: RequestRead, fields: Fields, *, run_id: str, fingerprint_key: bytes) -> Values:
-    """Return a whole row of `exchanges` for a request; `gate.hidden_in` replaces its headers and address."""
-    return EMPTY | {
+    """Return the columns that a request fills; `gate.hidden_in` replaces its headers and address."""
+    return {
         "uuid": request.uuid,
         "run_id": run_id,
         "state": State.IN_FLIGHT,
@@ -248,17 +248,17 @@ def read_columns(
     """Return the columns for the end of a call with a parsed answer."""
     masked = gate.warnings("answer", received.masked)
     warnings = [*warnings, *masked, *reading.warnings, *silence_warning(ended, received)]
+    summary = summarize(reading.completion, face=reading.face, failed=(received.status_code or 0) >= FIRST_ERROR)
     is_all_there = ended.state is State.COMPLETED and reading.is_all and not received.is_partial
     if is_all_there and reading.is_cut:
         warnings.append(CUT_WARNING)
     if is_all_there and 100 <= (received.status_code or 0) < FIRST_REDIRECT:
-        streamed = fields.get("stream") is True
-        warnings += reading.face.warnings(fields, mapping(reading.completion), streamed=streamed)
+        if summary.error is None:
+            streamed = fields.get("stream") is True
+            warnings += reading.face.warnings(fields, mapping(reading.completion), streamed=streamed)
         if not (reading.has_end or reading.is_cut):
             warnings.append(reading.face.no_end)
-    columns = answered_columns(ended, received, fields, warnings)
-    columns |= reading_columns(reading, received, ended.at)
-    return columns
+    return answered_columns(ended, received, fields, warnings) | reading_columns(reading, summary, received, ended.at)
 
 
 def silence_warning(ended: ExchangeEnded, received: Received) -> list[str]:
@@ -274,10 +274,12 @@ def silence_warning(ended: ExchangeEnded, received: Received) -> list[str]:
 
 def answered_columns(ended: ExchangeEnded, received: Received, fields: Fields, warnings: Sequence[str]) -> Values:
     """Return the columns for the end of a call with an answer, without those derived from its content."""
-    columns = ending_columns(ended, fields, warnings)
-    columns |= header_columns(received)
-    columns |= {"response_bytes": len(received.body), "is_stream": received.is_stream}
-    return columns
+    return {
+        **ending_columns(ended, fields, warnings),
+        **header_columns(received),
+        "response_bytes": len(received.body),
+        "is_stream": received.is_stream,
+    }
 
 
 def ending_columns(ended: ExchangeEnded, fields: Fields, warnings: Sequence[str]) -> Values:
@@ -294,12 +296,9 @@ def ending_columns(ended: ExchangeEnded, fields: Fields, warnings: Sequence[str]
     }
 
 
-def reading_columns(reading: Reading, received: Received, ended_at: int) -> Values:
+def reading_columns(reading: Reading, summary: Summary, received: Received, ended_at: int) -> Values:
     """Return the columns derived from the body of an answer; those of errors only if it names one."""
-    face = reading.face
-    failed = (received.status_code or 0) >= FIRST_ERROR
-    summary = summarize(reading.completion, face=face, failed=failed)
-    usage = summary.usage
+    face, usage = reading.face, summary.usage
     times = timing.measure(
         0,
         received.at,
@@ -310,19 +309,19 @@ def reading_columns(reading: Reading, received: Received, ended_at: int) -> Valu
         received.is_stream,
         face.token_channel,
     )
-    error = summary.error
-    named: Values = {}
-    if error:
-        message = error.message and quoted(error.message, MAX_MESSAGE)
-        named = {"error_kind": quoted(error.kind or "error"), "error_message": message}
-    return {
+    columns = {
         "chatcmpl_id": summary.id
         or next(filter(None, (face.answer_id(mapping(event)) for _, event in reading.events)), None),
         "model_answered": summary.model or None,
         "finish_reason": summary.finish_reason,
         **usage._asdict(),
         **times._asdict(),
-    } | {name: value for name, value in named.items() if value is not None}
+    }
+    if error := summary.error:
+        columns["error_kind"] = quoted(error.kind or "error")
+        if error.message is not None:
+            columns["error_message"] = quoted(error.message, MAX_MESSAGE)
+    return columns
 
 
 def first_warnings(warnings: Sequence[str]) -> Sequence[str]:

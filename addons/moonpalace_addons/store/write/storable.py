@@ -22,14 +22,12 @@ def storable(columns: Values, hidden: Sequence[bytes] = ()) -> Values:
     Lone surrogates and NUL are replaced by escapes; an integer beyond 64 bits becomes None. It is the same object if
     nothing has to be replaced.
     """
-    # Nearly every row is acceptable as it is, which one check of all its texts joined shows; most columns are None.
-    said = {name: value for name, value in columns.items() if value is not None}
-    given = {name: value for name, value in said.items() if type(value) is str}
-    numbers = [value for value in said.values() if type(value) is int]
-    has_large_int = bool(numbers) and (max(numbers) > MAX_INT64 or min(numbers) < -MAX_INT64)
+    # Nearly every row is acceptable as it is, which one check of all its texts joined shows.
+    given = {name: value for name, value in columns.items() if type(value) is str}
+    large = [value for value in columns.values() if type(value) is int and not -MAX_INT64 <= value <= MAX_INT64]
     texts = "\n".join(given.values())
     fit = columns
-    if has_large_int or "\x00" in texts or not texts.isascii():
+    if large or "\x00" in texts or not texts.isascii():
         fit = {name: acceptable(value) for name, value in columns.items()}
         given = {name: cast(str, fit[name]) for name in given}
         texts = "\n".join(given.values())
@@ -42,7 +40,7 @@ def storable(columns: Values, hidden: Sequence[bytes] = ()) -> Values:
             shown = mask_formed_cached(shown) if len(shown) <= MAX_CACHED_LENGTH else masking.mask_formed(shown)
         if known and name != "endpoint":
             shown = masking.mask_known(shown, hidden)
-        if shown is not text:
+        if shown != text:
             fit = fit | {name: shown}
     return fit
 

@@ -27,7 +27,7 @@ def truncation_warning(request: object, completion: object, *, streamed: bool) -
     asked, answer = mapping(request), mapping(completion)
     reasons = [choice.get("finish_reason") for choice in choices(answer)]
     at_limit = "length" in reasons
-    if (not at_limit and all(reasons)) or not is_chat_completion(answer):
+    if (not at_limit and all(reasons)) or not is_chat_completion(answer) or api_error.find(answer) is not None:
         return None
     return truncated(asked, answer, at_limit=at_limit, streamed=streamed)
 
@@ -72,9 +72,8 @@ def finish_reason(answer: Mapping[str, object]) -> str | None:
 
 
 def is_chat_completion(answer: Mapping[str, object]) -> bool:
-    """Tell whether a parsed answer is a chat completion, and no error."""
-    is_chat = answer.get("object", "chat.completion") in ("chat.completion", "chat.completion.chunk", "")
-    return is_chat and api_error.find(answer) is None
+    """Tell whether a parsed answer without an error is a chat completion."""
+    return answer.get("object", "chat.completion") in ("chat.completion", "chat.completion.chunk", "")
 
 
 def _clauses(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from moonpalace_addons.wire import usage as usages
 from moonpalace_addons.wire.chat.completion import choices
-from moonpalace_addons.wire.json_value import mapping, parse, whole_number
+from moonpalace_addons.wire.json_value import mapping, parse, whole_numbers
 
 NO_DONE = "the stream ended without [DONE]: most clients accept that, others report an answer that broke off"
 
@@ -54,10 +54,11 @@ def wrong_arguments(place: str, function: Mapping[str, object]) -> Iterator[str]
 
 def wrong_usage(usage: Mapping[str, object], names: tuple[str, str] = ("prompt", "completion")) -> Iterator[str]:
     """Yield a sentence for each contradiction in token counts; `names` are what input and output are called."""
-    prompt, completion, total = (whole_number(usage.get(f"{name}_tokens")) for name in (*names, "total"))
+    counts = whole_numbers(usage)
+    prompt, completion, total = (counts.get(f"{name}_tokens") for name in (*names, "total"))
     if prompt is None or completion is None:
         return
-    cached, reasoning = usages.cached_tokens(usage), usages.reasoning_tokens(usage)
+    cached, reasoning = usages.cached_tokens(usage, counts), usages.reasoning_tokens(usage, counts)
     if reasoning and total == prompt + completion + reasoning:
         return  # reasoning on top of the completion, as some servers count it, is understood
     if total not in (None, prompt + completion):

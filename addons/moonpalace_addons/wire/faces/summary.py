@@ -3,7 +3,7 @@
 A value of the wrong type counts as missing; a bool is not a number.
 """
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from moonpalace_addons.wire import usage
 from moonpalace_addons.wire.chat import api_error
@@ -14,14 +14,13 @@ from moonpalace_addons.wire.json_value import mapping, text_in
 from moonpalace_addons.wire.usage import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """The fields of a stored call that come from its answer."""
 
     id: str | None = None
     model: str | None = None
     finish_reason: str | None = None
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = Usage()
     error: ApiError | None = None
 
 
