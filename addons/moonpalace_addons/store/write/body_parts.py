@@ -78,29 +78,24 @@ def cutting(body: bytes) -> Cutting:
     )
 
 
-def continued(body: bytes, begun: Cutting, end: int) -> Cutting | None:
-    """Return the cuts of a body that equals a previously cut body up to `end`; None if it has to be cut again.
+def continued(body: bytes, begun: Cutting, count: int) -> tuple[Cutting, bytes] | None:
+    """Return the cuts of a body that shares its first `count` pieces with a previously cut body, and its outline.
 
-    `end` is a fixed end. The part before it is not parsed again: one short element takes its place.
+    The last of these pieces has a fixed end. What precedes this end is not parsed again: in the outline, the number 0
+    takes the place of the elements of the longest list that end by it. Return None if the body has to be cut again.
     """
-    behind = begun.start + len(_SHORT)
-    rest = outline(body, begun, end)
-    members = _members(rest) if end in begun.fixed else []
+    end, behind = begun.ends[count - 1], begun.start + len(_SHORT)
+    outline = body[: begun.start] + _SHORT + body[end:]
+    members = _members(outline) if end in begun.fixed else []
     known = next((member for member in members if member.start == begun.start), None)
     if known is None or not known.elements or known.elements[0] != (behind - 1, behind):
         return None
     moved = end - behind
-    stretches = [(at + moved, is_element) for at, is_element in _stretches(members, len(rest)) if at > behind]
+    stretches = [(at + moved, is_element) for at, is_element in _stretches(members, len(outline)) if at > behind]
     ends = [*_piece_ends(stretches, end)]
-    fixed = _fixed(ends, end) & {at + moved for at in _ends_of(rest, known)}
-    return Cutting(
-        tuple(_short(body, [*ends, len(body)], end)), begun.start, fixed.union([at for at in begun.fixed if at <= end])
-    )
-
-
-def outline(body: bytes, begun: Cutting, end: int) -> bytes:
-    """Return a body without the elements of its longest list that end by `end`: the number 0 takes their place."""
-    return body[: begun.start] + _SHORT + body[end:]
+    fixed = _fixed(ends, end) & {at + moved for at in _ends_of(outline, known)}
+    whole = (*begun.ends[:count], *_short(body, [*ends, len(body)], end))
+    return Cutting(whole, begun.start, begun.fixed.difference(begun.ends[count:]) | fixed), outline
 
 
 def _list_ends(body: bytes, members: Iterable[Member]) -> list[int]:

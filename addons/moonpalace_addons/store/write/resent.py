@@ -7,8 +7,8 @@ in memory twice.
 import hashlib
 from collections import deque
 from collections.abc import Buffer, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import dataclass, field
+from itertools import pairwise, takewhile
 from threading import Lock
 from typing import NamedTuple
 
@@ -50,11 +50,10 @@ class CutBody:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CachedBody:
-    """A cached body; `before` is the one that it replaces."""
+    """A cached body."""
 
     cutting: Cutting
     pieces: tuple[Piece, ...]
-    before: "CachedBody | None" = None
 
     @property
     def size(self) -> int:
@@ -66,11 +65,8 @@ class CachedBody:
         ends, half = self.cutting.ends, len(self.pieces) // 2
         if not body.startswith(self.pieces[half].data, ends[half - 1]):
             return 0
-        count, start = 0, 0
-        for piece, end in zip(self.pieces, ends, strict=True):
-            if not body.startswith(piece.data, start):
-                break
-            count, start = count + 1, end
+        same = map(body.startswith, [piece.data for piece in self.pieces], (0, *ends))
+        count = len([*takewhile(bool, same)])
         while count and ends[count - 1] not in self.cutting.fixed:
             count -= 1
         return count
@@ -96,28 +92,33 @@ class PieceCache:
         """
         if len(body) < MIN_CACHED_SIZE:
             return CutBody([piece(data) for data in body_parts.cut(body)], len(body), len(body)), body
-        known, outline, own_size = self._continued(body) or (_cut(body), body, len(body))
+        known, before, outline, own_size = self._continued(body) or (_cut(body), None, body, len(body))
         with self._lock:
-            self._remember(known, len(body))
+            self._remember(known, before)
         return CutBody(known.pieces, len(body), own_size), outline
 
-    def _continued(self, body: bytes) -> tuple[CachedBody, bytes, int] | None:
-        """Return a body that continues a cached one, its outline, and the number of bytes that it adds."""
+    def _continued(self, body: bytes) -> tuple[CachedBody, CachedBody | None, bytes, int] | None:
+        """Return a body that continues a cached one, the one that it replaces, its outline, and the bytes that it adds.
+
+        Of a conversation only the last body is kept.
+        """
         for known in reversed([*self._known]):
             if count := known.shared(body):
-                end = known.cutting.ends[count - 1]
-                rest = body_parts.continued(body, known.cutting, end)
-                if rest is None:
+                continued = body_parts.continued(body, known.cutting, count)
+                if continued is None:
                     return None
-                outline = body_parts.outline(body, known.cutting, end)
-                return _continued(body, known, count, rest), outline, len(body) - end
+                cutting, outline = continued
+                ends = cutting.ends[count - 1 :]
+                fresh = [piece(body[start:end]) for start, end in pairwise(ends)]
+                before = known if count >= len(known.pieces) - MAX_LAST else None
+                return CachedBody(cutting, (*known.pieces[:count], *fresh)), before, outline, len(body) - ends[0]
         return None
 
-    def _remember(self, known: CachedBody, size: int) -> None:
+    def _remember(self, known: CachedBody, before: CachedBody | None) -> None:
         """Cache a body that another one may continue; one that has no room leaves the others."""
+        size = known.size
         if size > self._room or not known.cutting.fixed:
             return
-        before, known = known.before, replace(known, before=None)
         if before is not None and before in self._known:
             self._known.remove(before)
             self._free += before.size
@@ -136,12 +137,3 @@ def _cut(body: bytes) -> CachedBody:
     cutting = body_parts.cutting(body)
     source = body if len(body) <= CACHE_SIZE else memoryview(body)
     return CachedBody(cutting, tuple(piece(source[start:end]) for start, end in pairwise([0, *cutting.ends])))
-
-
-def _continued(body: bytes, known: CachedBody, count: int, rest: Cutting) -> CachedBody:
-    """Return a body that begins with `count` pieces of another one and continues with the cuts `rest`."""
-    ends = known.cutting.ends[:count]
-    fresh = [piece(body[start:end]) for start, end in pairwise([ends[-1], *rest.ends])]
-    # Only the last body of a conversation is kept.
-    before = known if count >= len(known.pieces) - MAX_LAST else None
-    return CachedBody(Cutting(ends + rest.ends, rest.start, rest.fixed), (*known.pieces[:count], *fresh), before)
