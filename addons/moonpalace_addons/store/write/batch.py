@@ -57,20 +57,14 @@ class Batch:
         return len(self.units)
 
     @property
-    def weight(self) -> int:
-        """Return the approximate memory of the units in bytes."""
-        return sum(unit.weight for unit in self.units.values())
+    def weights(self) -> list[int]:
+        """Return the approximate memory of each unit in bytes."""
+        return [unit.weight for unit in self.units.values()]
 
     @property
     def size(self) -> int:
         """Return the approximate bytes of the units in a journal."""
         return sum(unit.size for unit in self.units.values())
-
-    @property
-    def weight_of_others(self) -> int:
-        """Return the approximate memory of the units in bytes, without the largest."""
-        weights = [unit.weight for unit in self.units.values()]
-        return sum(weights) - max(weights, default=0)
 
     def absorb(self) -> int:
         """Take the new chunks of answers in flight; return the approximate memory of these answers in bytes."""
@@ -213,10 +207,10 @@ class Batch:
         for unit in self.units.values():
             if not unit.is_due(before):
                 continue
-            if found and (weight < unit.weight or len(found) == max_units):
+            weight -= unit.weight
+            if found and (weight < 0 or len(found) == max_units):
                 break
             found.append(unit)
-            weight -= unit.weight
         return found
 
     def stored(self, ids: Mapping[str, int]) -> None:

@@ -156,7 +156,7 @@ def finish_in_steps(
     """
     warnings = [*warnings, *ended.warnings]
     if received is None:
-        end(unit, ending_columns(ended, fields, warnings), hidden)
+        end(unit, UNANSWERED | ending_columns(ended, fields, warnings), hidden)
         return
     received = with_explained_end(received, ended)
     if ended.dropped:
@@ -176,7 +176,7 @@ def finish_in_steps(
     except Exception as error:
         logger.exception("store: an answer could not be read because of a fault in MoonPalace; its bytes are kept")
         warnings.append(f"not read because of a fault in MoonPalace: {type(error).__name__}")
-        columns, body = answered_columns(ended, received, fields, warnings), received.body
+        columns, body = UNANSWERED | answered_columns(ended, received, fields, warnings), received.body
     yield
     unit.response_body = body
     if received.is_stream:
@@ -202,8 +202,10 @@ def with_explained_end(received: Received, ended: ExchangeEnded) -> Received:
     """Return an answer without the problem that its end is missing, if it was not kept or the call's state says why."""
     if ended.dropped:
         received = replace(received, is_partial=True)
+    if received.problem != encodings.TRUNCATED:
+        return received
     is_explained = received.is_partial or ended.state not in (State.COMPLETED, State.UPSTREAM_FAILED)
-    return replace(received, problem=None) if received.problem == encodings.TRUNCATED and is_explained else received
+    return replace(received, problem=None) if is_explained else received
 
 
 def end(unit: Unit, columns: Values, hidden: Sequence[bytes]) -> None:
@@ -258,7 +260,9 @@ def read_columns(
             warnings += reading.face.warnings(fields, mapping(reading.completion), streamed=streamed)
         if not (reading.has_end or reading.is_cut):
             warnings.append(reading.face.no_end)
-    return answered_columns(ended, received, fields, warnings) | reading_columns(reading, summary, received, ended.at)
+    columns = answered_columns(ended, received, fields, warnings)
+    columns |= reading_columns(reading, summary, received, ended.at)
+    return columns
 
 
 def silence_warning(ended: ExchangeEnded, received: Received) -> list[str]:
@@ -284,7 +288,7 @@ def answered_columns(ended: ExchangeEnded, received: Received, fields: Fields, w
 
 def ending_columns(ended: ExchangeEnded, fields: Fields, warnings: Sequence[str]) -> Values:
     """Return the columns that every ending fills."""
-    return UNANSWERED | {
+    return {
         "state": ended.state,
         "is_stream": fields.get("stream") is True,
         "latency": ended.at,

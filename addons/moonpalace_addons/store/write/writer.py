@@ -232,10 +232,13 @@ class Writer:
         # Segments that cannot be stored would be in memory twice.
         self._batch.plan((), keep=ended or (keep and self.outage is None))
         is_out = self.outage is not None
-        # A call is safe once it is in a journal, however little memory it takes.
-        weight = self._batch.size + self._batch.absorb() if is_out else self._batch.weight
-        # One large call does not count, because packing it for a journal takes more memory than it does.
-        counted = weight if is_out else self._batch.weight_of_others
+        if is_out:  # a call is safe once it is in a journal, however little memory it takes
+            weight = counted = self._batch.size + self._batch.absorb()
+        else:
+            weights = self._batch.weights
+            weight = sum(weights)
+            # One large call does not count, because packing it for a journal takes more memory than it does.
+            counted = weight - max(weights, default=0)
         is_too_much = self._memory.is_too_much(weight, counted, at_once=is_out)
         if is_too_much or self._attempts.outage.duration > SPILL_DELAY:
             self._spill()

@@ -10,6 +10,8 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import starmap
+from typing import NamedTuple
 from urllib.parse import quote
 
 MIN_PART = 12
@@ -18,7 +20,24 @@ _MIN_SPLIT_LENGTH = 16
 """Minimum length of a credential whose parts, and base64 form, are searched for."""
 _ESCAPED = re.compile(rb"\\u00(?:2[bdf]|3[0-9a]|[46][1-9a-f]|[57][0-9a]|5f)", re.IGNORECASE)
 
+_BY_FREQUENCY = b'zqjx9876543kvbpgfwymucdlhsrniotae210-_./\\" '
+"""Bytes from rare to frequent ones in JSON; others are rarer still."""
+
 type Span = tuple[int, int]
+
+
+class Needle(NamedTuple):
+    """The bytes to search for, the bytes that may follow them, and those that may precede them.
+
+    `rare` and `other` are the rarest of their bytes. Searching for one byte takes a tenth of the time, and mostly ends
+    the search.
+    """
+
+    text: bytes
+    begins: bytes
+    ends: bytes
+    rare: int
+    other: int
 
 
 class KnownCredentials:
@@ -27,15 +46,17 @@ class KnownCredentials:
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self.secrets = tuple(sorted({secret for secret in secrets if secret}, key=len, reverse=True))
         self.longest = max(map(len, self.secrets), default=0)
-        self._needles = tuple(_needles(self.secrets))
-        self._search_terms = tuple(needle for needle, _, _ in self._needles)
+        self._needles = tuple(starmap(_needle, _needles(self.secrets)))
         self._escaped: re.Pattern[bytes] | None = None
 
     def spans(self, data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Span]:
         """Yield spans of credentials, or parts of one, that begin in a part of the data; spans may overlap."""
         stop = len(data) if stop is None else min(stop, len(data))
-        for needle, begins, ends in self._needles:
-            place = data.find(needle, start, stop + len(needle) - 1)
+        for needle, begins, ends, rare, other in self._needles:
+            limit = stop + len(needle) - 1
+            if data.find(rare, start, limit) < 0 or data.find(other, start, limit) < 0:
+                continue
+            place = data.find(needle, start, limit)
             while place >= 0:
                 first, last = place, place + len(needle)
                 while last < len(data) and last - first < len(begins) and data[last] == begins[last - first]:
@@ -43,14 +64,14 @@ class KnownCredentials:
                 while first > 0 and last - first < len(ends) and data[first - 1] == ends[first - last - 1]:
                     first -= 1
                 yield first, last
-                place = data.find(needle, last, stop + len(needle) - 1)
+                place = data.find(needle, last, limit)
         if self.secrets and data.find(b"\\u00", start, stop) >= 0 and _ESCAPED.search(data, start, stop):
             yield from (match.span() for match in self._as_escaped().finditer(data, start))
 
     def touches(self, data: bytes) -> bool:
         """Return whether there may be any: a fast check that suffices for most texts."""
-        for needle in self._search_terms:  # `any` takes twice as long
-            if needle in data:
+        for needle, _, _, rare, other in self._needles:  # `any` takes twice as long
+            if rare in data and other in data and needle in data:
                 return True
         return b"\\u00" in data
 
@@ -71,6 +92,11 @@ class KnownCredentials:
 def known(secrets: tuple[bytes, ...]) -> KnownCredentials:
     """Return the finder of these credentials; calls with the same ones share it."""
     return KnownCredentials(secrets)
+
+
+def _needle(text: bytes, begins: bytes, ends: bytes) -> Needle:
+    rare = sorted(set(text), key=_BY_FREQUENCY.find)
+    return Needle(text, begins, ends, rare[0], rare[:2][-1])
 
 
 def _needles(secrets: Sequence[bytes]) -> Iterator[tuple[bytes, bytes, bytes]]:
