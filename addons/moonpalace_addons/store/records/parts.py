@@ -62,9 +62,7 @@ def keep_pieces(connection: Connection, cuts: Sequence[Sequence[Piece]]) -> list
     """Store missing pieces; return the ids of all in the same order."""
     if not cuts:
         return []
-    data = dict[bytes, Buffer]()
-    for body in cuts:
-        data.update(body)
+    data = {key: piece for body in cuts for key, piece in body}  # `update` takes twice as long
     ids = find(connection, data)
     missing = {key: piece for key, piece in data.items() if key not in ids}
     if missing:
