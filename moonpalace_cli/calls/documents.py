@@ -34,7 +34,7 @@ def export_document(call: Call) -> dict[str, Json]:
         "metadata": metadata(exchange),
         **exchange_parts(exchange, call.bodies, call.event_times),
         **labels,
-        "exchange": carried.told(exchange),
+        "exchange": carried.exported_fields(exchange),
     }
 
 

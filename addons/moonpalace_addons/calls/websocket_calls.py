@@ -61,7 +61,7 @@ class WebSocketCalls:
         request = self.call.find(RequestRead)
         if self._lanes is None or request is None or self.is_full:
             return False
-        number = self._lanes.asked(message, is_cut=left_out > 0)
+        number = self._lanes.receive_request(message, is_cut=left_out > 0)
         if number is None or self._has_too_many():
             return False
         connection = self.call
@@ -86,7 +86,7 @@ class WebSocketCalls:
         """Add a message to the call that it belongs to; return whether there is one."""
         if self._lanes is None:
             return False
-        number, is_over = self._lanes.answered(message, is_cut=left_out > 0)
+        number, is_over = self._lanes.receive_event(message, is_cut=left_out > 0)
         call = self._open.get(number) if number is not None else None
         if call is None or number is None:
             return False

@@ -1,4 +1,4 @@
-"""A program of `moonpalace_cli` in a process beside the proxy's: start it, tell it to stop, and log what it says.
+"""A program of `moonpalace_cli` in a process beside the proxy's: start it, stop it, and log its lines.
 
 This library does not import `moonpalace_cli`. The program gets one message on standard input, whose end tells it to
 stop, however the proxy ends; on standard output it sends lines for the log. `moonpalace_cli/companion.py` is its end.
@@ -51,12 +51,12 @@ class Companion:
         return self._process.poll()
 
     def close(self) -> None:
-        """Have it stop."""
+        """Tell it to stop."""
         with contextlib.suppress(OSError):
             self._pipe.close()
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Return its exit code once it has ended, and all that it said is logged; None after `timeout` seconds."""
+        """Return its exit code once it has ended and its lines are logged; None after `timeout` seconds."""
         self._thread.join(timeout)
         try:
             return self._process.wait(timeout)

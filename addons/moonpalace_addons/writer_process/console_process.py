@@ -14,7 +14,7 @@ EXIT_TIMEOUT = 2.0
 
 
 class ConsoleProcess:
-    """A console that is started on another thread; what goes wrong is logged."""
+    """A console that is started on another thread; errors are logged."""
 
     def __init__(self, settings: Settings) -> None:
         self._is_closed = False
@@ -23,7 +23,7 @@ class ConsoleProcess:
         threading.Thread(target=self._run, args=(settings,), name="moonpalace-console", daemon=True).start()
 
     def close(self) -> None:
-        """Have it stop, and wait until it has."""
+        """Stop it and wait for its end."""
         self._is_closed = True
         if self._process is not None:
             self._process.close()

@@ -43,8 +43,8 @@ def first_line(call: Exchange, ended: Outcome) -> Line:
     bad = call.state is not State.COMPLETED or (call.status_code or 0) >= FIRST_ERROR or call.holds_error
     place = f"@{call.endpoint_name}" if call.endpoint_name else None
     facts = [f"#{call.id}", place, model(call), "stream" if call.is_stream else None, ended.text]
-    told = " ".join(filter(None, facts))
-    return f"{call.method:<6} {call.path} {ending(call)}{took} {told}", "bad" if bad else "good"
+    summary = " ".join(filter(None, facts))
+    return f"{call.method:<6} {call.path} {ending(call)}{took} {summary}", "bad" if bad else "good"
 
 
 def ending(call: Exchange) -> str:

@@ -35,7 +35,7 @@ class Opening:
 
     `key`, the key of the store's fingerprints, was read by an earlier process: with it a process starts although the
     store cannot be opened at present. `log_width` is the width of lines of the log, None if they are not cut. With
-    `rows` each row is told, as `RowLine`, when it is written first and when its call has ended. A rule that the store
+    `rows` a `RowLine` is sent when a row is first written and when its call has ended. A rule that the store
     does not know yet sees the calls that began after `since`, in microseconds since the epoch.
     """
 
@@ -104,9 +104,9 @@ def packed(waiting: Iterable[tuple[str, deque[tuple[int, bytes]]]], limit: int) 
     """
     uuids, counts, times, pieces = list[str](), array("q"), array("q"), list[bytes]()
     for uuid, chunks in waiting:
-        if limit > 0 and (most := len(chunks)):
+        if limit > 0 and (queued := len(chunks)):
             count = 0
-            while count < most and limit > 0:
+            while count < queued and limit > 0:
                 at, data = chunks.popleft()
                 times.append(at)
                 pieces.append(data)
@@ -117,12 +117,12 @@ def packed(waiting: Iterable[tuple[str, deque[tuple[int, bytes]]]], limit: int) 
     return Chunks(uuids, counts, times, array("q", map(len, pieces)), b"".join(pieces)) if uuids else None
 
 
-def tasks_to_send(told: Sequence[Task]) -> bytes | Sequence[Task]:
+def tasks_to_send(batch: Sequence[Task]) -> bytes | Sequence[Task]:
     """Return tasks as bytes; those with large bodies, which that would copy, or with odd text, unchanged."""
     try:
-        return told if sum(map(body_size, told)) > MAX_COPIED_SIZE else tasks.dump(told)
+        return batch if sum(map(body_size, batch)) > MAX_COPIED_SIZE else tasks.dump(batch)
     except (ValueError, TypeError, OverflowError):  # such as surrogates, or a status beyond 64 bits
-        return told  # a pickle takes anything
+        return batch  # a pickle takes anything
 
 
 def body_size(task: Task) -> int:

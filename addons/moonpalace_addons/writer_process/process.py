@@ -125,13 +125,13 @@ class WriterProcess:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         pickle.dump(message, self._outlet, messages.PROTOCOL)
 
-    def tell(self, told: Sequence[Task]) -> None:
+    def tell(self, batch: Sequence[Task]) -> None:
         """Send tasks, as `write` does a message."""
-        self.write(messages.tasks_to_send(told))
+        self.write(messages.tasks_to_send(batch))
 
-    def tell_again(self, told: Sequence[Task]) -> None:
+    def tell_again(self, batch: Sequence[Task]) -> None:
         """Send tasks again, which may have ended an earlier process, in the form that takes any value."""
-        self.write(told)
+        self.write(batch)
 
     def answer(self, timeout: float | None = None) -> Ready | Refused | Stopped | None:
         """Return its next answer; None after `timeout` seconds, or if it has ended without one."""

@@ -1,4 +1,4 @@
-"""The line for the row of a call, in views of the proxy that show calls live."""
+"""Describe the row of a call in one line, for the views of the proxy that show calls live."""
 
 from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.store.records.exchanges import Exchange

@@ -63,7 +63,7 @@ class RulesProcess(Upkeep):
         self._process = Companion(MODULE, self.opening, logger)
 
     def stop(self) -> None:
-        """Have it stop."""
+        """Tell it to stop."""
         super().stop()
         if self._process is not None:
             self._process.close()

@@ -23,13 +23,13 @@ class Call:
     weight: int = 0
     """Approximate bytes, set when its end has been sent."""
 
-    def note(self, tasks: ResponseStarted | ExchangeEnded) -> None:
+    def note(self, task: ResponseStarted | ExchangeEnded) -> None:
         """Record a task after the request."""
-        match tasks:
+        match task:
             case ResponseStarted():
-                self.response = tasks
+                self.response = task
             case ExchangeEnded():
-                self.ended = tasks
+                self.ended = task
                 body = len(self.response.headers) if self.response else 0
                 request = len(self.request.body) + len(self.request.headers)
                 self.weight = CALL_WEIGHT + request + body + len(self.data) + CHUNK_WEIGHT * len(self.times)

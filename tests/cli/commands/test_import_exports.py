@@ -188,9 +188,9 @@ def timed(*times: object) -> str:
         (beside(changes="all"), "exchange.changes is not a list of texts"),
         (beside(changes=[1]), "Expected `str`, got `int`"),
         (timed(1, 2, 3), "response.event_times has 3 times for 4 events"),
-        (timed(1, 3, 2, 4), "response.event_times are no times one after the other"),
-        (timed(-1, 2, 3, 4), "response.event_times are no times"),
-        (timed(1, 2, 3, 2**63), "response.event_times are no times"),
+        (timed(1, 3, 2, 4), "response.event_times are not times in ascending order"),
+        (timed(-1, 2, 3, 4), "response.event_times are not times in ascending order"),
+        (timed(1, 2, 3, 2**63), "response.event_times are not times in ascending order"),
         (timed(1, 2, 3, 4.5), "Expected `int`, got `float`"),
     ],
 )

@@ -42,15 +42,15 @@ RUN: Values = {
     "heartbeat_at": 0,
     "ended_at": 0,
 }
-"""The run of all calls from exports, which do not say which proxy they are of."""
+"""The run of all calls from exports, which do not name their proxy."""
 OWN = ("id", "status_code", "state")
-"""What the store gives, and what is read elsewhere."""
+"""Fields that the store assigns, or that are read elsewhere."""
 RECORDED = [
     field
     for field in STORED
     if field.metadata and field.kind in ("text", "whole", "decimal") and field.source not in OWN
 ]
-"""The fields that the metadata tell; of several names there, the last one is read."""
+"""The fields in the metadata; if one has several names there, the last one is read."""
 CATEGORIES = ("goodcase", "badcase")
 MAX_LABEL = 200
 _STATUS = re.compile(r"([1-9][0-9]{2})(?: |$)")
@@ -77,7 +77,7 @@ class DocumentSource:
 
 
 def calls(file: Path, found: list[Document]) -> Iterator[Transferred]:
-    """Yield the calls, the same one once; raise StoreError for one that cannot be."""
+    """Yield the calls without repetitions; raise StoreError for one that is not valid."""
     seen = set[str]()
     for number, document in enumerate(found, 1):
         call = to_call(f"{file}, call {number}", document)
@@ -88,50 +88,50 @@ def calls(file: Path, found: list[Document]) -> Iterator[Transferred]:
 
 def to_call(name: str, document: Document) -> Transferred:
     """Return the call of a document."""
-    told, asked, answered = document.metadata, document.request, document.response
-    beside = carried_columns(name, document)
+    metadata, request, response = document.metadata, document.request, document.response
+    extra = carried_columns(name, document)
     try:
-        state = State(told.get("state", "completed"))
+        state = State(metadata.get("state", "completed"))
     except ValueError:
         refuse(name, "metadata.state is not a state of a call")
     check_labels(name, document)
-    hidden = masking.credentials([*header_pairs(asked.header), *header_pairs(answered.header)])
-    request = masked(body_of(name, asked), hidden)
-    stream, response = stream_of(name, answered), body_of(name, answered)
-    answer = masked(stream if stream is not None else response, hidden)
-    fields = derive.request_fields(request or b"")
-    status = _STATUS.match(answered.status)
+    hidden = masking.credentials([*header_pairs(request.header), *header_pairs(response.header)])
+    request_body = masked(body_of(name, request), hidden)
+    stream, response_body = stream_of(name, response), body_of(name, response)
+    answer = masked(stream if stream is not None else response_body, hidden)
+    fields = derive.request_fields(request_body or b"")
+    status = _STATUS.match(response.status)
     code = int(status[1]) if status else None
     received = None
     if status or answer:
-        content_type, headers = told.get("response_content_type"), stripped(answered.header, hidden)
-        chunks = arrivals(name, answered.event_times, answer) if stream is not None and answer else []
-        at = whole_or_none(beside.get("time_to_headers"))
-        received = Received(at, code, headers, content_type, answer or b"", chunks)
-    call = Transferred(identity(document, request, answer), {}, request_body=request, run=RUN)
+        content_type, headers = metadata.get("response_content_type"), stripped(response.header, hidden)
+        chunks = arrivals(name, response.event_times, answer) if stream is not None and answer else []
+        headers_at = whole_or_none(extra.get("time_to_headers"))
+        received = Received(headers_at, code, headers, content_type, answer or b"", chunks)
+    call = Transferred(identity(document, request_body, answer), {}, request_body=request_body, run=RUN)
     call.tags = tuple(dict.fromkeys((*map(masking.mask_formed, document.tags), TAG)))
-    endpoint, path, query = place(name, told, asked)
-    recorded = recorded_columns(name, told) | {"status_code": code}
-    ended = ExchangeEnded("", whole_or_none(beside.get("latency", recorded["latency"])) or 0, state)
+    endpoint, path, query = place(name, metadata, request)
+    recorded = recorded_columns(name, metadata) | {"status_code": code}
+    ended = ExchangeEnded("", whole_or_none(extra.get("latency", recorded["latency"])) or 0, state)
     derive.finish(call, ended, received, fields, path=path, hidden=hidden)
     columns = (
         derive.EMPTY
-        | derive.asked_columns(asked.header, fields)
+        | derive.asked_columns(request.header, fields)
         | {
-            "method": "POST" if request else "GET",
+            "method": "POST" if request_body else "GET",
             "path": masking.mask_path(path),
             "query": masking.mask_query(query),
-            "request_headers": stripped(asked.header, hidden) or "",
-            "request_bytes": len(request or b""),
+            "request_headers": stripped(request.header, hidden) or "",
+            "request_bytes": len(request_body or b""),
             "is_coerced": False,
-            "started_at": microseconds(told.get("requested_at")),
+            "started_at": microseconds(metadata.get("requested_at")),
         }
         | call.columns
         | recorded
         | ending(document, state, call.columns)
-        | answering_model(told, fields, call.columns)
+        | answering_model(metadata, fields, call.columns)
         | {"overhead": None}
-        | beside
+        | extra
         | {"endpoint": endpoint, "category": document.category}
         | {"note": None if document.note is None else masking.mask_formed(document.note)}
         | {"uuid": call.uuid, "run_id": RUN["id"]}
@@ -141,14 +141,14 @@ def to_call(name: str, document: Document) -> Transferred:
         refuse(name, "metadata.requested_at is not a time")
     call.columns = storable(columns, hidden)
     if stream is not None:
-        merged = masked(response, hidden)
+        merged = masked(response_body, hidden)
         call.response_body = merged if merged and merged != b"null" else call.response_body
         call.texts = stream_texts.of_answer(call.stream, call.response_body, hidden)
     return call
 
 
 def carried_columns(name: str, document: Document) -> Values:
-    """Return the columns that the document tells beside its metadata."""
+    """Return the columns that the document has besides its metadata."""
     try:
         return carried.columns(document.exchange)
     except ValueError as error:
@@ -156,14 +156,14 @@ def carried_columns(name: str, document: Document) -> Values:
 
 
 def arrivals(name: str, times: Sequence[int] | None, stream: bytes) -> list[tuple[int, int]]:
-    """Return offset and time of the chunks of a stream whose events came at these times; none without times."""
+    """Return offset and time of the chunks of a stream whose events arrived at these times; none without times."""
     if not times:
         return []
     ends = event_ends(stream)
     if len(times) != len(ends):
         refuse(name, f"response.event_times has {len(times)} times for {len(ends)} events")
     if times[0] < 0 or times[-1] > MAX_INT64 or any(later < at for at, later in pairwise(times)):
-        refuse(name, "response.event_times are no times one after the other")
+        refuse(name, "response.event_times are not times in ascending order")
     return chunks_of(ends, times)
 
 
@@ -172,22 +172,22 @@ def whole_or_none(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def recorded_columns(name: str, told: Mapping[str, str]) -> Values:
-    """Return the columns that the metadata tell; what they lack is None, whatever could follow from the bodies."""
-    return {field.source: recorded(name, field, told.get(field.metadata_names[-1])) for field in RECORDED}
+def recorded_columns(name: str, metadata: Mapping[str, str]) -> Values:
+    """Return the columns in the metadata; a field that they lack is None, even if the bodies would give it."""
+    return {field.source: recorded(name, field, metadata.get(field.metadata_names[-1])) for field in RECORDED}
 
 
 def recorded(name: str, field: Field, text: str | None) -> object:
-    """Return what the metadata tell of a field: durations are in milliseconds there."""
+    """Return the value of a field in the metadata, where durations are in milliseconds."""
     if text is None or field.kind == "text":
         return text
     read = amount if field.kind == "decimal" else whole
     return read(name, field.metadata_names[-1], text) * (MILLISECOND if field.unit else 1)
 
 
-def answering_model(told: Mapping[str, str], fields: derive.Fields, derived: Values) -> Values:
-    """Return the model that answered, where only the metadata tell it: they name the one asked for if none did."""
-    model = told.get("model")
+def answering_model(metadata: Mapping[str, str], fields: derive.Fields, derived: Values) -> Values:
+    """Return the model that answered if only the metadata name it: they have the requested one if none answered."""
+    model = metadata.get("model")
     return {} if model in (None, derived.get("model_answered"), fields.get("model")) else {"model_answered": model}
 
 
@@ -218,21 +218,21 @@ def amount(name: str, key: str, text: str) -> float:
 
 
 def check_labels(name: str, document: Document) -> None:
-    """Refuse a category that there is not, and tags that a list cannot show."""
+    """Refuse an unknown category, and tags that a list cannot show."""
     if document.category not in (None, *CATEGORIES):
         refuse(name, f"category must be {' or '.join(CATEGORIES)}")
     if not all(0 < len(tag) <= MAX_LABEL and tag.isprintable() for tag in document.tags):
         refuse(name, "a tag is empty, too long or not printable")
 
 
-def place(name: str, told: Mapping[str, str], asked: Message) -> tuple[str, str, str]:
+def place(name: str, metadata: Mapping[str, str], request: Message) -> tuple[str, str, str]:
     """Return endpoint, path and query of a URL."""
-    endpoint = told.get("endpoint", "")
+    endpoint = metadata.get("endpoint", "")
     try:
         _ = urlsplit(endpoint).port
     except ValueError:
         refuse(name, "metadata.endpoint is not a URL")
-    rest = asked.url.removeprefix(endpoint) if endpoint and asked.url.startswith(endpoint) else asked.url
+    rest = request.url.removeprefix(endpoint) if endpoint and request.url.startswith(endpoint) else request.url
     path, _, query = rest.partition("?")
     return endpoint, path, query
 
@@ -267,11 +267,11 @@ def unpacked(name: str, text: str) -> bytes:
         refuse(name, "a body is not base64")
 
 
-def identity(document: Document, request: bytes | None, answer: bytes | None) -> str:
+def identity(document: Document, request_body: bytes | None, response_body: bytes | None) -> str:
     """Return a uuid that is the same for a call however often it is exported."""
-    told = document.metadata
+    metadata = document.metadata
     digest = hashlib.sha256()
-    texts = (told.get("requested_at", ""), told.get("chatcmpl", ""), told.get("latency", ""), document.request.url)
-    for part in (*(text.encode("utf-8", "replace") for text in texts), request or b"", answer or b""):
+    texts = (*(metadata.get(key, "") for key in ("requested_at", "chatcmpl", "latency")), document.request.url)
+    for part in (*(text.encode("utf-8", "replace") for text in texts), request_body or b"", response_body or b""):
         digest.update(b"%d:" % len(part) + part)
     return str(uuid5(NAMESPACE, digest.hexdigest()))

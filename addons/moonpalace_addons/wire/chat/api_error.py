@@ -188,8 +188,8 @@ def _text(value: object) -> str:
         return value if isinstance(value, str) else ""
     place = value.get("loc")
     words = [".".join(map(str, place))] if isinstance(place, list) else []
-    told = next((text for name in _MESSAGE_KEYS if isinstance(text := value.get(name), str) and text), None)
-    return ": ".join([*words, told or json.dumps(value, ensure_ascii=False)])
+    message = next((text for name in _MESSAGE_KEYS if isinstance(text := value.get(name), str) and text), None)
+    return ": ".join([*words, message or json.dumps(value, ensure_ascii=False)])
 
 
 def _is_success(code: object) -> bool:

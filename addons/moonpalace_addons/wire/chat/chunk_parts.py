@@ -1,4 +1,4 @@
-"""Say in words for people what a choice of a chat chunk brings."""
+"""Describe what a choice of a chat chunk adds, as text for people."""
 
 from collections.abc import Iterator, Mapping
 
@@ -14,7 +14,7 @@ def choice_parts(choice: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     index = choice.get("index")
     mark = f"[{index}] " if isinstance(index, int) and index else ""
     delta = mapping(choice.get("delta")) or mapping(choice.get("message")) or {"content": choice.get("text")}
-    found = list(_said(delta))
+    found = list(_delta_parts(delta))
     if not found and isinstance(delta.get("role"), str):
         found.append(("role", str(delta["role"])))
     if isinstance(choice.get("finish_reason"), str):
@@ -23,7 +23,7 @@ def choice_parts(choice: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         yield kind, mark + text
 
 
-def _said(delta: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+def _delta_parts(delta: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for name, kind in TEXTS.items():
         if text := text_in(delta, name):
             yield kind, text

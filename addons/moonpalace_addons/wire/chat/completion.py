@@ -24,16 +24,16 @@ def truncation_warning(request: object, completion: object, *, streamed: bool) -
     `request` and `completion` are parsed JSON, the completion merged if it was a stream. Also return None for answers
     that are not chat completions, and for answers with an error, which then is the reason of their end.
     """
-    asked, answer = mapping(request), mapping(completion)
+    fields, answer = mapping(request), mapping(completion)
     reasons = [choice.get("finish_reason") for choice in choices(answer)]
     at_limit = "length" in reasons
     if (not at_limit and all(reasons)) or not is_chat_completion(answer) or api_error.find(answer) is not None:
         return None
-    return truncated(asked, answer, at_limit=at_limit, streamed=streamed)
+    return truncated(fields, answer, at_limit=at_limit, streamed=streamed)
 
 
 def truncated(
-    asked: Mapping[str, object],
+    request: Mapping[str, object],
     answer: Mapping[str, object],
     *,
     at_limit: bool,
@@ -55,8 +55,8 @@ def truncated(
         "; the context window of 8192 tokens is full", so that no larger value helps
         "; the answer ended without a finish reason, it may be incomplete", of streams
     """
-    told = WARNING + "".join(_clauses(asked, answer, at_limit=at_limit, streamed=streamed))
-    return told.replace("max_tokens", limit)
+    warning = WARNING + "".join(_clauses(request, answer, at_limit=at_limit, streamed=streamed))
+    return warning.replace("max_tokens", limit)
 
 
 def choices(answer: Mapping[str, object]) -> list[Mapping[str, object]]:
@@ -77,12 +77,12 @@ def is_chat_completion(answer: Mapping[str, object]) -> bool:
 
 
 def _clauses(
-    asked: Mapping[str, object], answer: Mapping[str, object], *, at_limit: bool, streamed: bool
+    request: Mapping[str, object], answer: Mapping[str, object], *, at_limit: bool, streamed: bool
 ) -> Iterator[str]:
     usage = of_answer(answer)
-    window = _window(asked, answer)
+    window = _window(request, answer)
     is_full = window is not None and (usage.prompt_tokens or 0) + (usage.completion_tokens or 0) >= window
-    suggested = None if is_full else _suggested(asked, usage, window)
+    suggested = None if is_full else _suggested(request, usage, window)
     if suggested and not streamed:
         yield f" (suggested max_tokens: {suggested})"
     if at_limit:
@@ -93,17 +93,17 @@ def _clauses(
         yield "; the answer ended without a finish reason, it may be incomplete"
 
 
-def _window(asked: Mapping[str, object], answer: Mapping[str, object]) -> int | None:
+def _window(request: Mapping[str, object], answer: Mapping[str, object]) -> int | None:
     # The requested model comes first: `moonshot-v1-auto` is answered by one of several windows.
-    name = next((model for model in (asked.get("model"), answer.get("model")) if isinstance(model, str)), "")
+    name = next((model for model in (request.get("model"), answer.get("model")) if isinstance(model, str)), "")
     match = _WINDOW.match(name)
     return int(match[1]) * 1024 if match else None
 
 
-def _suggested(asked: Mapping[str, object], usage: Usage, window: int | None) -> int | None:
+def _suggested(request: Mapping[str, object], usage: Usage, window: int | None) -> int | None:
     if window is not None and usage.prompt_tokens is not None:
         return window - usage.prompt_tokens
-    limits = (whole_number(asked.get(name)) for name in _LIMITS)
+    limits = (whole_number(request.get(name)) for name in _LIMITS)
     known = [number for number in (usage.completion_tokens, *limits) if number]
     return 2 * max(known) if known else None
 

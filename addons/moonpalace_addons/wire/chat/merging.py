@@ -58,10 +58,10 @@ class Merger:
     def feed(self, value: object, error: ApiError | None = None) -> None:
         """Add the parsed JSON of one event, and the error that it reports; ignore other values than chat chunks."""
         if isinstance(value, TextDelta):
-            self._choice(value.choice).said.add_text(value.channel, value.text)
+            self._choice(value.choice).texts.add_text(value.channel, value.text)
             return
         if isinstance(value, TextRun):
-            self._choice(value.choice).said.add_texts(value.channel, value.texts)
+            self._choice(value.choice).texts.add_texts(value.channel, value.texts)
             return
         chunk = mapping(value)
         is_chunk = self.owns(chunk)
@@ -149,8 +149,8 @@ class Choice:
         self.fields.feed(choice, without=("index", "delta", "message", "usage"))
 
     @property
-    def said(self) -> Pieces:
-        """Return the object that has its texts."""
+    def texts(self) -> Pieces:
+        """Return the fields of its message."""
         return self._message.fields
 
     def result(self, index: int) -> dict[str, object]:

@@ -164,10 +164,10 @@ class Pieces:
         found += [] if pieces is None else [pieces.result()]
         found += [] if elements is None else [elements.result()]
         found += [] if value is None else [value]
-        told = [each for each in found if each not in ("", {}, [])]
-        if len(told) > 1:
+        filled = [each for each in found if each not in ("", {}, [])]
+        if len(filled) > 1:
             doubt(self._doubts, key, "came in several types, of which one is kept")
-        return next(iter(told or found), None)
+        return next(iter(filled or found), None)
 
 
 class Text:

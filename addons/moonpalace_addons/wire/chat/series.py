@@ -35,8 +35,8 @@ def series_key(value: object, path: Path) -> Series:
 
     Elements of lists are identified by their `index`, which need not be their position.
     """
-    told: list[object] = [value.get(name) for name in _TEXT_ID_KEYS] if isinstance(value, dict) else []
-    path = (_DELTA, *path[1:]) if told and told[0] == _BLOCK_BEGINS and path[0] == _BLOCK else path
+    parts: list[object] = [value.get(name) for name in _TEXT_ID_KEYS] if isinstance(value, dict) else []
+    path = (_DELTA, *path[1:]) if parts and parts[0] == _BLOCK_BEGINS and path[0] == _BLOCK else path
     inside = value
     for key in path:
         if isinstance(inside, dict):
@@ -44,7 +44,7 @@ def series_key(value: object, path: Path) -> Series:
         elif isinstance(inside, list) and isinstance(key, int):
             inside = inside[key]
             key = str(inside["index"]) if isinstance(inside, dict) and "index" in inside else key
-        told.append(key)
-    if told[0] == _BLOCK_BEGINS:
-        told[0] = _BLOCK_GOES_ON
-    return tuple([element if isinstance(element, str | int) else None for element in told])
+        parts.append(key)
+    if parts[0] == _BLOCK_BEGINS:
+        parts[0] = _BLOCK_GOES_ON
+    return tuple([element if isinstance(element, str | int) else None for element in parts])

@@ -106,11 +106,11 @@ class ChatCompletions(Face):
         return [reason for choice in choices(answer) if (reason := text_in(choice, "finish_reason"))]
 
     @override
-    def warnings(self, asked: Fields, answer: Fields, *, streamed: bool) -> Iterator[str]:
-        if warning := truncation_warning(asked, answer, streamed=streamed):
+    def warnings(self, request: Fields, answer: Fields, *, streamed: bool) -> Iterator[str]:
+        if warning := truncation_warning(request, answer, streamed=streamed):
             yield warning
         if is_chat_completion(answer):
-            yield from deviations(answer, tool_choice=asked.get("tool_choice"))
+            yield from deviations(answer, tool_choice=request.get("tool_choice"))
 
 
 class ChatProgress(Progress):

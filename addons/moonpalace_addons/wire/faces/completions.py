@@ -44,10 +44,10 @@ class Completions(ChatCompletions):
         return "visible" if any(text_in(choice, TEXT) for choice in choices(mapping(value))) else None
 
     @override
-    def warnings(self, asked: Fields, answer: Fields, *, streamed: bool) -> Iterator[str]:
+    def warnings(self, request: Fields, answer: Fields, *, streamed: bool) -> Iterator[str]:
         reasons = [choice.get("finish_reason") for choice in choices(answer)]
         if "length" in reasons or not all(reasons):
-            yield truncated(asked, answer, at_limit="length" in reasons, streamed=streamed)
+            yield truncated(request, answer, at_limit="length" in reasons, streamed=streamed)
         yield from wrong_usage(mapping(answer.get("usage")))
 
 
@@ -74,7 +74,7 @@ class TextChoice(Choice):
 
     @property
     @override
-    def said(self) -> Pieces:
+    def texts(self) -> Pieces:
         return self.fields
 
     @override

@@ -167,7 +167,7 @@ class Face:
         """Return the turns of an answer, or one turn with its error."""
         return turns.answer_turns(answer)
 
-    def warnings(self, asked: Fields, answer: Fields, *, streamed: bool) -> Iterable[str]:
+    def warnings(self, request: Fields, answer: Fields, *, streamed: bool) -> Iterable[str]:
         """Return warnings for the user about an answer without an error.
 
         `streamed` means that the client asked for a stream.

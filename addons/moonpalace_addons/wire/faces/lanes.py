@@ -43,7 +43,7 @@ class Lanes:
         self._begun: set[int] = set()
         self._count = 0
 
-    def asked(self, message: bytes, *, is_cut: bool = False) -> int | None:
+    def receive_request(self, message: bytes, *, is_cut: bool = False) -> int | None:
         """Return the number of the call that a client's message begins, or None.
 
         `is_cut` means, here and below, that only the beginning of the message is known.
@@ -55,7 +55,7 @@ class Lanes:
         self._open.setdefault(head.stream_id or "", deque()).append(self._count)
         return self._count
 
-    def answered(self, message: bytes, *, is_cut: bool = False) -> tuple[int | None, bool]:
+    def receive_event(self, message: bytes, *, is_cut: bool = False) -> tuple[int | None, bool]:
         """Return the number of the call that a message of the API belongs to, or None, and whether it ends the call."""
         if _TURNING.search(message) is None:
             number = self._only()

@@ -124,10 +124,10 @@ class Messages(Face):
         return {"type": "error", "error": error.member}
 
     @override
-    def warnings(self, asked: Fields, answer: Fields, *, streamed: bool) -> Iterator[str]:
+    def warnings(self, request: Fields, answer: Fields, *, streamed: bool) -> Iterator[str]:
         reason = answer.get("stop_reason")
         if answer.get("type") == "message" and "error" not in answer and reason in (None, "", "max_tokens"):
-            yield truncated(asked, answer, at_limit=bool(reason), streamed=streamed)
+            yield truncated(request, answer, at_limit=bool(reason), streamed=streamed)
         yield from _deviations(answer)
 
 

@@ -148,9 +148,9 @@ class Responses(Face):
         return reason or (None if status in _UNFINISHED else status)
 
     @override
-    def warnings(self, asked: Fields, answer: Fields, *, streamed: bool) -> Iterator[str]:
+    def warnings(self, request: Fields, answer: Fields, *, streamed: bool) -> Iterator[str]:
         if self.finish_reason(answer) == LIMIT:
-            yield truncated(asked, answer, at_limit=True, streamed=streamed, limit=LIMIT)
+            yield truncated(request, answer, at_limit=True, streamed=streamed, limit=LIMIT)
         output = answer.get("output")
         for place, item in enumerate(map(mapping, output if isinstance(output, list) else ())):
             if item.get("type") in _CALLS and not item.get("call_id"):

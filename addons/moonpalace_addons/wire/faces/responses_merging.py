@@ -131,12 +131,12 @@ class ResponseMerger:
         error = {} if self._error is None else {"error": self._error.member}
         if not self._has_begun:
             return error
-        told = self._response.get("output")
+        reported = self._response.get("output")
         in_order = self.items if SAME_INDEX in self._doubts else sorted(self.items, key=itemgetter(0))
         gathered = [item.result(self._doubts) for _, item in in_order]
         if self._is_over and gathered:
-            self._compare(gathered, told if isinstance(told, list) else [])
-        output = told if self._is_over and told else gathered or told or []
+            self._compare(gathered, reported if isinstance(reported, list) else [])
+        output = reported if self._is_over and reported else gathered or reported or []
         return {"object": "response", **self._response, "output": output, **error}
 
     def _feed_texts(self, number: int, channel: str, texts: Sequence[str]) -> None:
@@ -184,13 +184,13 @@ class ResponseMerger:
         self._by_id.setdefault(key, (number, found))
         return found
 
-    def _compare(self, gathered: list[dict[str, object]], told: list[object]) -> None:
-        if not told:
+    def _compare(self, gathered: list[dict[str, object]], output: list[object]) -> None:
+        if not output:
             self._doubts[NO_OUTPUT] = None
-        elif len(told) != len(gathered):
+        elif len(output) != len(gathered):
             self._doubts[OTHER_COUNT] = None
         elif any(
-            [*texts_of(ours)] != [*texts_of(mapping(theirs))] for ours, theirs in zip(gathered, told, strict=True)
+            [*texts_of(ours)] != [*texts_of(mapping(theirs))] for ours, theirs in zip(gathered, output, strict=True)
         ):
             self._doubts[OTHER_TEXT] = None
 

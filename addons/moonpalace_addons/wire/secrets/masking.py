@@ -49,11 +49,11 @@ def credentials(headers: Iterable[tuple[str, str]], path: str = "", query: str =
     scheme the rest of the value; the value of a key header; the value of each cookie, without quotes; the values of
     parameters named like credentials, also percent-encoded.
     """
-    found = {value for header in headers for value in _secret_values(*header)}
+    secrets = {value for header in headers for value in _secret_values(*header)}
     if query:
-        found |= {value for parameter in query.split("&") for value in _parameter_values(parameter)}
-    found |= {path[start:end] for start, end in _path_spans(path)}
-    values = {value.encode("utf-8", "surrogateescape") for value in found}
+        secrets |= {value for parameter in query.split("&") for value in _parameter_values(parameter)}
+    secrets |= {path[start:end] for start, end in _path_spans(path)}
+    values = {value.encode("utf-8", "surrogateescape") for value in secrets}
     return tuple(
         sorted((value for value in values if len(value) >= MIN_LENGTH), key=lambda value: (-len(value), value))
     )
@@ -67,8 +67,8 @@ def mask_known(text: str, secrets: Sequence[bytes]) -> str:
         if not secret.isascii():
             word = secret.decode("utf-8", "surrogateescape")
             text = text.replace(word, "*" * len(word))
-    data, found = _as_bytes(text), known(tuple(secrets))
-    return _overwritten(text, found.spans(data)) if found.touches(data) else text
+    data, finder = _as_bytes(text), known(tuple(secrets))
+    return _overwritten(text, finder.spans(data)) if finder.touches(data) else text
 
 
 def mask_formed(text: str) -> str:

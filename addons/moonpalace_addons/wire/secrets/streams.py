@@ -134,8 +134,8 @@ def _open_row(text: bytes) -> int:
 
 def _in_text(text: _Text, data: bytes, known: KnownCredentials) -> Iterator[Finding]:
     joined = text.joined(data)
-    found = [Finding(OWN_CREDENTIAL, *span) for span in known.spans(joined)]
-    for finding in [*found, *patterns.find_in(joined)]:
+    known_findings = [Finding(OWN_CREDENTIAL, *span) for span in known.spans(joined)]
+    for finding in [*known_findings, *patterns.find_in(joined)]:
         places = list(text.places(finding.start, finding.end))
         if len(places) > 1:
             yield from (Finding(finding.kind, *place) for place in places)

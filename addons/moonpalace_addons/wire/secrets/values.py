@@ -116,7 +116,7 @@ def _encoded(secret: bytes) -> set[bytes]:
     text = secret.decode("utf-8", "surrogateescape")
     percent = quote(secret, safe="").encode()
     escaped = json.dumps(text)[1:-1].encode()
-    lower = re.sub(rb"%[0-9A-F]{2}", lambda found: found[0].lower(), percent)
+    lower = re.sub(rb"%[0-9A-F]{2}", lambda match: match[0].lower(), percent)
     twice = quote(percent).encode()
     page = html.escape(text).encode("utf-8", "surrogateescape")
     return {percent, lower, twice, page, escaped, escaped.replace(b"/", rb"\/")} - {secret}
@@ -124,13 +124,13 @@ def _encoded(secret: bytes) -> set[bytes]:
 
 def _in_base64(secret: bytes) -> set[bytes]:
     """Return the substrings that the base64 of any text with the secret contains, whatever surrounds it."""
-    found: set[bytes] = set()
+    substrings: set[bytes] = set()
     for shift in range(3):
         text = base64.b64encode(b"\0" * shift + secret)
         # Omit characters that include bits of the surrounding text.
         inner = text[(0, 2, 3)[shift] : (len(secret) + shift) * 8 // 6]
-        found |= {inner, inner.translate(bytes.maketrans(b"+/", b"-_"))}
-    return found
+        substrings |= {inner, inner.translate(bytes.maketrans(b"+/", b"-_"))}
+    return substrings
 
 
 def _spellings(byte: int) -> bytes:
