@@ -10,7 +10,7 @@ from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.store.records import explanations
-from moonpalace_addons.store.records.exchanges import Exchange, to_exchange
+from moonpalace_addons.store.records.exchanges import Exchange, own_exchange
 from moonpalace_addons.store.records.explanations import Explanation
 from moonpalace_addons.store.write import own_calls
 from moonpalace_addons.store.write.storable import escaped
@@ -41,7 +41,7 @@ def keep(engine: Engine, asking: Asking, subject: Subject, prices: Sequence[Pric
     """
     with engine.connect() as connection:
         unit = own_calls.to_unit(connection, asking.tasks, PURPOSE, Pricing(prices))
-    text = explanation_in(asking, to_exchange(unit.columns | {"id": 0}), unit.response_body)
+    text = explanation_in(asking, own_exchange(unit.columns, 0), unit.response_body)
     explanation = Explanation(
         call_uuid=unit.uuid,
         created_at=datetime.now(UTC),
@@ -55,7 +55,7 @@ def keep(engine: Engine, asking: Asking, subject: Subject, prices: Sequence[Pric
     with writing(engine) as connection:
         row_id = own_calls.store(connection, unit)
         explanations.keep(connection, subject.ids, explanation)
-    return explanation, to_exchange(unit.columns | {"id": row_id})
+    return explanation, own_exchange(unit.columns, row_id)
 
 
 def explanation_in(asking: Asking, call: Exchange, body: bytes | None) -> str:

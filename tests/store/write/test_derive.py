@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from msgspec import structs
@@ -263,7 +262,7 @@ def test_a_truncated_answer_is_warned_of() -> None:
 @pytest.mark.parametrize(("status", "is_read"), [(200, True), (201, True), (299, True), (302, False), (404, False)])
 def test_an_answer_is_one_under_each_status_of_success(status: int, is_read: bool) -> None:
     """An answer with 201 is checked as one with 200 is; a redirection or an error is not an answer of a model."""
-    answer = replace(stream(DELTA % ("a", '"length"')), status_code=status)
+    answer = structs.replace(stream(DELTA % ("a", '"length"')), status_code=status)
     assert (outcome(END, answer, {}).columns["warnings"] is not None) is is_read
 
 

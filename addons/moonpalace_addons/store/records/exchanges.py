@@ -51,12 +51,21 @@ COLUMNS: list[ColumnElement[object]] = [stored(name) for name in NAMES]
 
 
 def to_exchange(row: RowMapping | Mapping[str, object]) -> Exchange:
-    """Return the Exchange for a row of the table, or for values that are about to become one.
+    """Return the Exchange for a row of the table.
 
     Values of a wrong type, which another program has written, are replaced, and a warning names their columns.
     """
     values = list(GIVEN(row))  # in the order of the attributes: a dict of them would take as long as the rest
-    odd = odd_columns(tuple(map(type, values)))
+    return read_exchange(values, odd_columns(tuple(map(type, values))))
+
+
+def own_exchange(columns: Values, row_id: int) -> Exchange:
+    """Return the Exchange for values of ours, which need no check, that are written under an id."""
+    return read_exchange(list(GIVEN(columns | {"id": row_id})))
+
+
+def read_exchange(values: list[object], odd: tuple[str, ...] = ()) -> Exchange:
+    """Return the Exchange for the values of a row; those of `odd` columns are of a wrong type."""
     for name in odd:
         values[PLACES[name]] = DEFAULTS.get(name)
     values[REQUEST_HEADERS] = values[REQUEST_HEADERS] or ""  # NULL if the piece is missing
@@ -206,15 +215,16 @@ def insert_exchanges(connection: Connection, rows: Sequence[Values]) -> dict[str
 
 
 def insert_numbered(connection: Connection, rows: Sequence[Values]) -> dict[str, int]:
-    """Insert rows under the next ids, unless they have their own, in a transaction that excludes other writers.
+    """Give rows the next ids, unless they have their own, and insert them, in a transaction without other writers.
 
     Returning ids from the database would need a separate statement for each number of rows, and each is cached with the
     memory of all its values: tens of megabytes in a proxy.
     """
     first = 1 + cast(int, connection.execute(LAST_ID).scalar_one())
-    numbered = [{"id": first + place} | row for place, row in enumerate(rows)]
-    insert_many(connection, EXCHANGES, numbered)
-    return {str(row["uuid"]): cast(int, row["id"]) for row in numbered}
+    for number, row in enumerate(rows, first):
+        row.setdefault("id", number)
+    insert_many(connection, EXCHANGES, rows)
+    return {str(row["uuid"]): cast(int, row["id"]) for row in rows}
 
 
 def update_exchanges(connection: Connection, rows: Sequence[Values]) -> None:

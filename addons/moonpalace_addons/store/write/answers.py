@@ -6,6 +6,8 @@ from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
 
+import msgspec
+
 from moonpalace_addons.store.write import gate
 from moonpalace_addons.wire import sse
 from moonpalace_addons.wire.chat.api_error import ApiError
@@ -27,8 +29,7 @@ VALUE_COST = 64
 SLICE_SIZE = 65_536
 
 
-@dataclass(frozen=True)
-class Received:
+class Received(msgspec.Struct, frozen=True, dict=True):
     """An answer as received, decoded and masked. Times are nanoseconds since the request began.
 
     `chunks` are (offset in `body` after the chunk, time); `problem` is an error of the encoding, `masked` the kinds of

@@ -81,7 +81,7 @@ class Batch:
         for _, alike in groupby(tasks, type):
             under_way = [(task, self._steps(task)) for task in alike]
             while under_way:
-                under_way = [(task, steps) for task, steps in under_way if self._goes_on(task, steps)]
+                under_way = [each for each in under_way if self._goes_on(*each)]
         for call in self.calls.values() if keep else ():
             try:
                 if call.keep_answer():
@@ -228,7 +228,7 @@ class Batch:
                 if known is not None:
                     known.row_id = row_id
             if unit.is_over or (is_new and self.reports_begun):
-                call = exchanges.to_exchange(unit.columns | {"id": row_id})
+                call = exchanges.own_exchange(unit.columns, row_id)
                 self._finished.append(Finished(call, unit.fields, unit.words))
             if unit.is_over:
                 self._settled.append(unit.uuid)

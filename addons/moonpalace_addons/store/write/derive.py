@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from msgspec import structs
 
@@ -201,11 +200,11 @@ finish = at_once(finish_in_steps)
 def with_explained_end(received: Received, ended: ExchangeEnded) -> Received:
     """Return an answer without the problem that its end is missing, if it was not kept or the call's state says why."""
     if ended.dropped:
-        received = replace(received, is_partial=True)
+        received = structs.replace(received, is_partial=True)
     if received.problem != encodings.TRUNCATED:
         return received
     is_explained = received.is_partial or ended.state not in (State.COMPLETED, State.UPSTREAM_FAILED)
-    return replace(received, problem=None) if is_explained else received
+    return structs.replace(received, problem=None) if is_explained else received
 
 
 def end(unit: Unit, columns: Values, hidden: Sequence[bytes]) -> None:
@@ -237,10 +236,10 @@ def without_pieces(
 ) -> tuple[Received, Reading]:
     """Return a stream with secrets masked that are split across events, and parse it again."""
     body, kinds = gate.masked_pieces(received.body, hidden)
-    received = replace(received, body=body, masked=(*received.masked, *kinds))
+    received = structs.replace(received, body=body, masked=(*received.masked, *kinds))
     reading = read(received, hidden, path=path, cut_at=cut_at)
     if reading.has_secrets:  # split in a way that only the merger can join
-        received = replace(received, body=gate.all_texts_masked(body))
+        received = structs.replace(received, body=gate.all_texts_masked(body))
     return received, reading
 
 
