@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,9 @@ from moonpalace_addons.store.database.engine import make_engine, migrate, writin
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.revision import REVISION
 from moonpalace_addons.store.schema import METADATA
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+from moonpalace_addons.store.tasks import State
 from tests.batches import Batch
+from tests.tasks import ended, request_read, response_started
 
 DOCUMENTED = [
     *("id", "request_method", "request_path", "request_query", "request_content_type", "request_id", "moonshot_id"),
@@ -91,13 +92,7 @@ def test_the_view_begins_with_the_documented_columns(engine: Engine) -> None:
 
 
 @pytest.mark.usefixtures("shanghai")
-def test_the_view_has_the_documented_units(
-    engine: Engine,
-    run_id: str,
-    request_read: Callable[..., RequestRead],
-    response_started: Callable[..., ResponseStarted],
-    ended: Callable[..., ExchangeEnded],
-) -> None:
+def test_the_view_has_the_documented_units(engine: Engine, run_id: str) -> None:
     """Latency is in nanoseconds, time to first token in milliseconds, the time of the call local, bodies readable."""
     delta = b'data: {"choices": [{"index": 0, "delta": {"content": "%s"}}]}\n\n'
     usage = b'data: {"choices": [], "usage": {"completion_tokens": 3}}\n\n'
@@ -137,9 +132,7 @@ def test_the_view_has_the_documented_units(
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe\x00binary", b"text with \x00 in it", b"\x89PNG"])
-def test_a_binary_body_is_null_in_the_view(
-    engine: Engine, run_id: str, request_read: Callable[..., RequestRead], body: bytes
-) -> None:
+def test_a_binary_body_is_null_in_the_view(engine: Engine, run_id: str, body: bytes) -> None:
     """A body that is not text is NULL instead of broken text."""
     batch = Batch(run_id, b"k" * 32)
     batch.plan([request_read(body=body)], keep=False)
@@ -149,14 +142,7 @@ def test_a_binary_body_is_null_in_the_view(
 
 
 @pytest.mark.parametrize(("state", "error"), [(State.COMPLETED, None), (State.UPSTREAM_FAILED, "refused")])
-def test_the_view_shows_why_a_call_failed(
-    engine: Engine,
-    run_id: str,
-    request_read: Callable[..., RequestRead],
-    ended: Callable[..., ExchangeEnded],
-    state: State,
-    error: str | None,
-) -> None:
+def test_the_view_shows_why_a_call_failed(engine: Engine, run_id: str, state: State, error: str | None) -> None:
     """The column `error` describes failed calls, and is NULL for others, as in the original."""
     call = request_read()
     batch = Batch(run_id, b"k" * 32)

@@ -24,6 +24,7 @@ from moonpalace_addons.store.revision import REVISION
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted
 from moonpalace_addons.store.write.host import host_name
 from moonpalace_addons.store.write.writer import Writer
+from tests.tasks import ended, request_read, response_started
 
 REFERENCE = Path(__file__).parents[2] / "data" / "go-v0.12" / "moonpalace.sqlite"
 EVENTS = [b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n', b"data: [DONE]\n\n"]
@@ -45,7 +46,7 @@ def other(tmp_path: Path, empty_store: Path) -> Path:
 
 
 @pytest.fixture
-def filled(other: Path, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd) -> str:
+def filled(other: Path) -> str:
     """Put a plain call and a stream with labels into the other store, whose first call has been deleted; its URL."""
     url = f"sqlite:///{other}"
     engine = open_store(url)
@@ -141,7 +142,7 @@ def test_open_store_is_read_with_its_log(engine: Engine, filled: str) -> None:
 
 
 @pytest.fixture
-def in_flight(other: Path, request_read: MakeRequest, response_started: MakeResponse) -> Callable[[int], str]:
+def in_flight(other: Path) -> Callable[[int], str]:
     """Give a function that puts a call under way into the other store, of a proxy with this process number."""
 
     def make(pid: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
@@ -14,12 +13,12 @@ from moonpalace_addons.store.read import selection
 from moonpalace_addons.store.read.conversations import candidates
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.schema import EXCHANGES
-from moonpalace_addons.store.tasks import RequestRead
 from moonpalace_addons.store.write.derive import request_columns
+from tests.tasks import request_read
 
 
 @pytest.fixture
-def calls(engine: Engine, run_id: str, request_read: Callable[..., RequestRead]) -> list[int]:
+def calls(engine: Engine, run_id: str) -> list[int]:
     """Store twelve calls, every second of them to /v1/models; return their ids."""
     rows = []
     for number in range(12):

@@ -11,10 +11,11 @@ from sqlalchemy import Engine
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records import contents
 from moonpalace_addons.store.records.contents import Bodies
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire.forms import Form, form_of
 from tests.batches import Batch
 from tests.carried import carry
+from tests.tasks import ENCODERS, ended, request_read, response_started
 
 type Add = Callable[..., int]
 
@@ -78,24 +79,16 @@ def test_many_calls_are_deleted_at_once(engine: Engine, add: Add, rows: Callable
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(request=st.binary(max_size=6000), chunks=st.lists(st.binary(max_size=400), max_size=8), data=st.data())
 def test_any_bytes_come_back_equal(
-    engine: Engine,
-    run_id: str,
-    encoded: dict[str | None, Callable[[bytes], bytes]],
-    request_read: Callable[..., RequestRead],
-    response_started: Callable[..., ResponseStarted],
-    ended: Callable[..., ExchangeEnded],
-    request: bytes,
-    chunks: list[bytes],
-    data: st.DataObject,
+    engine: Engine, run_id: str, request: bytes, chunks: list[bytes], data: st.DataObject
 ) -> None:
     """Any request and answer are read back decoded, whatever their encoding, type and chunks."""
-    asked, answered = (data.draw(st.sampled_from(list(encoded))) for _ in range(2))
+    asked, answered = (data.draw(st.sampled_from(list(ENCODERS))) for _ in range(2))
     content_type = data.draw(st.sampled_from([None, "application/json", "text/event-stream"]))
     body = b"".join(chunks)
-    sent = encoded[answered](body)
+    sent = ENCODERS[answered](body)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=4)))
     pieces = [sent[start:end] for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
-    call = request_read(body=encoded[asked](request), content_encoding=asked)
+    call = request_read(body=ENCODERS[asked](request), content_encoding=asked)
     answer = response_started(call, pieces, content_type=content_type, content_encoding=answered)
     batch = Batch(run_id, b"k" * 32)
     batch.plan([call, answer, ended(call)], keep=False)

@@ -17,19 +17,17 @@ from moonpalace_addons.store.read import selection
 from moonpalace_addons.store.records import exchanges, explanations
 from moonpalace_addons.store.records.explanations import Explanation
 from moonpalace_addons.store.schema import EXCHANGES
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted
 from moonpalace_addons.store.upkeep.secret_search import search
 from moonpalace_addons.store.write import own_calls
 from moonpalace_addons.wire.prices import PriceRule, Rates
+from tests.tasks import ended, request_read, response_started
 
 type Make[T] = Callable[..., T]
 type Own = Callable[[str], int]
 
 
 @pytest.fixture
-def own(
-    engine: Engine, request_read: Make[RequestRead], response_started: Make[ResponseStarted], ended: Make[ExchangeEnded]
-) -> Own:
+def own(engine: Engine) -> Own:
     """Give a function that stores a call of ours with a purpose, and returns its id."""
     prices = Pricing([PriceRule("kimi-*", Rates(input=1, output=2))])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
@@ -11,12 +10,12 @@ from sqlalchemy import Engine
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records import exchanges, labels
 from moonpalace_addons.store.records.labels import Change
-from moonpalace_addons.store.tasks import RequestRead
 from moonpalace_addons.store.write.derive import request_columns
+from tests.tasks import request_read
 
 
 @pytest.fixture
-def calls(engine: Engine, run_id: str, request_read: Callable[..., RequestRead]) -> list[int]:
+def calls(engine: Engine, run_id: str) -> list[int]:
     """Store three calls; return their ids."""
     rows = [
         request_columns(request_read(uuid=str(uuid4())), {}, run_id=run_id, fingerprint_key=b"k" * 32) for _ in range(3)

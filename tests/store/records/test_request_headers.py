@@ -14,12 +14,12 @@ from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.request_headers import MIN_LENGTH, request_headers, shared_form
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted
 from moonpalace_addons.store.upkeep import cleaning, health_rows, retention, unused
 from moonpalace_addons.store.upkeep.retention import Rule
 from moonpalace_addons.store.upkeep.secret_search import Hit, search
 from tests.batches import Batch
 from tests.tables import for_each
+from tests.tasks import ended, request_read, response_started
 
 ALL = Rule(before=datetime(2999, 1, 1, tzinfo=UTC))
 SDK = "Accept: application/json\r\nUser-Agent: OpenAI/Python 1.82.0\r\n" + "X-Stainless-Lang: python\r\n" * 3
@@ -104,14 +104,7 @@ def test_headers_are_stored_once(engine: Engine, add: Add, rows: Count) -> None:
     assert rows("parts") == 2
 
 
-def test_the_writer_keeps_them(
-    engine: Engine,
-    run_id: str,
-    request_read: Callable[..., RequestRead],
-    response_started: Callable[..., ResponseStarted],
-    ended: Callable[..., ExchangeEnded],
-    rows: Count,
-) -> None:
+def test_the_writer_keeps_them(engine: Engine, run_id: str, rows: Count) -> None:
     """Calls from the proxy share their headers, and still have them after their end."""
     batch = Batch(run_id, b"k" * 32)
     calls = [request_read(headers=f"{SDK}Content-Length: {size}\r\n", body=b"x" * size) for size in (7, 8)]

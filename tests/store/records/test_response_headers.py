@@ -14,12 +14,13 @@ from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.response_headers import MIN_LENGTH, Form, response_headers, shared_form
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
+from moonpalace_addons.store.tasks import Task
 from moonpalace_addons.store.upkeep import cleaning, health_rows
 from moonpalace_addons.store.upkeep.retention import Rule
 from moonpalace_addons.store.upkeep.secret_search import Hit, search
 from tests.batches import Batch
 from tests.tables import for_each
+from tests.tasks import ended, request_read, response_started
 
 ALL = Rule(before=datetime(2999, 1, 1, tzinfo=UTC))
 DATE = "Sun, 22 Nov 2026 17:27:02 GMT"
@@ -118,14 +119,7 @@ def test_headers_are_stored_once(engine: Engine, add: Add, rows: Count) -> None:
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_the_writer_keeps_them(
-    engine: Engine,
-    run_id: str,
-    request_read: Callable[..., RequestRead],
-    response_started: Callable[..., ResponseStarted],
-    ended: Callable[..., ExchangeEnded],
-    keep: bool,
-) -> None:
+def test_the_writer_keeps_them(engine: Engine, run_id: str, keep: bool) -> None:
     """Calls from the proxy have them as soon as an answer has begun, and still after its end."""
     batch = Batch(run_id, b"k" * 32)
     calls = [request_read(), request_read()]

@@ -12,12 +12,13 @@ from sqlalchemy import Engine, text
 from moonpalace_addons.settings.kinds import MIN_DATABASE_SIZE
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records import contents, exchanges
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
+from moonpalace_addons.store.tasks import Task
 from moonpalace_addons.store.upkeep import cleaning, retention, space, steps, unused
 from moonpalace_addons.store.upkeep.retention import Rule
 from moonpalace_addons.store.upkeep.steps import Pace
 from moonpalace_addons.store.write.body_parts import MAX_PIECE_SIZE
 from tests.batches import Batch
+from tests.tasks import ended, request_read, response_started
 
 ALL = Rule(before=datetime(2999, 1, 1, tzinfo=UTC))
 LARGE = 40 * MAX_PIECE_SIZE
@@ -32,13 +33,7 @@ def go_on() -> threading.Event:
 
 
 @pytest.fixture
-def store(
-    engine: Engine,
-    run_id: str,
-    request_read: Callable[..., RequestRead],
-    response_started: Callable[..., ResponseStarted],
-    ended: Callable[..., ExchangeEnded],
-) -> Store:
+def store(engine: Engine, run_id: str) -> Store:
     """Give a function that stores a call with this request and returns its id."""
     moments = count(1_795_368_422_000_000, 1_000_000)
 

@@ -10,16 +10,15 @@ from sqlalchemy import Engine, event, text
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records import deliveries, exchanges
 from moonpalace_addons.store.records.deliveries import DeliveryState
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead
 from moonpalace_addons.store.upkeep import cleaning, housekeeper, retention, space
 from moonpalace_addons.store.upkeep.housekeeper import Housekeeper, enforce
 from tests.batches import Batch
+from tests.tasks import ended, request_read
+from tests.waiting import until
 
 
 @pytest.fixture
-def store(
-    engine: Engine, run_id: str, request_read: Callable[..., RequestRead], ended: Callable[..., ExchangeEnded]
-) -> Callable[[float], int]:
+def store(engine: Engine, run_id: str) -> Callable[[float], int]:
     """Return a function that stores a call that began this many days ago, with 100 KB, and returns its id."""
 
     def put(days: float) -> int:
@@ -114,12 +113,7 @@ def test_what_was_interrupted_is_finished(engine: Engine, store: Callable[[float
         assert connection.execute(text("SELECT count(*) FROM parts")).scalar_one() == 0
 
 
-def test_it_works_on_a_thread(
-    engine: Engine,
-    store: Callable[[float], int],
-    keeper: Housekeeper,
-    until: Callable[[Callable[[], object]], None],
-) -> None:
+def test_it_works_on_a_thread(engine: Engine, store: Callable[[float], int], keeper: Housekeeper) -> None:
     """Once started, it cleans up repeatedly until it is stopped."""
     keeper.first = keeper.interval = 0.01
     store(8)

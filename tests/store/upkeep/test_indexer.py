@@ -8,20 +8,19 @@ import pytest
 from sqlalchemy import Engine
 
 from moonpalace_addons.store.database.engine import writing
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead
 from moonpalace_addons.store.upkeep import indexer as indexer_module
 from moonpalace_addons.store.upkeep import indexing, search_blocks
 from moonpalace_addons.store.upkeep.indexer import PAUSE_FACTOR, Indexer
 from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE
 from tests.batches import Batch
+from tests.tasks import ended, request_read
+from tests.waiting import until
 
 type Steps = Generator[None, None, bool]
 
 
 @pytest.fixture
-def store(
-    engine: Engine, run_id: str, request_read: Callable[..., RequestRead], ended: Callable[..., ExchangeEnded]
-) -> Callable[[int], None]:
+def store(engine: Engine, run_id: str) -> Callable[[int], None]:
     """Return a function that stores this many blocks of calls."""
 
     def put(blocks: int) -> None:
@@ -62,12 +61,7 @@ def missing(engine: Engine) -> list[int]:
         return search_blocks.missing(connection, 0, search_blocks.open_block(connection))
 
 
-def test_it_works_on_a_thread(
-    engine: Engine,
-    store: Callable[[int], None],
-    indexer: Indexer,
-    until: Callable[[Callable[[], object]], None],
-) -> None:
+def test_it_works_on_a_thread(engine: Engine, store: Callable[[int], None], indexer: Indexer) -> None:
     """Once started, it indexes new calls repeatedly, until it is stopped."""
     indexer.first = indexer.interval = 0.01
     indexer.start()

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, event, literal, text
 
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records import exchanges, runs
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted
+from moonpalace_addons.store.tasks import ExchangeEnded
 from moonpalace_addons.store.upkeep import cleaning, indexing, search_blocks
 from moonpalace_addons.store.upkeep.indexing import index
 from moonpalace_addons.store.upkeep.retention import Rule
@@ -17,18 +17,13 @@ from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE
 from moonpalace_addons.store.write import recovery
 from moonpalace_addons.wire.word_filter import places
 from tests.batches import Batch
+from tests.tasks import ended, request_read, response_started
 
 type Store = Callable[..., Batch]
 
 
 @pytest.fixture
-def store(
-    engine: Engine,
-    run_id: str,
-    request_read: Callable[..., RequestRead],
-    response_started: Callable[..., ResponseStarted],
-    ended: Callable[..., ExchangeEnded],
-) -> Store:
+def store(engine: Engine, run_id: str) -> Store:
     """Give a function that stores calls with these texts; those that are `under_way` have an end only in the batch."""
 
     def put(texts: Iterable[str], under_way: frozenset[str] = frozenset()) -> Batch:

@@ -3,7 +3,6 @@
 import base64
 import random
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,19 @@ from moonpalace_addons.store.journal.journal_file import Journal
 from moonpalace_addons.store.journal.unit_bytes import pack
 from moonpalace_addons.store.records import exchanges, labels
 from moonpalace_addons.store.schema import EXCHANGES
-from moonpalace_addons.store.tasks import RequestRead
 from moonpalace_addons.store.upkeep.secret_search import Hit, found_in, masked, search, search_journal
 from moonpalace_addons.store.upkeep.texts import Text, texts
 from moonpalace_addons.store.write import derive
 from moonpalace_addons.store.write.units import Unit
 from tests.carried import carry
+from tests.tasks import request_read
 
 KEY = "sk-9fR2kLmQ8vXc0TzB4nYd"
 SHOWN = f"sk-9… ({len(KEY)} characters)"
 
 
 @pytest.fixture
-def call(engine: Engine, run_id: str, request_read: Callable[..., RequestRead]) -> int:
+def call(engine: Engine, run_id: str) -> int:
     """Give the number of a call without any body."""
     columns = derive.request_columns(request_read(), {}, run_id=run_id, fingerprint_key=b"k")
     with writing(engine) as connection:

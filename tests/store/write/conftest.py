@@ -12,7 +12,7 @@ from moonpalace_addons.store.write import attempts
 from moonpalace_addons.store.write import writer as writer_module
 from moonpalace_addons.store.write.writer import Observer, Writer
 from tests.batches import Batch
-from tests.store.write.troubled import MakeEnd, MakeRequest, MakeResponse, Start, Switch
+from tests.store.write.troubled import Start, Switch
 
 
 @pytest.fixture
@@ -75,22 +75,6 @@ def switch(monkeypatch: pytest.MonkeyPatch) -> Switch:
     made = Switch()
     monkeypatch.setattr(attempts, "writing", made.writing)
     return made
-
-
-@pytest.fixture
-def put_calls(request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd) -> Callable[..., list[str]]:
-    """Give a function that puts complete calls and returns their uuids."""
-
-    def put(writer: Writer, count: int, size: int = 100) -> list[str]:
-        uuids = []
-        for _ in range(count):
-            call = request_read(body=b"x" * size)
-            writer.put(call)
-            writer.put(ended(call, response=response_started(call)))
-            uuids.append(call.uuid)
-        return uuids
-
-    return put
 
 
 @pytest.fixture

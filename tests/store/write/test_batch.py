@@ -17,7 +17,7 @@ from moonpalace_addons.store.write.ongoing import Answer
 from moonpalace_addons.wire.prices import PriceRule, Rates
 from tests.batches import Batch
 from tests.carried import carry
-from tests.store.write.troubled import MakeEnd, MakeRequest, MakeResponse
+from tests.tasks import ended, request_read, response_started
 
 STREAM = b'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "ab"}, "finish_reason": "stop"}]}\n\n'
 
@@ -40,9 +40,7 @@ def commit(engine: Engine, batch: Batch, *tasks: Task | ProxyEnded, keep: bool =
     return statements
 
 
-def test_a_call_that_begins_and_ends_in_a_batch_costs_one_insert(
-    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
-) -> None:
+def test_a_call_that_begins_and_ends_in_a_batch_costs_one_insert(engine: Engine, batch: Batch) -> None:
     """Such a call is never updated; all such calls of a batch are inserted together."""
     tasks: list[Task] = []
     for _ in range(3):
@@ -56,7 +54,7 @@ def test_a_call_that_begins_and_ends_in_a_batch_costs_one_insert(
     assert (batch.planned, batch.under_way) == (0, False)
 
 
-def test_words_of_the_user(engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd) -> None:
+def test_words_of_the_user(engine: Engine, batch: Batch) -> None:
     """An ended call has the last words of its request, for the log; one in flight is stored first."""
     messages = [{"role": "user", "content": "what is 中文?"}, {"role": "assistant", "content": "so far"}]
     call = request_read(body=json.dumps({"messages": messages}).encode())
@@ -65,9 +63,7 @@ def test_words_of_the_user(engine: Engine, batch: Batch, request_read: MakeReque
     assert [finished.words for finished in batch.finished()] == ["what is 中文?"]
 
 
-def test_words_that_nobody_wants(
-    engine: Engine, run_id: str, request_read: MakeRequest, ended: MakeEnd, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_words_that_nobody_wants(engine: Engine, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the user's words are not required, requests are not searched for them; their fields are still read."""
     monkeypatch.setattr(derive, "last_words", None)
     batch = Batch(run_id, b"k" * 32, reads_words=False)
@@ -77,9 +73,7 @@ def test_words_that_nobody_wants(
 
 
 @pytest.mark.parametrize("said", ["user", "assistant"])
-def test_a_conversation_that_goes_on(
-    engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd, said: str
-) -> None:
+def test_a_conversation_that_goes_on(engine: Engine, batch: Batch, said: str) -> None:
     """A request that continues an earlier one is read like any other, and only its new part takes memory."""
     messages = [{"role": "user", "content": f"{number} " + "word " * 400} for number in range(30)]
     for turn in range(3):
@@ -96,9 +90,7 @@ def test_a_conversation_that_goes_on(
         assert contents.request_body(engine, finished.call.id) == body
 
 
-def test_a_call_over_several_batches_is_one_row(
-    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
-) -> None:
+def test_a_call_over_several_batches_is_one_row(engine: Engine, batch: Batch) -> None:
     """Its row is stored at the beginning, its partial answer at each keep, and at the end only the whole."""
     call = request_read()
     answer = response_started(call, [STREAM[:50]], content_type="text/event-stream")
@@ -125,9 +117,7 @@ def test_a_call_over_several_batches_is_one_row(
     assert contents.event_times(engine, row.id) == [(50, 2_000_000), (len(STREAM), 3_000_000)]
 
 
-def test_a_keep_in_the_first_batch_is_stored_with_the_row(
-    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse
-) -> None:
+def test_a_keep_in_the_first_batch_is_stored_with_the_row(engine: Engine, batch: Batch) -> None:
     """A call whose answer begins in the same batch has status and segment at once, without an update."""
     call = request_read()
     statements = commit(engine, batch, call, response_started(call, [b"abc"]), keep=True)
@@ -135,9 +125,7 @@ def test_a_keep_in_the_first_batch_is_stored_with_the_row(
     assert exchanges.latest(engine, limit=1)[0].status_code == 200
 
 
-def test_calls_of_a_proxy_that_has_ended(
-    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
-) -> None:
+def test_calls_of_a_proxy_that_has_ended(engine: Engine, batch: Batch) -> None:
     """They ended with it, each with the data received so far; calls that had ended before keep their ends."""
     asked, answered, streamed, over = (request_read() for _ in range(4))
     came = Chunks([streamed.uuid], array("q", [2]), array("q", [2_005, 2_009]), array("q", [3, 1]), b"some")
@@ -151,9 +139,7 @@ def test_calls_of_a_proxy_that_has_ended(
     assert batch.under_way == 0
 
 
-def test_a_batch_that_failed_is_stored_again(
-    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse
-) -> None:
+def test_a_batch_that_failed_is_stored_again(engine: Engine, batch: Batch) -> None:
     """A rolled back transaction leaves the batch unchanged: another attempt gives the same rows."""
     call = request_read()
     batch.plan([call, response_started(call, [b"ab"])], keep=True)
@@ -165,9 +151,7 @@ def test_a_batch_that_failed_is_stored_again(
     assert contents.bodies(engine, row.id) == Bodies(call.body, None, b"ab")
 
 
-def test_nothing_is_lost_of_pieces_that_wait(
-    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse
-) -> None:
+def test_nothing_is_lost_of_pieces_that_wait(engine: Engine, batch: Batch) -> None:
     """Pieces planned while the store was unavailable are all stored afterwards."""
     call = request_read()
     answer = response_started(call, [b"a"])
@@ -179,9 +163,7 @@ def test_nothing_is_lost_of_pieces_that_wait(
     assert contents.bodies(engine, 1).event_stream == b"abc"
 
 
-def test_tasks_of_unknown_calls_are_ignored(
-    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
-) -> None:
+def test_tasks_of_unknown_calls_are_ignored(engine: Engine, batch: Batch) -> None:
     """An answer or an end without a request, or a repeated one, stores nothing."""
     call, other = request_read(), request_read()
     assert commit(engine, batch, response_started(other), ended(other)) == []
@@ -190,7 +172,7 @@ def test_tasks_of_unknown_calls_are_ignored(
     assert exchanges.latest(engine, limit=1)[0].state == State.COMPLETED
 
 
-def test_a_refused_call_can_be_dropped(engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd) -> None:
+def test_a_refused_call_can_be_dropped(engine: Engine, batch: Batch) -> None:
     """A call that the database refuses is dropped, the others get their rows, and its end is not stored either."""
     good, bad = request_read(), request_read(endpoint=None)
     batch.plan([bad, good], keep=False)
@@ -202,9 +184,7 @@ def test_a_refused_call_can_be_dropped(engine: Engine, batch: Batch, request_rea
     assert [(row.uuid, row.state) for row in exchanges.latest(engine, limit=9)] == [(good.uuid, State.COMPLETED)]
 
 
-def test_an_answer_that_another_proxy_wrote_is_replaced(
-    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
-) -> None:
+def test_an_answer_that_another_proxy_wrote_is_replaced(engine: Engine, batch: Batch) -> None:
     """If the row was finished by a proxy that considered this one dead, the actual end replaces it."""
     call = request_read()
     commit(engine, batch, call)
@@ -224,9 +204,7 @@ def test_an_answer_that_another_proxy_wrote_is_replaced(
     assert b'"content": "ab"' in (kept.response or b"")
 
 
-def test_memory_is_given_back(
-    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
-) -> None:
+def test_memory_is_given_back(engine: Engine, batch: Batch) -> None:
     """A batch's weight is that of the bodies; nothing is kept of calls that have ended and been stored."""
     for number in range(20):
         call = request_read(body=b"x" * 50_000)
@@ -243,9 +221,7 @@ def test_memory_is_given_back(
     assert (batch.calls, batch.units, batch.finished()) == ({}, {}, [])
 
 
-def test_an_undecodable_request_is_kept_with_a_warning(
-    engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd
-) -> None:
+def test_an_undecodable_request_is_kept_with_a_warning(engine: Engine, batch: Batch) -> None:
     """A body that does not match its content encoding is kept unchanged; the warning is stored at once, and stays."""
     call = request_read(body=b"not gzip", content_encoding="gzip")
     for tasks in ([call], [ended(call)]):
@@ -258,14 +234,7 @@ def test_an_undecodable_request_is_kept_with_a_warning(
 
 @pytest.mark.parametrize("method", ["absorb", "close"])
 def test_a_fault_with_one_answer_does_not_touch_the_others(
-    engine: Engine,
-    batch: Batch,
-    request_read: MakeRequest,
-    response_started: MakeResponse,
-    ended: MakeEnd,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    method: str,
+    engine: Engine, batch: Batch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, method: str
 ) -> None:
     """If an answer cannot be handled, its row and the other rows still reach their ends."""
     bad, good = request_read(), request_read()
@@ -285,11 +254,7 @@ def test_a_fault_with_one_answer_does_not_touch_the_others(
 
 
 def test_a_fault_with_one_request_does_not_touch_the_others(
-    engine: Engine,
-    batch: Batch,
-    request_read: MakeRequest,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    engine: Engine, batch: Batch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """If a request cannot be handled, the others of the batch get their rows, and the log names the missing one."""
     real = derive.request_content
@@ -300,13 +265,7 @@ def test_a_fault_with_one_request_does_not_touch_the_others(
     assert bad.uuid in caplog.text
 
 
-def test_batches_of_all_sizes_share_their_statements(
-    engine: Engine,
-    batch: Batch,
-    request_read: MakeRequest,
-    response_started: MakeResponse,
-    ended: MakeEnd,
-) -> None:
+def test_batches_of_all_sizes_share_their_statements(engine: Engine, batch: Batch) -> None:
     """Batches of any size are written with the same prepared statements: each new one would take memory forever."""
     seen: set[str] = set()
     event.listen(engine, "before_cursor_execute", lambda _, __, statement, *___: seen.add(statement))
@@ -321,15 +280,7 @@ def test_batches_of_all_sizes_share_their_statements(
 
 
 @pytest.mark.parametrize(("coerced", "state"), [(False, State.COMPLETED), (True, State.CLIENT_DISCONNECTED)])
-def test_a_client_that_leaves_at_done(
-    engine: Engine,
-    batch: Batch,
-    request_read: MakeRequest,
-    response_started: MakeResponse,
-    ended: MakeEnd,
-    coerced: bool,
-    state: State,
-) -> None:
+def test_a_client_that_leaves_at_done(engine: Engine, batch: Batch, coerced: bool, state: State) -> None:
     """A client of a stream has its answer after the last event; one whose stream was forced has not."""
     call = request_read(coerced=coerced)
     answer = response_started(call, [STREAM, b"data: [DONE]\n\n"], content_type="text/event-stream")
@@ -338,9 +289,7 @@ def test_a_client_that_leaves_at_done(
     assert [row.state for row in exchanges.latest(engine, limit=9)] == [state]
 
 
-def test_a_call_gets_its_cost(
-    engine: Engine, run_id: str, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
-) -> None:
+def test_a_call_gets_its_cost(engine: Engine, run_id: str) -> None:
     """A batch with prices stores the cost of a call with its end."""
     batch = Batch(run_id, b"k" * 32, Pricing([PriceRule("kimi-*", Rates(2.0, 10.0, 1.0, currency="CNY"))]))
     call = request_read()

@@ -7,12 +7,10 @@ import pytest
 from moonpalace_addons.store.records import parts
 from moonpalace_addons.store.write import answers, derive, gate
 from tests.batches import Batch
-from tests.store.write.troubled import MakeEnd, MakeRequest, MakeResponse
+from tests.tasks import ended, request_read, response_started
 
 
-def test_calls_of_a_kind_are_taken_step_by_step(
-    monkeypatch: pytest.MonkeyPatch, batch: Batch, request_read: MakeRequest, ended: MakeEnd
-) -> None:
+def test_calls_of_a_kind_are_taken_step_by_step(monkeypatch: pytest.MonkeyPatch, batch: Batch) -> None:
     """Each step is taken for all calls before the next one; one that fails in a step is the only one that is lost."""
     order = list[str]()
 
@@ -38,13 +36,7 @@ def test_calls_of_a_kind_are_taken_step_by_step(
 
 @pytest.mark.parametrize(("size", "expected"), [(100, "read read columns columns"), (1, "read columns read columns")])
 def test_only_short_answers_wait_once_they_are_parsed(
-    monkeypatch: pytest.MonkeyPatch,
-    batch: Batch,
-    request_read: MakeRequest,
-    response_started: MakeResponse,
-    ended: MakeEnd,
-    size: int,
-    expected: str,
+    monkeypatch: pytest.MonkeyPatch, batch: Batch, size: int, expected: str
 ) -> None:
     """Answers are parsed together before their columns are read; a long one alone, as it takes much memory."""
     order = list[str]()

@@ -1,13 +1,12 @@
 """Tests of deriving the columns of a call."""
 
 import json
-from collections.abc import Callable
 
 import pytest
 from msgspec import structs
 
 from moonpalace_addons.store.read.header_text import header_pairs
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
+from moonpalace_addons.store.tasks import ExchangeEnded, State
 from moonpalace_addons.store.write import derive
 from moonpalace_addons.store.write.answers import Received
 from moonpalace_addons.store.write.derive import EMPTY, header_columns, request_columns, request_fields
@@ -16,6 +15,7 @@ from moonpalace_addons.store.write.storable import storable
 from tests.hostile import HOSTILE_LINES, assert_quoted
 from tests.store.write.answered import DELTA, END, received, stream
 from tests.tables import for_each
+from tests.tasks import request_read
 from tests.units import outcome
 
 KEY = b"sk-0123456789"
@@ -41,7 +41,7 @@ def test_fields(body: bytes, fields: dict[str, object]) -> None:
     assert request_fields(body) == fields
 
 
-def test_a_request_fills_its_columns(request_read: Callable[..., RequestRead]) -> None:
+def test_a_request_fills_its_columns() -> None:
     """They are columns of the table; the key is stored only as a fingerprint; secrets are masked."""
     request = request_read(
         query="a=1&token=hunter22",
@@ -68,9 +68,7 @@ def test_a_request_fills_its_columns(request_read: Callable[..., RequestRead]) -
 
 
 @pytest.mark.parametrize("fields", [{}, {"model": 5, "stream": "true"}, {"model": None, "stream": 1}])
-def test_fields_of_wrong_types_count_as_missing(
-    request_read: Callable[..., RequestRead], fields: dict[str, object]
-) -> None:
+def test_fields_of_wrong_types_count_as_missing(fields: dict[str, object]) -> None:
     """A model that is not text is ignored; only `true` requests a stream."""
     row = request_columns(request_read(), fields, run_id="r", fingerprint_key=b"k")
     assert (row["model_requested"], row["is_stream"], row["key_fingerprint"]) == (None, False, None)
@@ -120,7 +118,7 @@ def test_headers_are_read_whatever_their_case() -> None:
     assert header_pairs(headers)[-2:] == [("X", "a: b"), ("Empty", "")]
 
 
-def test_the_session_of_a_request(request_read: Callable[..., RequestRead]) -> None:
+def test_the_session_of_a_request() -> None:
     """The session of a request is the one named in its headers or its body."""
     body = b'{"model": "kimi-k3", "metadata": {"session_id": "s-1"}, "messages": []}'
     for headers, expected in (("", "s-1"), ("Session_Id: s-2\r\n", "s-2")):

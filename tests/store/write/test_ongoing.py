@@ -3,13 +3,13 @@
 import json
 import zlib
 from collections import deque
-from collections.abc import Callable
 
 import pytest
 
 from moonpalace_addons.store.tasks import ResponseStarted
 from moonpalace_addons.store.write.ongoing import Answer
 from tests.tables import for_each
+from tests.tasks import ENCODERS
 
 KEY = b"ab-0123456789"
 OTHER = b"cookie-cookie-cookie"
@@ -121,12 +121,10 @@ def test_headers_are_masked() -> None:
 
 
 @pytest.mark.parametrize("encoding", [None, "gzip", "deflate", "br", "zstd", "gzip, br"])
-def test_an_encoded_answer_is_decoded_as_it_comes(
-    encoded: dict[str | None, Callable[[bytes], bytes]], encoding: str | None
-) -> None:
+def test_an_encoded_answer_is_decoded_as_it_comes(encoding: str | None) -> None:
     """With any encoding and at every cut, the pieces are the decoded text, with offsets in it."""
     text = b"data: 1\n\ndata: 2\n\n" * 3
-    sent = encoded[encoding](text)
+    sent = ENCODERS[encoding](text)
     for cut in range(len(sent) + 1):
         given = answer(encoding=encoding)
         pieces = take(given, sent[:cut]) + take(given, sent[cut:])

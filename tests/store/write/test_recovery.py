@@ -13,12 +13,13 @@ from sqlalchemy import Engine, text
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.records import contents, exchanges, runs
-from moonpalace_addons.store.tasks import RequestRead, ResponseStarted, State
+from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.write import derive
 from moonpalace_addons.store.write.host import host_name
 from moonpalace_addons.store.write.recovery import HEARTBEAT_TIMEOUT, recover
 from moonpalace_addons.wire.prices import PriceRule, Rates
 from tests.batches import Batch
+from tests.tasks import request_read, response_started
 
 STREAM = b'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "ab"}}]}\n\ndata: {"id": "c", "cho'
 FRESH, STALE = 0, HEARTBEAT_TIMEOUT + 1_000_000
@@ -34,9 +35,7 @@ def dead_pid() -> int:
 
 
 @pytest.fixture
-def leave(
-    engine: Engine, request_read: Callable[..., RequestRead], response_started: Callable[..., ResponseStarted]
-) -> Leave:
+def leave(engine: Engine) -> Leave:
     """Give a function that leaves a run with one call in progress and these chunks; it returns the run's id."""
 
     def make(

@@ -13,19 +13,17 @@ from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import contents, exchanges, runs
 from moonpalace_addons.store.records.clock import database_now
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+from moonpalace_addons.store.tasks import RequestRead, State
 from moonpalace_addons.store.write import recovery
 from moonpalace_addons.store.write.recovery import HEARTBEAT_TIMEOUT, recover
 from moonpalace_addons.store.write.writer import Writer
 from tests.batches import Batch
+from tests.tasks import ended, request_read, response_started
 from tests.waiting import until
 
 HOUR = 3600 * 10**9
 PROXIES, CALLS = 4, 100
 
-type MakeRequest = Callable[..., RequestRead]
-type MakeResponse = Callable[..., ResponseStarted]
-type MakeEnd = Callable[..., ExchangeEnded]
 type Leave = Callable[..., None]
 
 
@@ -39,7 +37,7 @@ def engines(engine: Engine, store_url: str) -> Iterator[list[Engine]]:
 
 
 @pytest.fixture
-def leave(engine: Engine, request_read: MakeRequest) -> Leave:
+def leave(engine: Engine) -> Leave:
     """Give a function that leaves calls in progress of a proxy on another machine, with its last heartbeat."""
 
     def make(heard: int, count: int = 1) -> None:
@@ -81,12 +79,7 @@ def states(engine: Engine) -> list[State]:
 
 
 def test_proxies_that_write_at_once_lose_nothing(
-    engine: Engine,
-    engines: list[Engine],
-    request_read: MakeRequest,
-    response_started: MakeResponse,
-    ended: MakeEnd,
-    caplog: pytest.LogCaptureFixture,
+    engine: Engine, engines: list[Engine], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Calls that several proxies store at the same time, many with the same bodies, are all stored, with unique ids."""
     writers = [Writer(each) for each in engines]
@@ -137,12 +130,7 @@ def test_those_who_start_at_once_finish_each_call_once(engines: list[Engine], le
 @pytest.mark.parametrize("wrong", ["living", "starting"])
 @pytest.mark.parametrize("skew", [-HOUR, HOUR])
 def test_a_wrong_clock_kills_nobody(
-    engines: list[Engine],
-    request_read: MakeRequest,
-    ended: MakeEnd,
-    monkeypatch: pytest.MonkeyPatch,
-    wrong: str,
-    skew: int,
+    engines: list[Engine], monkeypatch: pytest.MonkeyPatch, wrong: str, skew: int
 ) -> None:
     """A wrong clock, of a living proxy or of one that starts on another machine, does not end calls."""
     right = time.time_ns
@@ -190,11 +178,7 @@ def test_the_clock_of_the_database_is_a_clock(engine: Engine) -> None:
 
 
 def test_a_proxy_that_was_taken_for_dead_has_the_last_word(
-    engines: list[Engine],
-    request_read: MakeRequest,
-    response_started: MakeResponse,
-    ended: MakeEnd,
-    monkeypatch: pytest.MonkeyPatch,
+    engines: list[Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If its call was finished by another meanwhile, the row gets the actual end, once."""
     writer = Writer(engines[0])
@@ -214,9 +198,7 @@ def test_a_proxy_that_was_taken_for_dead_has_the_last_word(
     assert contents.bodies(engines[1], row.id) == contents.Bodies(call.body, b"the whole", None)
 
 
-def test_ids_of_a_transaction_that_failed_are_not_used_again(
-    engine: Engine, run_id: str, request_read: MakeRequest
-) -> None:
+def test_ids_of_a_transaction_that_failed_are_not_used_again(engine: Engine, run_id: str) -> None:
     """After a failed transaction, later calls have new ids in their order."""
     batch = Batch(run_id, b"k" * 32)
     batch.plan([request_read(), request_read()], keep=False)

@@ -1,16 +1,15 @@
 """Tests of preparing columns for the database."""
 
-from collections.abc import Callable
-
 from sqlalchemy import Engine, String
 
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.schema import EXCHANGES
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.write.storable import TRUSTED_COLUMNS, storable
 from tests.batches import Batch
 from tests.tables import for_each
+from tests.tasks import ended, request_read, response_started
 
 KEY = b"sk-0123456789"
 
@@ -61,13 +60,7 @@ ODD_STORED = (
 )
 
 
-def test_a_database_takes_whatever_clients_and_upstream_send(
-    engine: Engine,
-    run_id: str,
-    request_read: Callable[..., RequestRead],
-    response_started: Callable[..., ResponseStarted],
-    ended: Callable[..., ExchangeEnded],
-) -> None:
+def test_a_database_takes_whatever_clients_and_upstream_send(engine: Engine, run_id: str) -> None:
     """Odd texts and numbers in every field that others fill are stored, at a call's beginning and end."""
     body = (
         b'{"model": "NUL \\u0000 \\ud83d", "usage": {"prompt_tokens": 1'

@@ -9,11 +9,12 @@ from sqlalchemy import Engine, text
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.records.contents import Bodies
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.write import units
 from moonpalace_addons.store.write.batch import Batch
 from moonpalace_addons.store.write.units import Unit
 from tests.carried import carry
+from tests.tasks import ended, request_read, response_started
 
 STREAM = b'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "ab"}, "finish_reason": "stop"}]}\n\n'
 MERGED = b'"content": "ab"'
@@ -22,12 +23,7 @@ type MakeUnits = Callable[[], tuple[Unit, Unit]]
 
 
 @pytest.fixture
-def call_units(
-    run_id: str,
-    request_read: Callable[..., RequestRead],
-    response_started: Callable[..., ResponseStarted],
-    ended: Callable[..., ExchangeEnded],
-) -> MakeUnits:
+def call_units(run_id: str) -> MakeUnits:
     """Give a function that returns the beginning of a streamed call, with a piece of its answer, and its end."""
 
     def make() -> tuple[Unit, Unit]:

@@ -18,14 +18,14 @@ from moonpalace_addons.store.write.pace import Pace
 from moonpalace_addons.store.write.units import Finished, Unit, write
 from moonpalace_addons.store.write.writer import Writer
 from tests.store.backlog import backlog
-from tests.store.write.troubled import MakeEnd, MakeRequest, MakeResponse, Start, Until, rows, run_row
+from tests.store.write.troubled import Start, rows, run_row
+from tests.tasks import ended, request_read, response_started
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("quick")
 
 
-def test_no_call_is_missing_after_a_stop(
-    engine: Engine, start_plain: Start, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
-) -> None:
+def test_no_call_is_missing_after_a_stop(engine: Engine, start_plain: Start) -> None:
     """Calls that are put just before the stop, from several threads, are all stored, once and complete."""
     seen: list[Finished] = []
     writer = start_plain(seen.append)
@@ -62,9 +62,7 @@ def test_the_end_of_a_run_is_written_down(engine: Engine, start_plain: Start) ->
     assert run_row(engine) == after
 
 
-def test_a_heartbeat_is_written(
-    engine: Engine, start_plain: Start, until: Until, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_heartbeat_is_written(engine: Engine, start_plain: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy without calls still records heartbeats."""
     monkeypatch.setattr(writer_module, "HEARTBEAT_INTERVAL", 0.01)
     start_plain()
@@ -72,14 +70,7 @@ def test_a_heartbeat_is_written(
     until(lambda: run_row(engine)["heartbeat_at"] != first)
 
 
-def test_a_short_call_is_written_once(
-    engine: Engine,
-    start_plain: Start,
-    until: Until,
-    monkeypatch: pytest.MonkeyPatch,
-    request_read: MakeRequest,
-    ended: MakeEnd,
-) -> None:
+def test_a_short_call_is_written_once(engine: Engine, start_plain: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """The row of a call that ends soon is written only at its end; that of another one after a delay."""
     written: list[tuple[str, bool]] = []
 
@@ -99,9 +90,7 @@ def test_a_short_call_is_written_once(
     assert written == [(short.uuid, True), (long.uuid, False)]
 
 
-def test_calls_are_settled_while_many_wait(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, request_read: MakeRequest, ended: MakeEnd
-) -> None:
+def test_calls_are_settled_while_many_wait(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A turn takes only some of the waiting tasks, so that rows are reported as stored meanwhile."""
     monkeypatch.setattr(writer_module, "PLAN_TIME_LIMIT", 0.01)
     monkeypatch.setattr(writer_module, "PLAN_SLICE", 2)
@@ -116,9 +105,7 @@ def test_calls_are_settled_while_many_wait(
     assert len(rows(engine)) == 300
 
 
-def test_the_end_of_many_tasks_is_safe(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_read: MakeRequest, ended: MakeEnd
-) -> None:
+def test_the_end_of_many_tasks_is_safe(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be stored in time when the proxy ends is completely in the journal."""
     monkeypatch.setattr(writer_module, "DRAIN_TIMEOUT", 0.0)
     monkeypatch.setattr(writer_module, "PLAN_TIME_LIMIT", 0.01)
@@ -133,9 +120,7 @@ def test_the_end_of_many_tasks_is_safe(
     assert set(settled) == {call.uuid for call in calls}
 
 
-def test_transactions_are_short(
-    engine: Engine, start_plain: Start, monkeypatch: pytest.MonkeyPatch, request_read: MakeRequest, ended: MakeEnd
-) -> None:
+def test_transactions_are_short(engine: Engine, start_plain: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """A transaction has at most 200 calls, and only as many bytes as fit its time."""
     sizes = list[int]()
     real = Attempts.store
@@ -158,14 +143,7 @@ def test_transactions_are_short(
     assert [row.uuid for row in rows(engine)] == [call.uuid for call in calls]
 
 
-def test_an_answer_under_way_is_on_disk_soon(
-    engine: Engine,
-    start_plain: Start,
-    until: Until,
-    request_read: MakeRequest,
-    response_started: MakeResponse,
-    ended: MakeEnd,
-) -> None:
+def test_an_answer_under_way_is_on_disk_soon(engine: Engine, start_plain: Start) -> None:
     """A partial answer is stored while it continues, without further messages from the hooks."""
     writer = start_plain()
     call = request_read()
@@ -183,9 +161,7 @@ def test_an_answer_under_way_is_on_disk_soon(
     assert rows(engine)[0].state == State.CLIENT_DISCONNECTED
 
 
-def test_a_stop_keeps_what_is_under_way(
-    engine: Engine, start_plain: Start, request_read: MakeRequest, response_started: MakeResponse
-) -> None:
+def test_a_stop_keeps_what_is_under_way(engine: Engine, start_plain: Start) -> None:
     """Calls that have not ended are left with all received data, and the next writer finishes them."""
     writer = start_plain()
     call = request_read()

@@ -18,7 +18,9 @@ from moonpalace_addons.store.write.batch import Batch
 from moonpalace_addons.store.write.units import Finished
 from moonpalace_addons.store.write.writer import Writer
 from tests.store.backlog import Backlog, backlog
-from tests.store.write.troubled import MakeEnd, MakeRequest, MakeResponse, Start, Until, rows, run_row
+from tests.store.write.troubled import Start, rows, run_row
+from tests.tasks import ended, request_read, response_started
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -27,13 +29,7 @@ KEY = b"sk-0123456789abcdef"
 
 
 def test_a_locked_store_is_waited_for(
-    engine: Engine,
-    start_plain: Start,
-    file: Path,
-    until: Until,
-    caplog: pytest.LogCaptureFixture,
-    request_read: MakeRequest,
-    ended: MakeEnd,
+    engine: Engine, start_plain: Start, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While another process locks the store calls continue, with one warning; afterwards all rows are stored."""
     writer = start_plain()
@@ -59,9 +55,7 @@ def test_a_locked_store_is_waited_for(
     holder.close()
 
 
-def test_a_stop_waits_for_a_locked_store(
-    engine: Engine, start_plain: Start, file: Path, until: Until, request_read: MakeRequest
-) -> None:
+def test_a_stop_waits_for_a_locked_store(engine: Engine, start_plain: Start, file: Path) -> None:
     """A stop while the store is locked stores everything as soon as it can, and returns True."""
     writer = start_plain()
     holder = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
@@ -94,7 +88,7 @@ def test_a_store_that_cannot_be_written_is_an_error(file: Path, locked: Callable
 
 
 def test_an_observer_that_raises_does_no_harm(
-    engine: Engine, start_plain: Start, caplog: pytest.LogCaptureFixture, request_read: MakeRequest, ended: MakeEnd
+    engine: Engine, start_plain: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An exception in an observer of stored calls is logged; it gets the next ones, and all are stored."""
     seen: list[int] = []
@@ -114,12 +108,7 @@ def test_an_observer_that_raises_does_no_harm(
 
 
 def test_a_refused_call_does_not_take_the_others(
-    engine: Engine,
-    start_plain: Start,
-    caplog: pytest.LogCaptureFixture,
-    request_read: MakeRequest,
-    ended: MakeEnd,
-    tmp_path: Path,
+    engine: Engine, start_plain: Start, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """A call that the database refuses is kept in a file, which the log names; the others are stored and reported."""
     seen: list[str] = []
@@ -137,12 +126,7 @@ def test_a_refused_call_does_not_take_the_others(
 
 
 def test_a_fault_of_ours_does_not_end_the_thread(
-    engine: Engine,
-    start_plain: Start,
-    until: Until,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    request_read: MakeRequest,
+    engine: Engine, start_plain: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After an unexpected exception the thread continues with the next batch; the stop reports the loss."""
     writer = start_plain()
@@ -157,9 +141,7 @@ def test_a_fault_of_ours_does_not_end_the_thread(
     assert [call.uuid for call in rows(engine)] == [last.uuid]
 
 
-def test_a_second_writer_leaves_the_calls_of_the_first(
-    engine: Engine, start_plain: Start, until: Until, request_read: MakeRequest, ended: MakeEnd
-) -> None:
+def test_a_second_writer_leaves_the_calls_of_the_first(engine: Engine, start_plain: Start) -> None:
     """Two writers in one process share a store; neither considers the other dead."""
     first = start_plain()
     call = request_read()
@@ -176,15 +158,7 @@ def test_a_second_writer_leaves_the_calls_of_the_first(
     assert [row.state for row in rows(engine)] == [State.COMPLETED] * 2
 
 
-def test_no_secret_reaches_the_disk(
-    file: Path,
-    start_plain: Start,
-    until: Until,
-    engine: Engine,
-    request_read: MakeRequest,
-    response_started: MakeResponse,
-    ended: MakeEnd,
-) -> None:
+def test_no_secret_reaches_the_disk(file: Path, start_plain: Start, engine: Engine) -> None:
     """A key that is echoed in path, query, headers, bodies, events and errors is in none of the store's files."""
     key = KEY.decode()
     delta = 'data: {"id": "%s", "model": "%s", "choices": [{"index": 0, "delta": {"content": "%s"}}]}\n\n'

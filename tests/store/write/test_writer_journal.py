@@ -4,7 +4,6 @@ import re
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,9 @@ from moonpalace_addons.store.write.batch import Batch
 from moonpalace_addons.store.write.pace import Pace
 from moonpalace_addons.store.write.units import Unit
 from tests.store.backlog import backlog
-from tests.store.write.troubled import MakeEnd, MakeRequest, MakeResponse, Start, Switch, Until, journals, rows
+from tests.store.write.troubled import Start, Switch, journals, put_calls, rows
+from tests.tasks import ended, request_read, response_started
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("quicker")
 
@@ -37,15 +38,7 @@ def lock(file: Path) -> sqlite3.Connection:
 
 
 def test_a_call_that_is_under_way_while_its_beginning_is_in_the_journal(
-    engine: Engine,
-    start: Start,
-    switch: Switch,
-    until: Until,
-    request_read: MakeRequest,
-    response_started: MakeResponse,
-    ended: MakeEnd,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine, start: Start, switch: Switch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether its end is written to the journal too or directly to the store, it is one complete row."""
     monkeypatch.setattr(writer_module, "SPILL_DELAY", 0.0)  # everything goes to the journal at once
@@ -74,17 +67,7 @@ def test_a_call_that_is_under_way_while_its_beginning_is_in_the_journal(
 
 @pytest.mark.parametrize("under_way", [False, True])
 def test_a_stop_leaves_what_it_cannot_store_in_the_journal(
-    engine: Engine,
-    start: Start,
-    switch: Switch,
-    tmp_path: Path,
-    put_calls: Callable[..., list[str]],
-    request_read: MakeRequest,
-    response_started: MakeResponse,
-    caplog: pytest.LogCaptureFixture,
-    until: Until,
-    *,
-    under_way: bool,
+    engine: Engine, start: Start, switch: Switch, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, under_way: bool
 ) -> None:
     """Nothing is lost at a stop: the log names the journal, and the next start stores it, with interrupted calls."""
     writer = start()
@@ -112,12 +95,7 @@ def test_a_stop_leaves_what_it_cannot_store_in_the_journal(
 
 
 def test_a_stop_says_what_is_lost(
-    start: Start,
-    switch: Switch,
-    tmp_path: Path,
-    put_calls: Callable[..., list[str]],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    start: Start, switch: Switch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """If neither the store nor the journal can be written in time, the stop returns False and logs the reason."""
     monkeypatch.setattr(writer_module, "DRAIN_TIMEOUT", 0.05)
@@ -130,14 +108,7 @@ def test_a_stop_says_what_is_lost(
     assert journals(tmp_path) == []
 
 
-def test_no_secret_reaches_the_journal(
-    start: Start,
-    switch: Switch,
-    tmp_path: Path,
-    request_read: MakeRequest,
-    response_started: MakeResponse,
-    ended: MakeEnd,
-) -> None:
+def test_no_secret_reaches_the_journal(start: Start, switch: Switch, tmp_path: Path) -> None:
     """The journal has bodies and columns of ended, running and new calls without the key."""
     writer = start()
     switch.fails = "begin"
@@ -162,12 +133,7 @@ def test_no_secret_reaches_the_journal(
 
 
 def test_a_slow_store_is_helped_by_the_journal(
-    engine: Engine,
-    start: Start,
-    until: Until,
-    put_calls: Callable[..., list[str]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that is too slow does not fill memory either; a single large call needs no journal."""
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 100_000)
@@ -201,9 +167,7 @@ def test_a_slow_store_is_helped_by_the_journal(
     assert {row.uuid for row in rows(engine)} == set(uuids)
 
 
-def test_a_stop_comes_in_good_time_while_the_store_is_locked(
-    file: Path, start: Start, put_calls: Callable[..., list[str]], engine: Engine, until: Until
-) -> None:
+def test_a_stop_comes_in_good_time_while_the_store_is_locked(file: Path, start: Start, engine: Engine) -> None:
     """A lock that is released soon after the stop has begun is waited for: then no journal is left."""
     writer = start()
     holder = lock(file)
@@ -242,14 +206,7 @@ def poisoned(folder: Path, file: Path, *content: bytes, run_id: str = "old") -> 
     ],
 )
 def test_a_poisoned_journal_does_not_keep_others_from_being_stored(
-    file: Path,
-    engine: Engine,
-    start: Start,
-    until: Until,
-    tmp_path: Path,
-    put_calls: Callable[..., list[str]],
-    caplog: pytest.LogCaptureFixture,
-    content: bytes,
+    file: Path, engine: Engine, start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
     """Unreadable parts of a journal, and calls that cannot be stored, are set aside; all other calls are stored."""
     path = poisoned(tmp_path, file, content)
@@ -266,7 +223,7 @@ def test_a_poisoned_journal_does_not_keep_others_from_being_stored(
 
 
 def test_what_an_earlier_process_of_the_run_left_is_stored_at_the_end(
-    file: Path, engine: Engine, start: Start, tmp_path: Path, put_calls: Callable[..., list[str]]
+    file: Path, engine: Engine, start: Start, tmp_path: Path
 ) -> None:
     """If the writer died and left a journal, its proxy stores all of its calls before it ends."""
     writer = start()

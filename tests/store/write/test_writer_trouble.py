@@ -4,7 +4,6 @@ import json
 import logging
 import re
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,9 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.write import memory
 from moonpalace_addons.store.write import writer as writer_module
 from tests.store.backlog import Backlog, backlog
-from tests.store.write.troubled import MakeEnd, MakeRequest, MakeResponse, Start, Switch, Until, journals, rows
+from tests.store.write.troubled import Start, Switch, journals, put_calls, rows
+from tests.tasks import ended, request_read, response_started
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("quicker")
 
@@ -26,9 +27,7 @@ def test_memory_has_a_bound(
     engine: Engine,
     start: Start,
     switch: Switch,
-    until: Until,
     tmp_path: Path,
-    put_calls: Callable[..., list[str]],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -67,14 +66,7 @@ def test_memory_has_a_bound(
 
 
 def test_a_conversation_waits_in_the_journal(
-    engine: Engine,
-    start: Start,
-    switch: Switch,
-    until: Until,
-    tmp_path: Path,
-    request_read: MakeRequest,
-    ended: MakeEnd,
-    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine, start: Start, switch: Switch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The common parts of a conversation's requests take little memory, but count in full until they are in a file."""
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 200_000)
@@ -91,9 +83,7 @@ def test_a_conversation_waits_in_the_journal(
     until(lambda: len(rows(engine)) == 20)
 
 
-def test_memory_is_given_back_when_all_is_stored(
-    start: Start, switch: Switch, until: Until, put_calls: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_is_given_back_when_all_is_stored(start: Start, switch: Switch, monkeypatch: pytest.MonkeyPatch) -> None:
     """After much has waited and been stored, memory is released: the C library would keep it forever."""
     monkeypatch.setattr(memory, "TRIM_THRESHOLD", 100_000)
     given = list[int]()
@@ -111,16 +101,7 @@ def test_memory_is_given_back_when_all_is_stored(
     assert given == [0]
 
 
-def test_answers_under_way_count(
-    start: Start,
-    switch: Switch,
-    until: Until,
-    tmp_path: Path,
-    request_read: MakeRequest,
-    response_started: MakeResponse,
-    put_calls: Callable[..., list[str]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_answers_under_way_count(start: Start, switch: Switch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of a running answer count the same as those of an ended one while the store is in trouble."""
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 500_000)
     writer = start()
@@ -138,14 +119,7 @@ def test_answers_under_way_count(
 
 
 def test_a_commit_that_may_have_been_is_not_made_twice(
-    engine: Engine,
-    start: Start,
-    switch: Switch,
-    until: Until,
-    request_read: MakeRequest,
-    response_started: MakeResponse,
-    ended: MakeEnd,
-    caplog: pytest.LogCaptureFixture,
+    engine: Engine, start: Start, switch: Switch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """If a connection is lost during a successful COMMIT, the calls are stored once, and none is lost."""
     writer = start()
@@ -178,16 +152,7 @@ def test_a_commit_that_may_have_been_is_not_made_twice(
 
 @pytest.mark.parametrize("how", ["deleted", "replaced", "damaged"])
 def test_a_file_that_goes_away(
-    file: Path,
-    empty_store: Path,
-    start: Start,
-    until: Until,
-    put_calls: Callable[..., list[str]],
-    request_read: MakeRequest,
-    response_started: MakeResponse,
-    ended: MakeEnd,
-    caplog: pytest.LogCaptureFixture,
-    how: str,
+    file: Path, empty_store: Path, start: Start, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
     """Calls that end, or continue, after the file was deleted or replaced are in the new one."""
     seen: list[str] = []
@@ -223,9 +188,7 @@ def test_a_file_that_goes_away(
     engine.dispose()
 
 
-def test_a_table_that_is_missing_is_waited_for(
-    file: Path, engine: Engine, start: Start, until: Until, put_calls: Callable[..., list[str]]
-) -> None:
+def test_a_table_that_is_missing_is_waited_for(file: Path, engine: Engine, start: Start) -> None:
     """A store that refuses every call is in trouble, whatever the error; no call is dropped."""
     writer = start()
     with sqlite3.connect(file) as other:

@@ -12,15 +12,11 @@ from sqlalchemy.exc import OperationalError
 from moonpalace_addons.store.database import engine as engine_module
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.exchanges import Exchange
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted
 from moonpalace_addons.store.write.writer import Writer
+from tests.tasks import ended, request_read, response_started
 
 LOCKED = OperationalError("COMMIT", None, sqlite3.OperationalError("database is locked"))
-type MakeRequest = Callable[..., RequestRead]
-type MakeResponse = Callable[..., ResponseStarted]
-type MakeEnd = Callable[..., ExchangeEnded]
 type Start = Callable[..., Writer]
-type Until = Callable[[Callable[[], object]], None]
 
 
 class Switch:
@@ -55,3 +51,14 @@ def journals(folder: Path) -> list[Path]:
 def run_row(engine: Engine) -> dict[str, object]:
     with engine.connect() as connection:
         return dict(connection.execute(text("SELECT * FROM runs")).mappings().one())
+
+
+def put_calls(writer: Writer, count: int, size: int = 100) -> list[str]:
+    """Put complete calls and return their uuids."""
+    uuids = []
+    for _ in range(count):
+        call = request_read(body=b"x" * size)
+        writer.put(call)
+        writer.put(ended(call, response=response_started(call)))
+        uuids.append(call.uuid)
+    return uuids
