@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from moonpalace_addons.store.field import MILLISECOND, Field
@@ -17,9 +17,15 @@ TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
-def local_time(moment: datetime) -> str:
-    """Return the time in the local zone, in the format of the tables."""
-    return moment.astimezone().strftime(TIME_FORMAT)
+def local_time(moment: datetime | int) -> str:
+    """Return the time in the local zone, in the format of the tables; a number is microseconds since the epoch."""
+    at = datetime.fromtimestamp(moment / 1e6, UTC) if isinstance(moment, int) else moment
+    return at.astimezone().strftime(TIME_FORMAT)
+
+
+def in_milliseconds(nanoseconds: int | None) -> float | None:
+    """Return milliseconds with three decimals."""
+    return None if nanoseconds is None else round(nanoseconds / MILLISECOND, 3)
 
 
 def ago(moment: datetime) -> str:

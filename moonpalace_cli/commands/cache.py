@@ -55,7 +55,7 @@ def list_caches(form: Form, settings: Settings) -> None:
     with opened(settings.database) as engine:
         from moonpalace_addons.store.records import context_caches
 
-        written = shown_time if form == "table" else iso_time
+        written = local_time if form == "table" else iso_time
         caches = [record(cache, written) for cache in context_caches.all_caches(engine)]
     if form != "table":
         print_records((json.dumps(cache, ensure_ascii=False) for cache in caches), form)
@@ -76,7 +76,7 @@ def show_cache(name: str, as_json: bool, settings: Settings) -> None:
         cache = context_caches.find(engine, name)
     if cache is None:
         raise NotFoundError(f"no context cache is called {name!r}; mpal cache list shows what there is")
-    written = iso_time if as_json else shown_time
+    written = iso_time if as_json else local_time
     values = record(cache, written) | {
         "endpoint": cache.endpoint,
         "key_fingerprint": cache.key_fingerprint,
@@ -236,11 +236,6 @@ def record(cache: ContextCache, written: Callable[[int], str]) -> dict[str, str 
         "used_at": written(cache.used_at),
         "expires_at": written(cache.expires_at),
     }
-
-
-def shown_time(microseconds: int) -> str:
-    """Return a time in local time, for people."""
-    return local_time(datetime.fromtimestamp(microseconds / 1e6, UTC))
 
 
 def iso_time(microseconds: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.errors import MoonPalaceError
@@ -101,7 +100,7 @@ def doubtful(delivery: Delivery) -> str:
 
 def story(delivery: Delivery) -> str:
     """Describe the state of a report, and the possible next steps."""
-    when = local_time(datetime.fromtimestamp(delivery.changed_at / 1e6, UTC))
+    when = local_time(delivery.changed_at)
     match delivery.state:
         case DeliveryState.SENDING:
             return f"{about(delivery)} is being sent by another process"

@@ -46,7 +46,7 @@ def delivery_record(delivery: Delivery) -> Record:
     """Return a report for the list."""
     return {
         "report": delivery.id,
-        "changed_at": moment(delivery.changed_at),
+        "changed_at": local_time(delivery.changed_at),
         "call": delivery.exchange_id,
         "calls": delivery.calls,
         "to": delivery.destination,
@@ -72,16 +72,11 @@ def planned_records(engine: Engine, rule: ReportRule, filters: Filters) -> Itera
         yield {
             "rule": rule.name,
             "to": rule.to,
-            "sent_at": None if each.at is None else moment(each.at),
+            "sent_at": None if each.at is None else local_time(each.at),
             "calls": each.calls,
             "kinds": len(each.shared),
             "call": each.newest.id,
         }
-
-
-def moment(microseconds: int) -> str:
-    """Format a time as in tables."""
-    return local_time(datetime.fromtimestamp(microseconds / 1e6, UTC))
 
 
 def print_all(records: Sequence[Record], form: Form, nothing: str) -> None:

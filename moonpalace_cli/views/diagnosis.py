@@ -73,7 +73,7 @@ def backlog(report: Report) -> str:
 def waiting(delivery: Delivery) -> str:
     """Describe a waiting report."""
     whose = f" of rule {delivery.rule}" if delivery.rule else ""
-    since = local_time(datetime.fromtimestamp(delivery.due_at / 1e6, UTC))
+    since = local_time(delivery.due_at)
     why = f": {delivery.reason}" if delivery.reason else ""
     return f"report {delivery.id}{whose} to {delivery.destination}, {delivery.calls} calls, due {since}{why}"
 
@@ -83,7 +83,7 @@ def exported(pid: int, state: ExportState) -> str:
     counts = f"process {pid}: {state.sent:,} calls taken, {state.waiting:,} waiting, {state.left_out:,} left out"
     if state.problem is None or state.problem_at is None:
         return counts
-    at = local_time(datetime.fromtimestamp(state.problem_at / 1e6, UTC))
+    at = local_time(state.problem_at)
     return f"{counts}; {'last problem, at' if state.is_over else 'since'} {at}: {state.problem}"
 
 
@@ -95,7 +95,7 @@ def line(name: str, text: str) -> str:
 def proxy(run: Run) -> str:
     """Describe a running proxy."""
     machine = run.open_run.host.partition("/")[0]
-    since = local_time(datetime.fromtimestamp(run.started_at / 1e6, UTC))
+    since = local_time(run.started_at)
     heartbeat = f"last heartbeat {run.open_run.silent / 1e6:.0f} s ago"
     return f"process {run.open_run.pid} on {machine} since {since}, {heartbeat}, {run.in_flight} calls under way"
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.fields import error_text
-from moonpalace_addons.views.durations import MILLISECOND, duration
+from moonpalace_addons.views.durations import duration
 from moonpalace_addons.views.timeline import Moment, Run, longest
-from moonpalace_cli.calls.presentation import status
+from moonpalace_cli.calls.presentation import in_milliseconds, status
 from moonpalace_cli.output import ellipsis, visible
 from moonpalace_cli.text.colours import ALARM, paint
 from moonpalace_cli.text.histogram import bar
@@ -141,8 +141,3 @@ def json_lines(events: Sequence[Moment]) -> Iterator[str]:
             },
             ensure_ascii=False,
         )
-
-
-def in_milliseconds(nanoseconds: int | None) -> float | None:
-    """Return milliseconds with three decimals."""
-    return None if nanoseconds is None else round(nanoseconds / MILLISECOND, 3)

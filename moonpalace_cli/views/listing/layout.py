@@ -34,7 +34,7 @@ def lay_out(
     lines = [list(map(one_line, row)) for row in rows]
     if fits(headers, lines, width):
         return box(headers, lines, places)
-    broken = list(map(break_words, headers))
+    broken = [header.replace("_", "_\n") for header in headers]  # a line for each word
     for head, shortest in ((headers, COMFORTABLE), (broken, MIN_WIDTH)):
         widths = fitted(columns, natural_widths(head, lines), width, shortest)
         if widths is not None:
@@ -110,11 +110,6 @@ def without_end(text: str, width: int) -> str:
     while display_width(short := shortened(text, room)) > width and room > 1:
         room -= 1  # a terminal may show some emoji wider
     return short.removesuffix(ELLIPSIS) + ellipsis()
-
-
-def break_words(text: str) -> str:
-    """Return the text with a line for each of its words."""
-    return text.replace("_", "_\n")
 
 
 def blocks(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

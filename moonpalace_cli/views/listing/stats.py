@@ -13,6 +13,7 @@ from moonpalace_addons.views.durations import MILLISECOND, duration
 from moonpalace_addons.views.money import amount
 from moonpalace_addons.wire.json_text import Json
 from moonpalace_addons.wire.status import FIRST_ERROR
+from moonpalace_cli.calls.presentation import in_milliseconds
 from moonpalace_cli.text.histogram import draw, steps
 from moonpalace_cli.views.costs import DIGITS
 from moonpalace_cli.views.listing.layout import fits, lay_out
@@ -161,11 +162,6 @@ def members(group: Group) -> dict[str, Json]:
         "costs": {currency: round(cost, DIGITS) for currency, cost in sorted(group.costs.items())},
         **times,
     }
-
-
-def in_milliseconds(nanoseconds: int | None) -> float | None:
-    """Return milliseconds with three decimals."""
-    return None if nanoseconds is None else round(nanoseconds / MILLISECOND, 3)
 
 
 def report(groups: Mapping[str | None, Group], width: int | None, *, blocks: bool) -> str:

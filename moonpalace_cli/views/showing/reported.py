@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.records.deliveries import DeliveryState
@@ -48,7 +47,7 @@ class Reported:
 def reported(delivery: Delivery) -> Reported:
     """Return the state of a report."""
     at = delivery.due_at if delivery.state is DeliveryState.PENDING else delivery.changed_at
-    when = local_time(datetime.fromtimestamp(at / 1e6, UTC))
+    when = local_time(at)
     parts = [phrase(TEMPLATES[delivery.state], to=delivery.destination, when=when)]
     if delivery.rule is not None:
         parts.append(phrase(BY_RULE, rule=delivery.rule))

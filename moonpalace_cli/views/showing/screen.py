@@ -103,7 +103,8 @@ class Screen:
             if place == 1 and len(selected) < len(turns):
                 more = phrase("{count} more messages", count=len(turns) - len(selected))
                 yield f"{ellipsis()} {more.in_language(self.language)}"
-            yield self._cut(f"{turn_role(turn):<{ROLE}}{turn_text(turn, self.width)}", self.width - LABEL)
+            role = printable(turn.role)[: ROLE - 1]
+            yield self._cut(f"{role:<{ROLE}}{turn_text(turn, self.width)}", self.width - LABEL)
 
     def _answered(self) -> Iterator[str]:
         room = self.width - LABEL
@@ -155,11 +156,6 @@ def reason_lines(why: Sequence[Reason], width: int, language: str = ENGLISH) -> 
         first, *others = fold(printable(visible(reason.advice.in_language(language))), width - width_of(arrow))
         lines += [arrow + first, *("  " + line for line in others)]
     return lines
-
-
-def turn_role(turn: Turn) -> str:
-    """Return the role of a message as a label."""
-    return printable(turn.role)[: ROLE - 1]
 
 
 def turn_text(turn: Turn, words: int) -> str:
