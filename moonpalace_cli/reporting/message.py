@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.errors import MoonPalaceError
@@ -63,11 +62,9 @@ class Message:
         return f"{self.file}-{self.marker[:8]}"
 
 
-def compose_for(
-    engine: Engine, delivery: Delivery, redactor: Redactor | None, *, allow_secrets: bool = False
-) -> Message:
+def compose_for(engine: Engine, delivery: Delivery, redactor: Redactor | None) -> Message:
     """Return the report of a delivery, with the number of calls that it covers; raise the exceptions of `compose`."""
-    message = compose(engine, delivery.exchange_id, redactor, allow_secrets=allow_secrets)
+    message = compose(engine, delivery.exchange_id, redactor)
     remark = stands_for(delivery)
     text, brief = (
         f"{remark}{end}{each}" if remark else each for end, each in (("\n\n", message.text), ("\n", message.brief))
@@ -101,9 +98,7 @@ def stands_for(delivery: Delivery) -> str:
         return ""
     if delivery.calls == 1:
         return f"Sent by the rule {delivery.rule}."
-    first, last = (
-        local_time(datetime.fromtimestamp(moment / 1e6, UTC)) for moment in (delivery.first_at, delivery.last_at)
-    )
+    first, last = (local_time(moment) for moment in (delivery.first_at, delivery.last_at))
     or_more = " or more" if delivery.likeness == OTHERS else ""
     kinds = f"of {delivery.kinds}{or_more} kinds" if delivery.kinds > 1 or or_more else "of the same kind"
     return (

@@ -58,7 +58,7 @@ class Guarded:
         (call,) = until(lambda: [call for call in self.mock.log if call.headers.get("X-Request-Id") == request_id])
         return call
 
-    def assert_stopped(self, request_id: str, model: str, choice: int = 0) -> Exchange:
+    def assert_stopped(self, request_id: str, model: str) -> Exchange:
         """Check that upstream was disconnected early, and that the row and the log say so."""
         served = self.served(request_id)
         assert served.cut_off
@@ -66,7 +66,7 @@ class Guarded:
         row = self.proxy.row(request_id)
         assert (row.state, row.error_kind, row.finish_reason) == (State.REPEAT_INTERRUPTED, "repeat", "repeat")
         message = row.error_message or ""
-        assert message.startswith(f"choice {choice}, {CHANNELS[model]}: a loop (the same {len(LOOP)} char")
+        assert message.startswith(f"choice 0, {CHANNELS[model]}: a loop (the same {len(LOOP)} char")
         position = re.search(r"found after (\d+) characters: ", message)
         assert position
         assert 100 < int(position[1]) < 10 * len(LOOP)

@@ -56,8 +56,9 @@ def stream(pieces: Sequence[tuple[int, Mapping[str, object]]]) -> tuple[bytes, l
     return data + b"data: [DONE]\n\n", [*chunks, (len(data) + 14, pieces[-1][0] * MS + MS)]
 
 
-def png(width: int = 60, height: int = 40) -> str:
+def png() -> str:
     """Return a PNG as a `data:` URL."""
+    width, height = 60, 40
     rows = b"".join(
         b"\0" + b"".join(bytes((x * 4 % 256, y * 6 % 256, 160)) for x in range(width)) for y in range(height)
     )

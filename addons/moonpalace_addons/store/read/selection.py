@@ -19,6 +19,8 @@ IDENTIFIERS = (
     EXCHANGES.c.uuid,
 )
 """The columns of identifiers that users may give for a call."""
+MAX_OFFERED, MAX_VALUES = 50, 200
+"""Maximum numbers of identifiers, and of a field's values, that completion offers."""
 
 
 def chosen_ids(
@@ -101,20 +103,22 @@ def ids_beginning(engine: Engine, beginning: str, *, limit: int = 50) -> list[tu
         return [(row.id, f"{row.method} {row.path}") for row in connection.execute(query)]
 
 
-def names_beginning(engine: Engine, column: str, beginning: str, *, limit: int = 50) -> list[str]:
+def names_beginning(engine: Engine, column: str, beginning: str) -> list[str]:
     """Return the newest distinct values with this prefix in a column of identifiers."""
     named = EXCHANGES.c[column]
-    query = select(named).where(named.is_not(None)).order_by(*NEWEST_FIRST).limit(limit)
+    query = select(named).where(named.is_not(None)).order_by(*NEWEST_FIRST).limit(MAX_OFFERED)
     if beginning:
         query = query.where(named.startswith(beginning, autoescape=True))
     with engine.connect() as connection:
         return list(dict.fromkeys(connection.execute(query).scalars()))
 
 
-def values_seen(engine: Engine, field: Field, *, among: int = 2000, limit: int = 200) -> list[tuple[object, int]]:
+def values_seen(engine: Engine, field: Field, *, among: int = 2000) -> list[tuple[object, int]]:
     """Return the values of a field among the newest calls with their numbers of calls, most frequent first."""
     newest = select(expression(field).label("value")).select_from(EXCHANGES).order_by(*NEWEST_FIRST).limit(among)
     value, calls = newest.subquery().c.value, func.count().label("calls")
-    query = select(value, calls).where(value.is_not(None)).group_by(value).order_by(calls.desc(), value).limit(limit)
+    query = (
+        select(value, calls).where(value.is_not(None)).group_by(value).order_by(calls.desc(), value).limit(MAX_VALUES)
+    )
     with engine.connect() as connection:
         return [(row.value, row.calls) for row in connection.execute(query)]

@@ -28,6 +28,8 @@ class Explanation:
     text: str
 
 
+MAX_SHOWN = 20
+"""Maximum explanations that `of_some` returns."""
 FIELDS = [EXPLANATIONS.c[name] for name in Explanation.__slots__]
 
 
@@ -63,11 +65,11 @@ def of_exactly(engine: Engine, ids: Sequence[int], question: str | None, languag
     return None
 
 
-def of_some(engine: Engine, ids: Sequence[int], limit: int = 20) -> list[Explanation]:
+def of_some(engine: Engine, ids: Sequence[int]) -> list[Explanation]:
     """Return the newest explanations of several calls together that include at least one of these, oldest first."""
     query = select(*FIELDS).where(EXPLANATIONS.c.exchange_id.in_(ids), EXPLANATIONS.c.calls > 1).distinct()
     with engine.connect() as connection:
-        rows = list(connection.execute(query.order_by(EXPLANATIONS.c.created_at.desc()).limit(limit)))
+        rows = list(connection.execute(query.order_by(EXPLANATIONS.c.created_at.desc()).limit(MAX_SHOWN)))
     return [to_explanation(row) for row in reversed(rows)]
 
 
