@@ -1,8 +1,6 @@
 """Tests that the tables in the code match the migrations, and tests of the documented view."""
 
 import json
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,16 +23,6 @@ DOCUMENTED = [
     *("response_content_type", "request_header", "request_body", "response_header", "response_body", "error"),
     *("response_ttft", "response_tpot", "response_otps", "latency", "endpoint", "created_at"),
 ]
-
-
-@pytest.fixture
-def shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put the clock into Shanghai."""
-    monkeypatch.setenv("TZ", "Asia/Shanghai")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 def view(engine: Engine, columns: str = "*") -> dict[str, object]:

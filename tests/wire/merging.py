@@ -1,10 +1,11 @@
-"""Decoding and merging of a whole stream at once."""
+"""Decoding, merging and editing of a whole stream at once."""
 
 from collections.abc import Iterable
 
 from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.chat.event_data import make_decoder
 from moonpalace_addons.wire.chat.merging import parse_data
+from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
 from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 from moonpalace_addons.wire.faces.face import Face
 from moonpalace_addons.wire.faces.table import face_of
@@ -33,3 +34,12 @@ def decoded(pieces: Iterable[bytes]) -> list[Event]:
 def face_of_events(events: Iterable[Event]) -> Face:
     """Return the face of a stream by the shape of its events."""
     return face_of("", (parse_data(event.data) for event in events))
+
+
+def edited(plan: Plan, pieces: list[bytes]) -> bytes:
+    """Return the client's part of a stream."""
+    editor = StreamEditor(plan)
+    for piece in pieces:
+        editor.feed(piece)
+    editor.close()
+    return editor.take()

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
+from moonpalace_addons.wire.chat.stream_editor import Plan
 from tests.cuts import every_cut, pieces_of
 from tests.dialects import STREAMS
-from tests.wire.merging import decoded, face_of_events, merge_events
+from tests.wire.merging import decoded, edited, face_of_events, merge_events
 
 FAILED = [
     name
@@ -15,15 +15,6 @@ FAILED = [
     if dialect.answer.get("error") or any("without response.completed" in warning for warning in dialect.warnings)
 ]
 """Streams that failed or have no end, from which a forced stream makes no answer."""
-
-
-def edited(plan: Plan, pieces: list[bytes]) -> bytes:
-    """Return the client's part of a stream."""
-    editor = StreamEditor(plan)
-    for piece in pieces:
-        editor.feed(piece)
-    editor.close()
-    return editor.take()
 
 
 @pytest.mark.parametrize("name", STREAMS)

@@ -2,33 +2,12 @@
 
 import json
 import random
-from collections.abc import Generator
 
 import pytest
 
 from moonpalace_addons.wire import word_filter
 from moonpalace_addons.wire.word_filter import MATCH_ALL, BitPositions, FilterBuilder, may_contain, places
-
-NUMBER = 5
-
-
-def filtered(*bodies: str, number: int = NUMBER) -> bytes:
-    """Return the filter of these bodies."""
-    builder = FilterBuilder(number)
-    for body in bodies:
-        for _ in builder.add(body):
-            pass
-    return result(builder.build())
-
-
-def result[T](steps: Generator[None, None, T]) -> T:
-    """Return the return value of a generator."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as ended:
-            found: T = ended.value
-            return found
+from tests.word_filters import NUMBER, filtered
 
 
 def body(*texts: str) -> str:

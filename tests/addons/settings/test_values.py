@@ -10,6 +10,7 @@ from moonpalace_addons.settings.endpoints import Endpoint
 from moonpalace_addons.settings.table import MITMPROXY_OPTIONS, TABLE
 from moonpalace_addons.settings.values import Settings, home
 from moonpalace_addons.settings.values import resolve as resolve_settings
+from tests.addons.settings.documented import DOCUMENTED
 from tests.addons.settings.resolved import SECRET, parse_option, refusal, resolve
 
 # ---- the table ----------------------------------------------------------------------------------------------------
@@ -168,20 +169,6 @@ def test_named_config_file_must_exist(tmp_path: Path) -> None:
 
 
 # ---- the documented file -------------------------------------------------------------------------------------------
-
-DOCUMENTED = """\
-start:
-    port: 8080                             # 对应 --port              命令行参数
-    key: sk-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx # 对应 --key               命令行参数
-    detect-repeat:                         # 对应 --detect-repeat     命令行选项
-        threshold: 0.5                     # 对应 --repeat-threshold  命令行参数
-        min-length: 100                    # 对应 --repeat-min-length 命令行参数
-    force-stream: true                     # 对应 --force-stream      命令行选项
-    auto-cache:
-        min-bytes: 4096                    # 对应 --cache-min-bytes   命令行选项
-        ttl: 90                            # 对应 --cache-ttl         命令行选项
-        cleanup: 86400                     # 对应 --cache-cleanup     命令行选项
-"""
 
 
 def test_documented_file(tmp_path: Path) -> None:

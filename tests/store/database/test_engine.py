@@ -18,18 +18,11 @@ from moonpalace_addons.store.database import engine as engine_module
 from moonpalace_addons.store.database.engine import for_deleting, parse_url, set_layout, shown, writing
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.revision import REVISION
+from tests.store.database.at_once import open_at_once
 
 ORIGINAL = """CREATE TABLE moonshot_requests (id integer not null primary key autoincrement, request_method text);
 CREATE TABLE moonshot_caches (id integer not null primary key autoincrement, cache_id text not null);
 INSERT INTO moonshot_requests (request_method) VALUES ('POST');"""
-
-CREATE = """
-import sys, warnings
-sys.path.insert(0, sys.argv[2])
-from moonpalace_addons.store.database.opening import open_store
-sys.stdin.read(1)
-open_store(sys.argv[1], create=True).dispose()
-"""
 
 
 def url_of(file: Path) -> str:
@@ -330,18 +323,7 @@ def test_stores_are_shown_by_path_or_by_url(url: str, name: str) -> None:
 def test_many_processes_can_create_a_store_at_once(tmp_path: Path) -> None:
     """Several processes that open the same new store together all succeed, and one of them creates it."""
     file = tmp_path / "home" / "moonpalace.sqlite"
-    source = str(Path(engine_module.__file__).parents[3])
-    command = [sys.executable, "-c", CREATE, url_of(file), source]
-    processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(3)
-    ]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("x")
-        process.stdin.flush()
-    results = [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
-    assert results == [("", 0)] * 3
+    open_at_once(url_of(file))
     engine = open_store(url_of(file))
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM store_identity")).scalar_one() == 1

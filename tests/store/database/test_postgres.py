@@ -1,10 +1,8 @@
 """Tests of connecting to PostgreSQL."""
 
 import re
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -18,14 +16,7 @@ from moonpalace_addons.store.database import postgres
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.database.opening import open_store
 from tests.postgres_server import Databases, PostgresServer
-
-OPEN = """
-import sys
-sys.path.insert(0, sys.argv[2])
-from moonpalace_addons.store.database.opening import open_store
-sys.stdin.read(1)
-open_store(sys.argv[1], create=True).dispose()
-"""
+from tests.store.database.at_once import open_at_once
 
 
 def value(engine: Engine, query: str) -> object:
@@ -55,18 +46,7 @@ def test_a_blank_database_becomes_a_store(postgres_blank_url: str) -> None:
 
 def test_many_processes_can_make_a_store_at_once(postgres_blank_url: str) -> None:
     """Several processes that open the same empty database together all succeed, and one of them creates the tables."""
-    source = str(Path(engine_module.__file__).parents[3])
-    command = [sys.executable, "-c", OPEN, postgres_blank_url, source]
-    processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(3)
-    ]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("x")
-        process.stdin.flush()
-    results = [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
-    assert results == [("", 0)] * 3
+    open_at_once(postgres_blank_url)
     engine = open_store(postgres_blank_url)
     assert value(engine, "SELECT count(*) FROM store_identity") == 1
     engine.dispose()

@@ -1,8 +1,6 @@
 """Converting rows of the original to calls."""
 
 import json
-import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -20,14 +18,7 @@ EVENT = b'data: {"id":"chatcmpl-1","choices":[{"index":0,"delta":{"content":"Hi"
 DONE = b"data: [DONE]\n\n"
 
 
-@pytest.fixture(autouse=True)
-def shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put the clock into Shanghai."""
-    monkeypatch.setenv("TZ", "Asia/Shanghai")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("shanghai")
 
 
 def row(**changes: Stored) -> dict[str, Stored]:

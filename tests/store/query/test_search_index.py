@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,10 +19,11 @@ from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.upkeep import search_blocks
 from moonpalace_addons.store.upkeep.indexing import index
 from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE
-from moonpalace_addons.wire.word_filter import FilterBuilder, may_contain, places
+from moonpalace_addons.wire.word_filter import may_contain, places
 from moonpalace_addons.wire.words import WORD
 from tests.postgres_server import Databases
 from tests.store.query.conftest import RUN, Calls
+from tests.word_filters import filtered, result
 
 LETTERS = "aAbBsSkKiI1_"
 ODD = "éÉıİſßẞµμÅÅKςσΣιͅᾳǆǅǄﬁﬅﬆ²½Ⅷⅷⓐ٣яЯθϑ\u0308\u200dहि\ud83d\u0000"
@@ -86,30 +87,13 @@ def ids(engine: Engine, where: Condition) -> list[int]:
         return list(connection.execute(select(EXCHANGES.c.id).where(where).order_by(EXCHANGES.c.id)).scalars())
 
 
-def packed(body: str) -> bytes:
-    """Return the filter of one body."""
-    builder = FilterBuilder(0)
-    for _ in builder.add(body):
-        pass
-    return result(builder.build())
-
-
-def result[T](steps: Generator[None, None, T]) -> T:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: T = end.value
-            return found
-
-
 def test_nothing_is_missed(engine: Engine) -> None:
     """If a database finds a word in a text, the text's filter has it, however odd its letters are."""
     chance = random.Random(5)
     calls, texts = Calls(engine), [random_text(chance) for _ in range(300)]
     bodies = [written(chance, text) for text in texts]
     calls.add_bodies((body, None) for body in bodies)
-    filters = [packed(body.decode()) for body in bodies]
+    filters = [filtered(body.decode(), number=0) for body in bodies]
     with engine.connect() as connection:
         any_letters = engine.dialect.name == "sqlite" or search_blocks.knows_letters(connection)
     found = spared = 0

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
+from moonpalace_addons.wire.chat.stream_editor import Plan
 from moonpalace_addons.wire.faces.completions import COMPLETIONS
 from moonpalace_addons.wire.faces.summary import summarize
 from tests.cuts import every_cut, pieces_of
 from tests.loop_word import guard_of
+from tests.wire.merging import edited
 
 type Json = dict[str, Any]
 
@@ -24,14 +25,6 @@ def chunk(text: str, reason: str | None = None, index: int = 0, **more: object) 
 def written(*chunks: Json, done: bool = True) -> bytes:
     lines = [json.dumps(each) for each in chunks] + (["[DONE]"] if done else [])
     return "".join(f"data: {line}\n\n" for line in lines).encode()
-
-
-def edited(plan: Plan, pieces: list[bytes]) -> bytes:
-    editor = StreamEditor(plan)
-    for piece in pieces:
-        editor.feed(piece)
-    editor.close()
-    return editor.take()
 
 
 def logprobs(token: str, offset: int) -> Json:
