@@ -62,11 +62,11 @@ SAME_CALL: dict[str, Json] = {
 def test_the_same_call_has_the_same_numbers(name: str) -> None:
     """The same tokens give the same numbers, whatever API and server a call goes to."""
     counted = of_answer(SAME_CALL[name])._asdict()
-    told = COUNTED._asdict()
+    expected = COUNTED._asdict()
     for optional in ("cache_write_tokens", "cache_write_1h_tokens"):
         assert counted.pop(optional) in (None, 0)
-        told.pop(optional)
-    assert counted == told
+        expected.pop(optional)
+    assert counted == expected
 
 
 WRITTEN: dict[str, Json] = {

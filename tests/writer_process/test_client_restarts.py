@@ -177,12 +177,12 @@ def test_it_is_killed_while_it_is_told_again(
     """Each death is logged with the same line, and the end of the backlog when all is stored."""
     real, raised = WriterProcess.tell_again, list[bool]()
 
-    def tell_again(self: WriterProcess, told: Sequence[Task]) -> None:
+    def tell_again(self: WriterProcess, batch: Sequence[Task]) -> None:
         if not raised:
             raised.append(True)
             os.kill(self.pid, signal.SIGKILL)
             raise BrokenPipeError(32, "Broken pipe")
-        real(self, told)
+        real(self, batch)
 
     monkeypatch.setattr(WriterProcess, "tell_again", tell_again)
     with standing_still(client.pid):  # nothing of it is stored, and nothing settled

@@ -81,9 +81,9 @@ def test_much_at_once(client: WriterClient, rows: Rows, monkeypatch: pytest.Monk
     sizes = list[int]()
     tell = WriterProcess.tell
 
-    def counted(process: WriterProcess, told: Sequence[Task]) -> None:
-        sizes.append(sum(len(task.body) for task in told if isinstance(task, RequestRead)))
-        tell(process, told)
+    def counted(process: WriterProcess, batch: Sequence[Task]) -> None:
+        sizes.append(sum(len(task.body) for task in batch if isinstance(task, RequestRead)))
+        tell(process, batch)
 
     monkeypatch.setattr(WriterProcess, "tell", counted)
     with standing_still(client.pid):

@@ -42,14 +42,14 @@ def test_how_it_stands(state: State, style: str, text: str) -> None:
 @pytest.mark.parametrize("rows", [True, False])
 def test_a_proxy_is_told(opening: Opening, rows: bool) -> None:
     """On request a proxy is told about a row once while the call runs, and once after its end."""
-    told: list[RowLine] = []
-    client = WriterClient(replace(opening, rows=rows), told.append)
+    received: list[RowLine] = []
+    client = WriterClient(replace(opening, rows=rows), received.append)
     call = Call()
     begin(client, call)
-    until(lambda: told or not rows)
+    until(lambda: received or not rows)
     call.come(1, 2)
     client.put(call.ended)
     assert client.stop()
-    assert [(row.uuid, row.row_id, row.is_running) for row in told] == (
+    assert [(row.uuid, row.row_id, row.is_running) for row in received] == (
         [(call.uuid, 1, True), (call.uuid, 1, False)] if rows else []
     )

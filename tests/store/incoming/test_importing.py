@@ -21,7 +21,6 @@ from moonpalace_addons.store.incoming.sources import opened_source
 from moonpalace_addons.store.read import selection
 from moonpalace_addons.store.records import contents, exchanges, labels, runs
 from moonpalace_addons.store.revision import REVISION
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted
 from moonpalace_addons.store.write.host import host_name
 from moonpalace_addons.store.write.writer import Writer
 from tests.tasks import ended, request_read, response_started
@@ -31,10 +30,6 @@ EVENTS = [b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\
 HEADERS = (
     "Accept: */*\r\nUser-Agent: OpenAI/Python 1.82.0\r\nContent-Length: 79\r\n" + "X-Long: enough to be shared\r\n" * 3
 )
-
-type MakeRequest = Callable[..., RequestRead]
-type MakeResponse = Callable[..., ResponseStarted]
-type MakeEnd = Callable[..., ExchangeEnded]
 
 
 @pytest.fixture

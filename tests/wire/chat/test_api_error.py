@@ -13,11 +13,11 @@ from moonpalace_addons.wire.sse import Decoder, Event
 from tests.tables import for_each
 
 type Json = dict[str, Any]
-type Told = tuple[str | None, str | None, int | None]
+type Described = tuple[str | None, str | None, int | None]
 
 CHOICE: Json = {"index": 0, "delta": {"content": "x"}, "finish_reason": None}
 
-ERRORS: dict[str, tuple[object, Told]] = {
+ERRORS: dict[str, tuple[object, Described]] = {
     "the API's": (
         {"error": {"type": "rate_limit_reached_error", "message": "slow down"}},
         ("rate_limit_reached_error", "slow down", 429),
@@ -140,10 +140,10 @@ ANSWERS: dict[str, object] = {
 @for_each("name", ERRORS)
 def test_errors(name: str) -> None:
     """Each shape of error gives its kind, its message and its status."""
-    value, told = ERRORS[name]
+    value, expected = ERRORS[name]
     found = api_error.find(value)
     assert found is not None
-    assert (found.kind, found.message, found.status) == told
+    assert (found.kind, found.message, found.status) == expected
     assert api_error.may_contain(json.dumps(value).encode())
 
 
@@ -154,7 +154,7 @@ def test_answers(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         ({"message": "Forbidden"}, (None, "Forbidden", None)),
         ({"code": 0, "msg": "ok", "data": {"x": 1}}, ("0", "ok", None)),
@@ -164,14 +164,14 @@ def test_answers(name: str) -> None:
         (None, None),
     ],
 )
-def test_what_is_an_error_by_its_status(value: object, told: Told | None) -> None:
+def test_what_is_an_error_by_its_status(value: object, expected: Described | None) -> None:
     """If the status is that of an error, any description of it counts."""
     found = api_error.find(value, failed=True)
-    assert (found and (found.kind, found.message, found.status)) == told
+    assert (found and (found.kind, found.message, found.status)) == expected
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "expected"),
     [
         ("event: error\ndata: upstream is gone", (None, "upstream is gone", None)),
         ('event: error\ndata: "gone"', (None, "gone", None)),
@@ -184,7 +184,7 @@ def test_what_is_an_error_by_its_status(value: object, told: Told | None) -> Non
         ('event: message_stop\ndata: {"type": "message_stop"}', None),
     ],
 )
-def test_events(lines: str, told: Told | None) -> None:
+def test_events(lines: str, expected: Described | None) -> None:
     """An event of the name "error" is an error, whatever its data."""
     raw = f"{lines}\n\n".encode()
     (event,) = Decoder().feed(raw)
@@ -193,8 +193,8 @@ def test_events(lines: str, told: Told | None) -> None:
     except ValueError:
         value = None
     found = api_error.find_in_event(event, value)
-    assert (found and (found.kind, found.message, found.status)) == told
-    assert api_error.may_contain(raw) or told is None
+    assert (found and (found.kind, found.message, found.status)) == expected
+    assert api_error.may_contain(raw) or expected is None
 
 
 def test_most_events_are_told_apart_without_parsing() -> None:
@@ -228,7 +228,7 @@ ANY = ApiError(None, None, None, None)
 
 def test_one_line() -> None:
     """An error is shown in one line, as far as it is known."""
-    shown = [str(ApiError(*told, None)) for told in [("a", "b", None), ("a", None, None), (None, "b", None)]]
+    shown = [str(ApiError(*expected, None)) for expected in [("a", "b", None), ("a", None, None), (None, "b", None)]]
     assert shown == ["a: b", "a", "b"]
     assert str(ANY) == "error"
 

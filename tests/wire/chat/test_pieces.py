@@ -185,13 +185,13 @@ DELTAS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], list[str]]] = {
 @for_each("name", DELTAS)
 def test_the_rules_of_deltas(name: str) -> None:
     """In a delta texts are joined and lists merged; ambiguities are reported."""
-    given, expected, told = DELTAS[name]
+    given, expected, warnings = DELTAS[name]
     doubts: Doubts = {}
     pieces = Pieces(doubts, joins=True, appends=True)
     for piece in given:
         pieces.feed(piece)
     assert pieces.result() == expected
-    assert list(doubts) == told
+    assert list(doubts) == warnings
 
 
 def test_odd_names_are_quoted_with_care() -> None:

@@ -16,7 +16,7 @@ from moonpalace_addons.wire.chat.searched import texts
 type Piece = Callable[[str], dict[str, object]]
 
 
-def told(data: bytes) -> list[str]:
+def texts_of(data: bytes) -> list[str]:
     """Return the texts in which a search finds words."""
     return list(texts(stream_texts.document(data) or ""))
 
@@ -65,28 +65,29 @@ def test_texts_that_come_in_turns(kind: str) -> None:
     """The pieces of each text are joined separately; both texts are present, and nothing else."""
     one, other = KINDS[kind]
     data = events(one("Moon"), other("sun"), one("pal"), other("light 月"), one("ace"), other("之暗面"))
-    assert told(data) == ["Moonpalace", "sunlight 月之暗面"]
+    assert texts_of(data) == ["Moonpalace", "sunlight 月之暗面"]
 
 
 def test_unknown_events() -> None:
     """It is unknown whether events of an unknown kind continue a text: both readings are found."""
-    assert told(events(ndjson("Moon"), ndjson("palace"))) == ["Moon", "palace", "Moonpalace"]
+    assert texts_of(events(ndjson("Moon"), ndjson("palace"))) == ["Moon", "palace", "Moonpalace"]
 
 
 def test_a_text_that_begins_with_its_block() -> None:
     """Deltas continue the text of the event that begins a block."""
-    assert told(events(begun("Moon"), anthropic(0)("palace"))) == ["Moonpalace"]
+    assert texts_of(events(begun("Moon"), anthropic(0)("palace"))) == ["Moonpalace"]
 
 
 def test_what_is_said_again_at_the_end() -> None:
     """A text that is repeated in full at the end is present once."""
     done = {"type": "response.completed", "response": {"output": [{"content": [{"text": "Moonpalace"}]}]}}
-    assert told(events(responses("a")("Moon"), responses("a")("palace"), done)) == ["Moonpalace"]
+    assert texts_of(events(responses("a")("Moon"), responses("a")("palace"), done)) == ["Moonpalace"]
 
 
 def test_a_text_that_is_sent_whole_each_time() -> None:
     """A text that is sent in full each time counts once, as for the merger."""
-    assert told(events(*map(anthropic(0), ["The m", "The moon", "The moonpa", "The moonpalace"]))) == ["The moonpalace"]
+    parts = ["The m", "The moon", "The moonpa", "The moonpalace"]
+    assert texts_of(events(*map(anthropic(0), parts))) == parts[-1:]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_a_text_that_is_sent_whole_each_time() -> None:
 )  # fmt: skip
 def test_other_data(data: bytes, expected: list[str]) -> None:
     """Badly separated events are read as usual; for invalid JSON, the search works as before."""
-    assert told(data) == expected
+    assert texts_of(data) == expected
 
 
 def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,9 +112,9 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     deep: object = {"text": "deep"}
     for _ in range(400):
         deep = [deep]
-    assert told(events(deep)) == []
+    assert texts_of(events(deep)) == []
     monkeypatch.setattr(stream_texts, "MAX_EVENTS", 2)
-    assert told(events(*map(anthropic(0), "ab"))) == ["ab"]
+    assert texts_of(events(*map(anthropic(0), "ab"))) == ["ab"]
     assert stream_texts.document(events(*map(anthropic(0), "abc"))) is None
 
 
@@ -158,7 +159,7 @@ def test_random_splits(first: str, second: str, cuts: Sequence[int], kind: str, 
         values += [one("".join(first_units[start:end])), other("".join(second_units[start:end]))]
     whole = events(one(first), other(second), ascii_only=ascii_only)
     assert (
-        told(events(*values, ascii_only=ascii_only))
-        == told(whole)
+        texts_of(events(*values, ascii_only=ascii_only))
+        == texts_of(whole)
         == list(dict.fromkeys(filter(None, [first, second])))
     )
