@@ -18,10 +18,11 @@ from urllib.parse import quote, urlencode
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.wire.foreign import quoted
+from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_cli.export.markdown import shortened
 from moonpalace_cli.outgoing.http import Request, Response, send
 from moonpalace_cli.reporting.outcome import InDoubt, Outcome, Sent
-from moonpalace_cli.reporting.receivers.receiver import json_of, json_request, members, posted, words_of
+from moonpalace_cli.reporting.receivers.receiver import json_request, posted, words_of
 
 if TYPE_CHECKING:
     from moonpalace_cli.reporting.message import Message
@@ -90,7 +91,7 @@ class Issues:
         return None
 
     def _created(self, response: Response) -> Outcome:
-        address = members(response.body).get(self.address_member)
+        address = mapping(parse(response.body)).get(self.address_member)
         if not isinstance(address, str):
             return InDoubt(f"{self.site} answers {response.status} without the address of an issue")
         return Sent(quoted(address))
@@ -99,7 +100,7 @@ class Issues:
         for page in range(1, MAX_PAGES + 1):
             query = urlencode(self.order(since) | {"per_page": str(PAGE_SIZE), "page": str(page)})
             response = send(Request("GET", f"{self.lists_at}?{query}", self.headers))
-            listed = json_of(response.body)
+            listed = parse(response.body)
             if response.status != 200 or not isinstance(listed, list):
                 words = words_of(response.body, [self.token])
                 raise MoonPalaceError(f"{self.site} does not list its issues: {response.status} {words}".rstrip())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from moonpalace_addons.wire.foreign import quoted
+from moonpalace_addons.wire.json_value import parse
 from moonpalace_cli.outgoing.http import NoAnswerError, NotSentError, Request, Response, send
 from moonpalace_cli.reporting.outcome import InDoubt, Later, Outcome, Refused
 
@@ -114,7 +115,7 @@ def bounded(seconds: float) -> float:
 
 def words_of(body: bytes, secrets: Iterable[str]) -> str:
     """Return the message of an answer in one line, without the secrets that were sent."""
-    value = json_of(body)
+    value = parse(body)
     if isinstance(value, dict):
         candidates = (value.get(name) for name in ("message", "msg", "errmsg", "error", "error_description", "errors"))
         texts = [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in candidates if each]
@@ -122,21 +123,6 @@ def words_of(body: bytes, secrets: Iterable[str]) -> str:
     else:
         text = body.decode("utf-8", "replace")
     return kept_words(text, secrets)
-
-
-def json_of(body: bytes) -> object:
-    """Return the JSON of an answer; None if it is invalid."""
-    try:
-        value: object = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return value
-
-
-def members(body: bytes) -> Mapping[str, object]:
-    """Return the members of an answer that is a JSON object."""
-    value = json_of(body)
-    return value if isinstance(value, dict) else {}
 
 
 def kept_words(text: str, secrets: Iterable[str]) -> str:

@@ -18,8 +18,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_cli.reporting.outcome import InDoubt, Later, Outcome, Refused, Sent
-from moonpalace_cli.reporting.receivers.receiver import json_request, members, posted, words_of
+from moonpalace_cli.reporting.receivers.receiver import json_request, posted, words_of
 
 if TYPE_CHECKING:
     from moonpalace_cli.outgoing.http import Request, Response
@@ -115,7 +116,7 @@ class Feishu(Webhook):
 
     def by_code(self, response: Response, names: Iterable[str], too_fast: int, pause: float | None) -> Outcome:
         """Return the meaning of the first of these members in an answer: 0 is a success."""
-        answer = members(response.body)
+        answer = mapping(parse(response.body))
         code = next((answer[name] for name in names if name in answer), None)
         description = f"{self.site} answers {words_of(response.body, self.secrets) or 'nothing that is known'}"
         if code == 0:

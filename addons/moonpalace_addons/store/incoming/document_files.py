@@ -3,7 +3,6 @@
 Such a file comes from elsewhere: everything in it is checked before anything of it is stored.
 """
 
-import json
 import lzma
 import re
 import zipfile
@@ -15,6 +14,7 @@ from typing import NoReturn
 import msgspec
 
 from moonpalace_addons.errors import StoreError
+from moonpalace_addons.wire.json_value import parse
 
 MAX_BYTES = 512 * 1024 * 1024
 """Bytes of a file, or of all files in a zip once they are unpacked."""
@@ -130,16 +130,9 @@ def _decoded(text: bytes) -> list[Document]:
     if text.startswith(b"["):
         return _decode_list(text)
     lines = text.split(b"\n")
-    if len(lines) > 1 and _is_object(lines[0]):
+    if len(lines) > 1 and isinstance(parse(lines[0]), dict):
         return [_decode(line) for line in lines if line.strip()]
     return [_decode(text)]
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def refuse(name: str, why: str) -> NoReturn:
