@@ -127,8 +127,11 @@ class Outcome:
     err: str
 
 
+type Mpal = Callable[..., Outcome]
+
+
 @pytest.fixture
-def mpal(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+def mpal(capsys: pytest.CaptureFixture[str]) -> Mpal:
     """Give a function that runs `mpal` with these arguments in this process."""
 
     def run(*arguments: str) -> Outcome:

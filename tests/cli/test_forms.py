@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from moonpalace_cli.main import COMMANDS, cli
-from tests.cli.conftest import Outcome, Store
+from tests.cli.conftest import Mpal, Store
 
 BODY = json.dumps({"model": "kimi-k3", "messages": [{"role": "user", "content": "月"}]}).encode()
 EVENTS = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\ndata: [DONE]\n\n'
@@ -49,7 +49,7 @@ def records(text: str, form: str) -> Any:
 
 
 @pytest.mark.parametrize("command", TABLES)
-def test_forms(command: str, calls: None, mpal: Callable[..., Outcome]) -> None:
+def test_forms(command: str, calls: None, mpal: Mpal) -> None:
     """Each form has the same records; a single object is one record."""
     printed = {form: mpal(*command.split(" "), "-o", form) for form in ("json", "jsonl", "yaml", "csv")}
     assert {result.code for result in printed.values()} <= ({0, 1} if "doctor" in command else {0})
@@ -70,7 +70,7 @@ def without_times(found: object) -> object:
     return {name: value for name, value in found.items() if name != "free_disk"} if isinstance(found, dict) else found
 
 
-def test_statistics_as_rows(calls: None, mpal: Callable[..., Outcome]) -> None:
+def test_statistics_as_rows(calls: None, mpal: Mpal) -> None:
     """As CSV, statistics are a row for each model with each number in its own column."""
     (row,) = csv.DictReader(io.StringIO(mpal("list", "--stats", "-o", "csv").out))
     assert (row["model"], row["calls"], row["latency_ms_p50"], row["costs"]) == (
@@ -109,7 +109,7 @@ def test_every_command_with_a_table_is_tried() -> None:
         ("inspect 1 -o csv --timeline", "call 1 has no stream"),
     ],
 )
-def test_forms_that_do_not_fit(command: str, message: str, calls: None, mpal: Callable[..., Outcome]) -> None:
+def test_forms_that_do_not_fit(command: str, message: str, calls: None, mpal: Mpal) -> None:
     """One line says which flags exclude each other."""
     result = mpal(*command.split(" "))
     assert (result.code in (1, 2), result.out) == (True, "")

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from moonpalace_cli.main import COMMANDS, cli
 from tests.tables import for_each
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 HELP = """\
 Usage: mpal [OPTIONS] [COMMAND] [ARGS]...
@@ -83,27 +82,27 @@ def run_mpal(code: str, *, environment: dict[str, str] | None = None) -> subproc
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
-def test_help(mpal: Callable[..., Outcome], arguments: list[str]) -> None:
+def test_help(mpal: Mpal, arguments: list[str]) -> None:
     """Without a command, or on request, the commands are listed."""
     result = mpal(*arguments)
     assert (result.code, result.out, result.err) == (0, HELP, "")
 
 
 @pytest.mark.parametrize("flag", ["-v", "--version"])
-def test_version(mpal: Callable[..., Outcome], flag: str) -> None:
+def test_version(mpal: Mpal, flag: str) -> None:
     """The version is one line."""
     assert mpal(flag).out == f"mpal {__version__}\n"
 
 
 @pytest.mark.parametrize("name", ["list", "inspect", "export", "cleanup", "completion"])
-def test_help_of_a_command(mpal: Callable[..., Outcome], name: str) -> None:
+def test_help_of_a_command(mpal: Mpal, name: str) -> None:
     """`help COMMAND`, `COMMAND --help` and `COMMAND -h` are the same."""
     shown = {mpal(*arguments).out for arguments in (["help", name], [name, "--help"], [name, "-h"])}
     assert len(shown) == 1
     assert shown.pop().startswith(f"Usage: mpal {name} ")
 
 
-def test_help_of_a_command_in_a_group(mpal: Callable[..., Outcome]) -> None:
+def test_help_of_a_command_in_a_group(mpal: Mpal) -> None:
     """`help GROUP COMMAND` is `GROUP COMMAND --help`."""
     assert mpal("help", "cache", "why") == mpal("cache", "why", "--help")
 
@@ -130,7 +129,7 @@ def test_table_of_commands_is_true(name: str) -> None:
         (["--endpoint", "ftp://x", "list"], None),
     ],
 )
-def test_wrong_usage(mpal: Callable[..., Outcome], arguments: list[str], message: str | None) -> None:
+def test_wrong_usage(mpal: Mpal, arguments: list[str], message: str | None) -> None:
     """Wrong usage is one line on standard error and exit code 2."""
     result = mpal(*arguments)
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
@@ -160,7 +159,7 @@ def command_that(raises: BaseException) -> click.Command:
     ],
 )
 def test_errors_of_commands(
-    mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, err: str
+    mpal: Mpal, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, err: str
 ) -> None:
     """Any exception of a command gives one line and an exit code."""
     module = types.SimpleNamespace(command=command_that(raised))
@@ -169,7 +168,7 @@ def test_errors_of_commands(
     assert (result.code, result.out, result.err) == (code, "", err)
 
 
-def test_a_full_disk(mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk(mpal: Mpal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Output to a full disk is not a bug of ours, and reported as such."""
     module = types.SimpleNamespace(command=command_that(OSError(errno.ENOSPC, "No space left on device")))
     monkeypatch.setitem(sys.modules, "moonpalace_cli.commands.list_", module)
@@ -188,7 +187,7 @@ def test_output_that_cannot_be_written(arguments: list[str]) -> None:
     assert (done.returncode, done.stderr) == (1, "Error: cannot write the output: No space left on device\n")
 
 
-def test_traceback_on_request(mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_traceback_on_request(mpal: Mpal, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --traceback an unexpected error is not caught."""
     module = types.SimpleNamespace(command=command_that(ZeroDivisionError()))
     monkeypatch.setitem(sys.modules, "moonpalace_cli.commands.list_", module)
@@ -196,7 +195,7 @@ def test_traceback_on_request(mpal: Callable[..., Outcome], monkeypatch: pytest.
         mpal("--traceback", "list")
 
 
-def test_endpoint_is_a_flag_of_all_commands(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_endpoint_is_a_flag_of_all_commands(store: Store, mpal: Mpal) -> None:
     """`--endpoint` is accepted before and after the command, like in the original, and checked in both places."""
     store.add()
     assert mpal("--endpoint", "http://127.0.0.1:1", "list").code == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_cli.views.listing.columns import BY_NAME
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Outcome, Store
 
 type Arguments = st.SearchStrategy[list[str]]
 
@@ -98,21 +97,21 @@ def check(outcome: Outcome) -> None:
 
 @QUICK
 @given(LIST)
-def test_list(calls: None, mpal: Callable[..., Outcome], arguments: list[str]) -> None:
+def test_list(calls: None, mpal: Mpal, arguments: list[str]) -> None:
     """Any options of list give a result or a one-line error."""
     check(mpal("list", *arguments))
 
 
 @QUICK
 @given(INSPECT)
-def test_inspect(calls: None, mpal: Callable[..., Outcome], arguments: list[str]) -> None:
+def test_inspect(calls: None, mpal: Mpal, arguments: list[str]) -> None:
     """Any options of inspect give a result or a one-line error."""
     check(mpal("inspect", *arguments))
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(list(BY_NAME)), min_size=1, max_size=len(BY_NAME)))
-def test_any_columns(calls: None, mpal: Callable[..., Outcome], names: list[str]) -> None:
+def test_any_columns(calls: None, mpal: Mpal, names: list[str]) -> None:
     """Any columns can be shown together, as a table and as JSON."""
     joined = ",".join(names)
     assert mpal("list", "--columns", joined).code == 0

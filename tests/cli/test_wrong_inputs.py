@@ -1,11 +1,10 @@
 """Invalid input: one line names the mistake and the remedy."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Outcome, Store
+from tests.cli.conftest import Mpal, Store
 
 WRONG = (
     # calls that there are not
@@ -101,9 +100,7 @@ WRONG = (
 
 
 @pytest.mark.parametrize(("command", "mistake", "way_out"), WRONG, ids=[case[0] for case in WRONG])
-def test_wrong_inputs(
-    command: str, mistake: str, way_out: str, store: Store, tmp_path: Path, mpal: Callable[..., Outcome]
-) -> None:
+def test_wrong_inputs(command: str, mistake: str, way_out: str, store: Store, tmp_path: Path, mpal: Mpal) -> None:
     """One line on standard error says what is wrong and what to do; nothing is printed, with a matching exit code."""
     for number in range(2):
         store.add(chatcmpl_id=f"chatcmpl-aa{number}")
@@ -124,7 +121,7 @@ def test_wrong_inputs(
         ("modl == 'x'", "Error: predicate: there is no field modl; did you mean model?"),
     ],
 )
-def test_wrong_predicates(predicate: str, line: str, store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_wrong_predicates(predicate: str, line: str, store: Store, mpal: Mpal) -> None:
     """Below the line, a predicate is repeated with a mark at the mistake."""
     result = mpal("list", "-p", predicate)
     assert result.err.startswith(line)

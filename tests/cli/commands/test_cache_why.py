@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PRICES = {"price_input": 3.0, "price_cached": 0.3, "cost_currency": "USD", "cost": 0.01}
@@ -60,7 +60,7 @@ def conversation(claude: Callable[..., int]) -> None:
     claude(400, f"It is 10:32. {SYSTEM}", "a", "b", "c", "d", price_input=30.0)
 
 
-def test_messages(conversation: None, mpal: Callable[..., Outcome]) -> None:
+def test_messages(conversation: None, mpal: Mpal) -> None:
     """The system text is part of the prompt, and the API's reason is added to ours."""
     lines = mpal("cache", "why", "3").out.splitlines()
     assert lines[0] == "call 3 continues call 2, 10.0 s earlier"
@@ -73,7 +73,7 @@ def test_messages(conversation: None, mpal: Callable[..., Outcome]) -> None:
     ]
 
 
-def test_expired(conversation: None, mpal: Callable[..., Outcome]) -> None:
+def test_expired(conversation: None, mpal: Mpal) -> None:
     """A cache with a lifetime of five minutes had expired after more than six."""
     assert mpal("cache", "why", "4").out.splitlines()[-1] == (
         "cause: expired: 380 s had passed, and the cache was to live for 300 s"
@@ -88,14 +88,14 @@ def test_expired(conversation: None, mpal: Callable[..., Outcome]) -> None:
     assert (document["cost"], document["currency"]) == (pytest.approx(1030 * 29.7e-6), "USD")
 
 
-def test_cached(conversation: None, mpal: Callable[..., Outcome]) -> None:
+def test_cached(conversation: None, mpal: Mpal) -> None:
     """A cached prompt has no cause, though its marker moved."""
     lines = mpal("cache", "why", "2").out.splitlines()
     assert "diverged: nowhere, one is the beginning of the other" in lines
     assert lines[-1] == "cost: nothing"
 
 
-def test_many(conversation: None, mpal: Callable[..., Outcome]) -> None:
+def test_many(conversation: None, mpal: Mpal) -> None:
     """The misses of many calls are ranked by cost, and summed by cause."""
     result = mpal("cache", "why", "--since", "2026-11-22")
     assert (result.code, result.err) == (0, "")
@@ -114,7 +114,7 @@ def test_many(conversation: None, mpal: Callable[..., Outcome]) -> None:
     assert [json.loads(line)["id"] for line in lines] == [4, 3]
 
 
-def test_a_clock_at_the_beginning(claude: Callable[..., int], mpal: Callable[..., Outcome]) -> None:
+def test_a_clock_at_the_beginning(claude: Callable[..., int], mpal: Mpal) -> None:
     """Prompts that share no message, since each begins with a clock, are misses, explained by the most similar one."""
     for number in range(3):
         claude(number, f"Time: {number}7. {SYSTEM}", f"question {number}", prompt_tokens=2000)
@@ -135,7 +135,7 @@ def test_a_clock_at_the_beginning(claude: Callable[..., int], mpal: Callable[...
     assert json.loads(mpal("why", "4", "--json").out)["reasons"] == []
 
 
-def test_a_burst(claude: Callable[..., int], mpal: Callable[..., Outcome]) -> None:
+def test_a_burst(claude: Callable[..., int], mpal: Mpal) -> None:
     """Calls that begin together are not expected to be cached for each other, and models share nothing."""
     claude(0, SYSTEM, "a", latency=5_000_000_000, prompt_tokens=2000)
     claude(0.001, SYSTEM, "b", latency=5_000_000_000, prompt_tokens=2000)
@@ -154,7 +154,7 @@ def test_a_burst(claude: Callable[..., int], mpal: Callable[..., Outcome]) -> No
     assert json.loads(mpal("why", "3", "--json").out)["reasons"] == []
 
 
-def test_no_misses(claude: Callable[..., int], mpal: Callable[..., Outcome]) -> None:
+def test_no_misses(claude: Callable[..., int], mpal: Mpal) -> None:
     """If nothing was missed, it says so; calls without prompts are left out."""
     claude(0, SYSTEM, "a")
     claude(10, SYSTEM, "a", "b", cached=1010)
@@ -162,7 +162,7 @@ def test_no_misses(claude: Callable[..., int], mpal: Callable[..., Outcome]) -> 
     assert mpal("cache", "why", "--all").out == "none of these 3 calls missed a cache that it could have used\n"
 
 
-def test_responses(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_responses(store: Store, mpal: Mpal) -> None:
     """Instructions, tools and items of Responses are compared; calls to other faces are ignored."""
     for seconds, items in enumerate((["a"], ["a", "b"], ["a", "x", "c"])):
         given = [{"role": "user", "content": text} for text in items]
@@ -179,7 +179,7 @@ def test_responses(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert "diverged: message 3 (user) changed" in lines[2]
 
 
-def test_in_the_sum(conversation: None, mpal: Callable[..., Outcome]) -> None:
+def test_in_the_sum(conversation: None, mpal: Mpal) -> None:
     """`mpal cost --misses` adds the cost of misses, by cause."""
     assert mpal("cost", "--misses").out.splitlines()[-3:] == [
         "all misses: 2 calls, 2,050 tokens, 0.0333 USD",

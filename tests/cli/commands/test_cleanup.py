@@ -6,7 +6,6 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,10 +16,10 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.upkeep import steps
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 
-def remaining(mpal: Callable[..., Outcome]) -> list[int]:
+def remaining(mpal: Mpal) -> list[int]:
     """Return the ids that are still listed."""
     return [json.loads(line)["id"] for line in mpal("list", "--json").out.splitlines()]
 
@@ -37,9 +36,7 @@ def remaining(mpal: Callable[..., Outcome]) -> list[int]:
         ("2000-01-01", "2000-01-01 00:00:00", 0),
     ],
 )
-def test_calls_before_a_moment_go(
-    store: Store, mpal: Callable[..., Outcome], before: str, shown: str, deleted: int
-) -> None:
+def test_calls_before_a_moment_go(store: Store, mpal: Mpal, before: str, shown: str, deleted: int) -> None:
     """Times are local unless they have an offset, and the time itself is kept."""
     starts = [datetime(2024, 7, 28, 15, 59, 59), datetime(2024, 7, 29, 13, 30, 42), datetime(2024, 7, 29, 13, 30, 43)]
     for moment in starts:
@@ -51,7 +48,7 @@ def test_calls_before_a_moment_go(
 
 
 @pytest.mark.parametrize(("before", "left"), [("-30d", [3, 2]), ("-36h", [3]), ("yesterday", [3]), ("-1h", [])])
-def test_calls_older_than_a_while_go(store: Store, mpal: Callable[..., Outcome], before: str, left: list[int]) -> None:
+def test_calls_older_than_a_while_go(store: Store, mpal: Mpal, before: str, left: list[int]) -> None:
     """A time has the same forms as in `mpal list --since`: a duration or the name of a day."""
     now = datetime.now(UTC)
     for hours in (31 * 24, 3 * 24, 2):
@@ -61,7 +58,7 @@ def test_calls_older_than_a_while_go(store: Store, mpal: Callable[..., Outcome],
     assert remaining(mpal) == left
 
 
-def test_default_is_a_week(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_default_is_a_week(store: Store, mpal: Mpal) -> None:
     """Without --before, calls that began more than seven days ago are deleted."""
     now = datetime.now(UTC)
     store.add(started_at=now - timedelta(days=8, minutes=1))
@@ -70,7 +67,7 @@ def test_default_is_a_week(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert remaining(mpal) == [2]
 
 
-def test_calls_under_way_stay(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_calls_under_way_stay(store: Store, mpal: Mpal) -> None:
     """A call in flight is not deleted, however old; neither are its bodies."""
     store.add(state=State.IN_FLIGHT)
     store.add()
@@ -78,7 +75,7 @@ def test_calls_under_way_stay(store: Store, mpal: Callable[..., Outcome]) -> Non
     assert remaining(mpal) == [1]
 
 
-def test_json(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_json(store: Store, mpal: Mpal) -> None:
     """With --json the result is an object, sizes in bytes."""
     store.add()
     store.add(note="keep this")
@@ -93,7 +90,7 @@ def test_json(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert json.loads(mpal("cleanup", "--keep-last", "1", "--json").out)["before"] is None
 
 
-def test_labelled_calls_stay(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_labelled_calls_stay(store: Store, mpal: Mpal) -> None:
     """Calls with a category or a note are kept and reported, unless --include-labelled is given."""
     store.add()
     store.add(category="goodcase")
@@ -109,7 +106,7 @@ def test_labelled_calls_stay(store: Store, mpal: Callable[..., Outcome]) -> None
     assert remaining(mpal) == []
 
 
-def test_the_last_calls_stay(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_the_last_calls_stay(store: Store, mpal: Mpal) -> None:
     """With --keep-last all calls except the newest N are deleted, however old they are."""
     for second in range(4):
         store.add(started_at=datetime(2020, 1, 1, 0, 0, second, tzinfo=UTC))
@@ -118,7 +115,7 @@ def test_the_last_calls_stay(store: Store, mpal: Callable[..., Outcome]) -> None
     assert remaining(mpal) == [4, 3]
 
 
-def test_conditions_work_together(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_conditions_work_together(store: Store, mpal: Mpal) -> None:
     """A call that matches any condition is deleted."""
     for second in range(4):
         store.add(started_at=datetime(2020, 1, 1, 0, 0, second, tzinfo=UTC))
@@ -127,7 +124,7 @@ def test_conditions_work_together(store: Store, mpal: Callable[..., Outcome]) ->
     assert remaining(mpal) == [4, 3]
 
 
-def test_a_size_is_kept(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_a_size_is_kept(store: Store, mpal: Mpal) -> None:
     """With --max-size the oldest calls are deleted until the database fits; an unreachable size is reported."""
     for second in range(10):
         data = bytes(f"{second}" * 200_000, "ascii")
@@ -147,7 +144,7 @@ def test_a_size_is_kept(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 @pytest.mark.parametrize("size", ["0", "1KB", "999999", "0.9MB"])
-def test_a_size_that_no_database_can_keep_is_refused(store: Store, mpal: Callable[..., Outcome], size: str) -> None:
+def test_a_size_that_no_database_can_keep_is_refused(store: Store, mpal: Mpal, size: str) -> None:
     """A size close to that of an empty database would delete every call: it is refused, with the minimum."""
     store.add()
     result = mpal("cleanup", "--max-size", size)
@@ -164,7 +161,7 @@ def varied(data: bytes) -> bytes:
     return b"".join(b"%s%07d" % (data[:1], place) for place in range(len(data) // 8))
 
 
-def test_a_dry_run_deletes_nothing(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_a_dry_run_deletes_nothing(store: Store, mpal: Mpal) -> None:
     """With --dry-run it says what would be deleted."""
     store.add()
     result = mpal("cleanup", "--before", "2999-01-01", "--dry-run")
@@ -173,7 +170,7 @@ def test_a_dry_run_deletes_nothing(store: Store, mpal: Callable[..., Outcome]) -
     assert remaining(mpal) == [1]
 
 
-def test_vacuum_makes_the_file_as_small_as_can_be(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_vacuum_makes_the_file_as_small_as_can_be(store: Store, mpal: Mpal) -> None:
     """With --vacuum the file is rewritten, and the remaining calls are there."""
     for second in range(3):
         store.add(started_at=datetime(2020, 1, 1, 0, 0, second, tzinfo=UTC), request=varied(b"%d" % second * 400_000))
@@ -183,7 +180,7 @@ def test_vacuum_makes_the_file_as_small_as_can_be(store: Store, mpal: Callable[.
 
 
 @pytest.mark.parametrize("size", ["", "big", "-1", "2XB", "1e9", "2 G B"])
-def test_bad_sizes_delete_nothing(store: Store, mpal: Callable[..., Outcome], size: str) -> None:
+def test_bad_sizes_delete_nothing(store: Store, mpal: Mpal, size: str) -> None:
     """An invalid size is refused with the valid forms."""
     store.add()
     result = mpal("cleanup", "--max-size", size)
@@ -193,7 +190,7 @@ def test_bad_sizes_delete_nothing(store: Store, mpal: Callable[..., Outcome], si
 
 
 @pytest.mark.parametrize("before", ["tomorrow", "", "-2x", "2024-13-01", "0001-01-01", "2024-07-29 25:00"])
-def test_bad_times_delete_nothing(store: Store, mpal: Callable[..., Outcome], before: str) -> None:
+def test_bad_times_delete_nothing(store: Store, mpal: Mpal, before: str) -> None:
     """An invalid time is refused with the valid forms."""
     store.add()
     result = mpal("cleanup", "--before", before)
@@ -218,13 +215,7 @@ class Terminal(io.StringIO):
     [(101, [], "y", 0), (101, [], "n", 101), (101, ["--yes"], "", 0), (100, [], "", 0), (101, ["--dry-run"], "", 101)],
 )
 def test_a_terminal_is_asked(
-    calls: int,
-    flags: list[str],
-    answer: str,
-    left: int,
-    store: Store,
-    mpal: Callable[..., Outcome],
-    monkeypatch: pytest.MonkeyPatch,
+    calls: int, flags: list[str], answer: str, left: int, store: Store, mpal: Mpal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a terminal more than 100 calls are deleted only after confirmation, with a progress bar."""
     for _ in range(calls):
@@ -239,9 +230,7 @@ def test_a_terminal_is_asked(
     assert len(remaining(mpal)) == min(left, 10)
 
 
-def test_an_interruption_says_what_is_done(
-    store: Store, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interruption_says_what_is_done(store: Store, mpal: Mpal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls deleted before Ctrl-C stay deleted, and are counted."""
     for _ in range(60):
         store.add(started_at=datetime(2024, 7, 28, tzinfo=UTC))

@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome
+    from tests.cli.conftest import Mpal
 
 
 @pytest.mark.parametrize(
     ("shell", "mark"), [("bash", "_MPAL_COMPLETE=bash_complete"), ("zsh", "#compdef mpal"), ("fish", "complete")]
 )
-def test_scripts(mpal: Callable[..., Outcome], shell: str, mark: str) -> None:
+def test_scripts(mpal: Mpal, shell: str, mark: str) -> None:
     """Each shell gets a script that asks mpal itself."""
     result = mpal("completion", shell)
     assert result.code == 0
@@ -25,7 +24,7 @@ def test_scripts(mpal: Callable[..., Outcome], shell: str, mark: str) -> None:
     assert "_MPAL_COMPLETE" in result.out
 
 
-def test_help_has_a_line_for_each_shell(mpal: Callable[..., Outcome]) -> None:
+def test_help_has_a_line_for_each_shell(mpal: Mpal) -> None:
     """For each shell the help has a line with the file for its script."""
     lines = [line.strip() for line in mpal("completion", "--help").out.splitlines()]
     assert "bash:  mpal completion bash > ~/.local/share/bash-completion/completions/mpal" in lines
@@ -33,7 +32,7 @@ def test_help_has_a_line_for_each_shell(mpal: Callable[..., Outcome]) -> None:
 
 
 @pytest.mark.parametrize("shell", ["powershell", "tcsh"])
-def test_other_shells(mpal: Callable[..., Outcome], shell: str) -> None:
+def test_other_shells(mpal: Mpal, shell: str) -> None:
     """An unsupported shell gives a list of the supported ones."""
     result = mpal("completion", shell)
     message = f"Error: no completion for {shell}: only for bash, zsh, fish (see mpal completion --help)\n"

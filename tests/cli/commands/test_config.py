@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from moonpalace_addons.settings.table import TABLE
 from moonpalace_addons.settings.values import resolve
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome
+    from tests.cli.conftest import Mpal
 
 KEY = "sk-must-not-be-shown-0123456789"
 
@@ -27,15 +26,13 @@ def file(tmp_path: Path) -> Path:
     return place
 
 
-def shown(mpal: Callable[..., Outcome]) -> dict[str, tuple[str, str]]:
+def shown(mpal: Mpal) -> dict[str, tuple[str, str]]:
     """Return the value and the origin of each setting."""
     rows = [json.loads(line) for line in mpal("config", "--json").out.splitlines()]
     return {row["setting"]: (row["value"], row["from"]) for row in rows}
 
 
-def test_every_setting_and_its_origin(
-    file: Path, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_setting_and_its_origin(file: Path, mpal: Mpal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each setting is shown with its value and its origin, but no secret or password."""
     file.write_text(f"start:\n    port: 8080\n    key: {KEY}\n    detect-repeat: true\n", encoding="utf-8")
     monkeypatch.setenv("MOONPALACE_UPSTREAM_PROXY", "http://me:hidden@proxy:3128")
@@ -52,7 +49,7 @@ def test_every_setting_and_its_origin(
     assert "hidden" not in everything
 
 
-def test_endpoints_and_prices(file: Path, mpal: Callable[..., Outcome]) -> None:
+def test_endpoints_and_prices(file: Path, mpal: Mpal) -> None:
     """The endpoints and prices of config.yaml are shown, too, without keys and values of headers."""
     file.write_text(
         "prices: {kimi-*: {input: 2, cached: 0.5, output: 8, currency: CNY, endpoint: kimi}}\n"
@@ -71,14 +68,14 @@ def test_endpoints_and_prices(file: Path, mpal: Callable[..., Outcome]) -> None:
 @pytest.mark.parametrize(
     "place", ["u:hidden@host", "u:hid/hidden@host", "u:x@hidden@host", "host/db?password=hidden&a=b"]
 )
-def test_passwords_of_databases(mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+def test_passwords_of_databases(mpal: Mpal, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     """A database's password is not shown, wherever in its URL it is."""
     monkeypatch.setenv("MOONPALACE_DATABASE", f"postgresql://{place}")
     assert "hidden" not in mpal("config").out
     assert "host" in shown(mpal)["database"][0]
 
 
-def test_a_key_that_others_can_read(file: Path, mpal: Callable[..., Outcome]) -> None:
+def test_a_key_that_others_can_read(file: Path, mpal: Mpal) -> None:
     """A file with a key that other users can read gets a warning with the remedy."""
     file.write_text(f"start:\n    key: {KEY}\n", encoding="utf-8")
     file.chmod(0o644)
@@ -87,7 +84,7 @@ def test_a_key_that_others_can_read(file: Path, mpal: Callable[..., Outcome]) ->
     assert mpal("config").err == ""
 
 
-def test_init(tmp_path: Path, mpal: Callable[..., Outcome]) -> None:
+def test_init(tmp_path: Path, mpal: Mpal) -> None:
     """`config init` writes a private file that changes nothing, and does not replace one unless told to."""
     before = shown(mpal)
     result = mpal("config", "init")
@@ -99,7 +96,7 @@ def test_init(tmp_path: Path, mpal: Callable[..., Outcome]) -> None:
     assert mpal("config", "init", "--force").code == 0
 
 
-def test_the_lines_of_the_file_are_valid(tmp_path: Path, mpal: Callable[..., Outcome]) -> None:
+def test_the_lines_of_the_file_are_valid(tmp_path: Path, mpal: Mpal) -> None:
     """Without the # the lines have the valid names and defaults; all settings are there."""
     mpal("config", "init")
     file = tmp_path / "home" / "config.yaml"
@@ -117,7 +114,7 @@ def test_the_lines_of_the_file_are_valid(tmp_path: Path, mpal: Callable[..., Out
     assert [getattr(values, name) for name in names_of] == [getattr(plain, name) for name in names_of]
 
 
-def test_a_bad_pattern_is_refused_at_the_start(mpal: Callable[..., Outcome]) -> None:
+def test_a_bad_pattern_is_refused_at_the_start(mpal: Mpal) -> None:
     """A mistake in --redact-pattern ends mpal start before it listens, not the first export."""
     result = mpal("start", "--port", "0", "--redact-pattern", "(")
     assert (result.code, result.err.count("\n")) == (2, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,7 @@ from moonpalace_addons.store.read.costs import Spent
 from moonpalace_cli.views.costs import table
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Outcome, Store
 
 PRICED: dict[str, Any] = {
     "prompt_tokens": 1000,
@@ -48,7 +47,7 @@ def calls(store: Store) -> Store:
     return store
 
 
-def test_table(calls: Store, mpal: Callable[..., Outcome]) -> None:
+def test_table(calls: Store, mpal: Mpal) -> None:
     """Groups have a line for each currency, most expensive first; those without a cost are last, and explained."""
     result = mpal("cost")
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in result.out.splitlines() if "|" in line]
@@ -62,7 +61,7 @@ def test_table(calls: Store, mpal: Callable[..., Outcome]) -> None:
     assert result.err.startswith("no cost for 1 call with tokens: their price is unknown")
 
 
-def test_more_tokens_than_there_are(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_more_tokens_than_there_are(store: Store, mpal: Mpal) -> None:
     """Implausible numbers of a server neither overflow nor save more than the whole prompt costs."""
     huge = {"prompt_tokens": 2**63 - 1, "cached_tokens": 0, "completion_tokens": 2**63 - 1}
     store.add(**PRICED | huge, model_answered="huge")
@@ -71,20 +70,20 @@ def test_more_tokens_than_there_are(store: Store, mpal: Callable[..., Outcome]) 
     assert members(mpal("cost", "--json"), "model", "calls", "cost_saved") == [("huge", 2, 0.0), ("kimi-k3", 1, 0.0025)]
 
 
-def test_only_calls_with_tokens_lack_a_cost(calls: Store, mpal: Callable[..., Outcome]) -> None:
+def test_only_calls_with_tokens_lack_a_cost(calls: Store, mpal: Mpal) -> None:
     """A failed call has no price, and needs none, whatever other calls of its model have."""
     calls.add(model_answered="other", prompt_tokens=None, completion_tokens=None)
     assert mpal("cost").err.startswith("no cost for 1 call with tokens: ")
 
 
-def test_sums(calls: Store, mpal: Callable[..., Outcome]) -> None:
+def test_sums(calls: Store, mpal: Mpal) -> None:
     """Several groups of one currency are followed by their sum."""
     lines = mpal("cost", "--by", "session", "-p", "cost_currency == 'USD'").out.splitlines()
     assert [line.split("|")[1].strip() for line in lines if "|" in line] == ["session", "s-1", "s-2", "total"]
     assert "|     2 |  2,000" in lines[-2]
 
 
-def test_json(calls: Store, mpal: Callable[..., Outcome]) -> None:
+def test_json(calls: Store, mpal: Mpal) -> None:
     """Programs get all numbers of each group."""
     lines = [json.loads(line) for line in mpal("cost", "--json").out.splitlines()]
     assert lines[1] == {
@@ -106,7 +105,7 @@ def test_json(calls: Store, mpal: Callable[..., Outcome]) -> None:
     ]
 
 
-def test_groups(calls: Store, mpal: Callable[..., Outcome]) -> None:
+def test_groups(calls: Store, mpal: Mpal) -> None:
     """Calls are summed by local day, session, endpoint or tag; a call with two tags counts under both."""
     named = ("currency", "calls")
     assert members(mpal("cost", "--by", "day", "--json"), "day", *named) == [
@@ -123,14 +122,14 @@ def test_groups(calls: Store, mpal: Callable[..., Outcome]) -> None:
     assert tagged == [(None, "CNY", 1), (None, "USD", 1), ("a", "USD", 1), ("b", "USD", 1), (None, None, 1)]
 
 
-def test_filters(calls: Store, mpal: Callable[..., Outcome]) -> None:
+def test_filters(calls: Store, mpal: Mpal) -> None:
     """The filters of the other commands choose the calls."""
     assert members(mpal("cost", "--json", "--model", "other"), "model", "calls") == [("other", 1)]
     assert members(mpal("cost", "--json", "-p", "cost > 1"), "cost") == [(20.0,)]
     assert mpal("cost", "--json", "--since", "2030-01-01").out == ""
 
 
-def test_reprice(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_reprice(store: Store, mpal: Mpal, tmp_path: Path) -> None:
     """After a change of prices the costs of the selected calls are calculated again."""
     config = tmp_path / "home" / "config.yaml"
     config.write_text("prices: {kimi-*: {input: 2, output: 8, currency: CNY}}", encoding="utf-8")
@@ -145,7 +144,7 @@ def test_reprice(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> 
     assert members(mpal("cost", "--json"), "model", "cost", "currency") == [("kimi-k3", 2.0, "USD"), ("x", None, None)]
 
 
-def test_bad_prices_stop_only_this_command(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_bad_prices_stop_only_this_command(store: Store, mpal: Mpal, tmp_path: Path) -> None:
     """A mistake in config.yaml is one line here, and does not affect other commands."""
     (tmp_path / "home" / "config.yaml").write_text("prices: {kimi-k3: {input: free}}", encoding="utf-8")
     result = mpal("cost")
@@ -155,7 +154,7 @@ def test_bad_prices_stop_only_this_command(store: Store, mpal: Callable[..., Out
 
 
 @pytest.mark.parametrize("order", ["cost", "-cost", "-calls", "name", "-completion_tokens"])
-def test_sorted(calls: Store, mpal: Callable[..., Outcome], order: str) -> None:
+def test_sorted(calls: Store, mpal: Mpal, order: str) -> None:
     """Groups are in the requested order, those without an amount last."""
     column = order.removeprefix("-").replace("name", "model")
     values: list[Any] = [value for (value,) in members(mpal("cost", "--json", "--sort", order), column)]
@@ -164,7 +163,7 @@ def test_sorted(calls: Store, mpal: Callable[..., Outcome], order: str) -> None:
     assert len(values) == 3
 
 
-def test_a_day_has_one_row_for_each_currency(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_a_day_has_one_row_for_each_currency(store: Store, mpal: Mpal) -> None:
     """Calls without a cost are counted with the others of their day, and days are followed by their total."""
     for hour in (1, 30):
         store.add(**PRICED, started_at=datetime(2026, 11, 21, tzinfo=UTC) + timedelta(hours=hour))

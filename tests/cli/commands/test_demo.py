@@ -1,17 +1,15 @@
 """`mpal demo`: its commands and remaining files, without its proxy, which the documents' tests start."""
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from moonpalace_cli.commands import demo
 from moonpalace_cli.main import cli
-
-type Mpal = Callable[..., Any]
+from tests.cli.conftest import Mpal
 
 
 class Log:

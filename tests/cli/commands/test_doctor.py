@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,11 +17,10 @@ from moonpalace_addons.store.journal.unit_bytes import pack
 from moonpalace_addons.store.records import labels
 from moonpalace_addons.store.revision import REVISION
 from moonpalace_addons.store.write.units import Unit
+from tests.cli.conftest import Mpal
 
 REFERENCE = Path(__file__).parents[2] / "data" / "go-v0.12" / "moonpalace.sqlite"
 KEY = "sk-9fR2kLmQ8vXc0TzB4nYd"
-
-type Mpal = Callable[..., Any]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 # ruff: noqa: E501 - the document expected is wide
 
@@ -86,7 +85,7 @@ NO_TOKENS: dict[str, Any] = {
 }
 
 
-def test_documented_document(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_documented_document(store: Store, mpal: Mpal) -> None:
     """The document has the documented members, and the original bodies: key order, digits, characters."""
     store.add(request=REQUEST, response=RESPONSE, query="a=1", **NO_TOKENS)
     result = mpal("export", "--id", "1", "--good", "--tag", "a", "--tag", "b,c")
@@ -94,13 +93,13 @@ def test_documented_document(store: Store, mpal: Callable[..., Outcome]) -> None
     assert mpal("export", "--chatcmpl", "chatcmpl-00000001", "-o", "-").out == DOCUMENT
 
 
-def test_unlabelled_document(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_unlabelled_document(store: Store, mpal: Mpal) -> None:
     """Without labels there is no member for them."""
     store.add(request=REQUEST, response=RESPONSE)
     assert list(json.loads(mpal("export", "--id", "1").out)) == ["metadata", "request", "response", "exchange"]
 
 
-def test_labels_are_stored(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_labels_are_stored(store: Store, mpal: Mpal) -> None:
     """Labels from --good, --bad and --tag are stored: later exports have them; new ones are first among the tags."""
     store.add(note="odd")
     mpal("export", "--id", "1", "--good", "--tag", "python", "--tag", "code")
@@ -109,7 +108,7 @@ def test_labels_are_stored(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert json.loads(mpal("export", "--id", "1").out)["tags"] == ["code", "python", "z"]
 
 
-def test_escaped_html(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_escaped_html(store: Store, mpal: Mpal) -> None:
     """With --escape-html the document is equivalent without <, > and &."""
     store.add(request=REQUEST, response=RESPONSE)
     escaped = mpal("export", "--id", "1", "--bad", "--escape-html").out
@@ -118,7 +117,7 @@ def test_escaped_html(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert json.loads(escaped)["category"] == "badcase"
 
 
-def test_stream(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_stream(store: Store, mpal: Mpal) -> None:
     """A stream is exported merged, with its events beside it."""
     store.add(response=b'{"merged":true}', events="data: 中\r\n\r\n".encode(), is_stream=True)
     response = json.loads(mpal("export", "--id", "1").out)["response"]
@@ -126,14 +125,14 @@ def test_stream(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert response["event_stream"] == "data: 中\r\n\r\n"
 
 
-def test_stream_that_could_not_be_merged(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_stream_that_could_not_be_merged(store: Store, mpal: Mpal) -> None:
     """Without a merged completion the body is null and only the events are there."""
     store.add(response=None, events=b": hb\n\n", is_stream=True)
     response = json.loads(mpal("export", "--id", "1").out)["response"]
     assert (response["body"], response["event_stream"]) == (None, ": hb\n\n")
 
 
-def test_failed_call(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_failed_call(store: Store, mpal: Mpal) -> None:
     """A failed call has its error and an empty response."""
     store.add(refused=True, response=None)
     document = json.loads(mpal("export", "--id", "1").out)
@@ -141,7 +140,7 @@ def test_failed_call(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert document["response"] == {"status": "", "header": "", "body": ""}
 
 
-def test_bodies_that_are_not_json(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_bodies_that_are_not_json(store: Store, mpal: Mpal) -> None:
     """Text is unchanged, bytes are in base64 under a separate key."""
     store.add(request=b"\xff\x00", response=b"<html>\n")
     document = json.loads(mpal("export", "--id", "1").out)
@@ -160,9 +159,7 @@ def test_bodies_that_are_not_json(store: Store, mpal: Callable[..., Outcome]) ->
         ({"chatcmpl_id": ".."}, "moonpalace-1.json"),
     ],
 )
-def test_file_names(
-    store: Store, mpal: Callable[..., Outcome], tmp_path: Path, changes: dict[str, Any], name: str
-) -> None:
+def test_file_names(store: Store, mpal: Mpal, tmp_path: Path, changes: dict[str, Any], name: str) -> None:
     """A file is named after the completion, else the request, else the row, and is never outside its folder."""
     store.add(request=REQUEST, **changes)
     result = mpal("export", "--id", "1", "--directory", str(tmp_path / "made" / "here"))
@@ -172,7 +169,7 @@ def test_file_names(
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_files_are_never_overwritten(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_files_are_never_overwritten(store: Store, mpal: Mpal, tmp_path: Path) -> None:
     """Another export of the same call gets the next free name; an identical one is not written again."""
     store.add()
     paths = [
@@ -184,7 +181,7 @@ def test_files_are_never_overwritten(store: Store, mpal: Callable[..., Outcome],
     assert paths == [str(tmp_path / name) for name in names]
 
 
-def test_output_file(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_output_file(store: Store, mpal: Mpal, tmp_path: Path) -> None:
     """With --output the document is written to that file, and nothing is printed."""
     store.add(response=b'"\\ud800"')
     result = mpal("export", "--id", "1", "--output", str(tmp_path / "out.json"))
@@ -194,7 +191,7 @@ def test_output_file(store: Store, mpal: Callable[..., Outcome], tmp_path: Path)
     assert written == mpal("export", "--id", "1").out
 
 
-def test_curl(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_curl(store: Store, mpal: Mpal) -> None:
     """With --curl the command is printed, including the body."""
     store.add(request=REQUEST, request_headers="Content-Type: application/json\r\n")
     assert mpal("export", "--id", "1", "--curl").out == (
@@ -207,7 +204,7 @@ def test_curl(store: Store, mpal: Callable[..., Outcome]) -> None:
     )
 
 
-def test_identifiers_must_all_hold(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_identifiers_must_all_hold(store: Store, mpal: Mpal) -> None:
     """The document's example gives all three identifiers, which must belong to one call."""
     store.add(started_at=datetime(2024, 7, 29, tzinfo=UTC))
     store.add(chatcmpl_id="other")
@@ -258,9 +255,7 @@ def test_identifiers_must_all_hold(store: Store, mpal: Callable[..., Outcome]) -
         (["--id", "1", "--directory", "/dev/null/x"], 1, "cannot write into /dev/null/x: Not a directory"),
     ],
 )
-def test_errors(
-    store: Store, mpal: Callable[..., Outcome], arguments: list[str], code: int, message: str | None
-) -> None:
+def test_errors(store: Store, mpal: Mpal, arguments: list[str], code: int, message: str | None) -> None:
     """Wrong usage and places that cannot be written to are one line each."""
     store.add()
     result = mpal("export", *arguments)

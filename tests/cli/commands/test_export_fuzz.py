@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from moonpalace_cli.export.formats import FORMATS
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(
     ["1", "2", "9" * 30, "-1", "", "a,b", "(", "\x00"]
@@ -49,7 +48,7 @@ COMMANDS = st.tuples(st.just("export"), arguments(SELECTING, LABELLING, EXPORTIN
 
 @given(COMMANDS)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_options(store: Store, mpal: Callable[..., Outcome], command: tuple[str, list[str]]) -> None:
+def test_any_options(store: Store, mpal: Mpal, command: tuple[str, list[str]]) -> None:
     """There is a result, or one line that begins with `Error: ` and is not a bug of ours."""
     from moonpalace_addons.store.records import exchanges
 

@@ -6,7 +6,6 @@ import json
 import os
 import stat
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from moonpalace_cli.commands.export import REPORT
 from moonpalace_cli.export.formats import FORMATS
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 REQUEST = b'{"model": "k", "messages": [{"role": "user", "content": "hi"}]}'
 RESPONSE = b'{"choices": [{"message": {"role": "assistant", "content": "ho"}}]}'
@@ -47,13 +46,13 @@ def ids_of(lines: str) -> list[str]:
         (["--last", "1", "--format", "jsonl"], ["3"]),
     ],
 )
-def test_chosen_calls(three: Store, mpal: Callable[..., Outcome], arguments: list[str], ids: list[str]) -> None:
+def test_chosen_calls(three: Store, mpal: Mpal, arguments: list[str], ids: list[str]) -> None:
     """Several calls are one JSON object per line, oldest first, or in the order of their names."""
     result = mpal("export", *arguments)
     assert (result.code, result.err, ids_of(result.out)) == (0, "", ids)
 
 
-def test_predicates(three: Store, mpal: Callable[..., Outcome]) -> None:
+def test_predicates(three: Store, mpal: Mpal) -> None:
     """Calls that match all predicates are exported, with --last the newest of them, and can be labelled."""
     chats = ("-p", "request_body.messages.0.role == 'user'", "--predicate", "status == 200")
     assert ids_of(mpal("export", *chats).out) == ["1", "2"]
@@ -66,20 +65,20 @@ def test_predicates(three: Store, mpal: Callable[..., Outcome]) -> None:
     assert mpal("export", "-p", "nothing == 1").code == 2
 
 
-def test_last_call(three: Store, mpal: Callable[..., Outcome]) -> None:
+def test_last_call(three: Store, mpal: Mpal) -> None:
     """--last without a number is the last call, as a document."""
     result = mpal("export", "--last")
     assert result.out == mpal("export", "--id", "3").out
     assert json.loads(result.out)["metadata"]["moonpalace_id"] == "3"
 
 
-def test_json_array(three: Store, mpal: Callable[..., Outcome]) -> None:
+def test_json_array(three: Store, mpal: Mpal) -> None:
     """With --format json several calls are one JSON array."""
     documents = json.loads(mpal("export", "--all", "--format", "json").out)
     assert documents == [json.loads(mpal("export", "--id", str(number)).out) for number in (1, 2, 3)]
 
 
-def test_folder(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_folder(three: Store, mpal: Mpal, tmp_path: Path) -> None:
     """A folder gets a file for each call, even if two have one name; again, nothing is written twice or overwritten."""
     folder = tmp_path / "out"
     names = ["chatcmpl-00000001.json", "chatcmpl-00000001-2.json", "req-00000001-aaaa-bbbb.json"]
@@ -93,7 +92,7 @@ def test_folder(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> N
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
 
 
-def test_files_of_others_are_kept_unless_forced(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_files_of_others_are_kept_unless_forced(three: Store, mpal: Mpal, tmp_path: Path) -> None:
     """An existing file is kept and the call gets another name; --force overwrites it, each file once."""
     (tmp_path / "chatcmpl-00000001.json").write_text("mine")
     arguments = ("export", "--id", "1", "--id", "2", "--directory", str(tmp_path))
@@ -105,7 +104,7 @@ def test_files_of_others_are_kept_unless_forced(three: Store, mpal: Callable[...
     assert json.loads((tmp_path / "chatcmpl-00000001.json").read_text())["metadata"]["moonpalace_id"] == "1"
 
 
-def test_bundle(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_bundle(three: Store, mpal: Mpal, tmp_path: Path) -> None:
     """A zip has a file for each call and an index of them; it is private."""
     path = tmp_path / "calls.zip"
     result = mpal("export", "--all", "--tag", "t", "-o", str(path))
@@ -124,7 +123,7 @@ def test_bundle(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> N
             assert bundle.read(row["file"]).decode() == mpal("export", "--id", str(row["id"])).out
 
 
-def test_file(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_file(three: Store, mpal: Mpal, tmp_path: Path) -> None:
     """One file has all calls, and replaces an existing one only when it is complete."""
     path = tmp_path / "calls.jsonl"
     path.write_text("old")
@@ -136,7 +135,7 @@ def test_file(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> Non
     assert [one.name for one in tmp_path.iterdir() if one.name != "home"] == ["calls.jsonl"]
 
 
-def test_calls_that_do_not_fit(three: Store, mpal: Callable[..., Outcome]) -> None:
+def test_calls_that_do_not_fit(three: Store, mpal: Mpal) -> None:
     """Calls that do not fit the format are left out, with a message; if none is left, it is an error."""
     result = mpal("export", "--all", "--format", "dataset")
     assert (result.code, len(result.out.splitlines())) == (0, 2)
@@ -148,7 +147,7 @@ def test_calls_that_do_not_fit(three: Store, mpal: Callable[..., Outcome]) -> No
 
 
 @pytest.mark.parametrize("form", [name for name in FORMATS if name != REPORT])
-def test_every_format(three: Store, mpal: Callable[..., Outcome], tmp_path: Path, form: str) -> None:
+def test_every_format(three: Store, mpal: Mpal, tmp_path: Path, form: str) -> None:
     """Every format can be written to standard output, a file, a folder and a bundle, with the same content."""
     for _ in range(2):
         three.add(request=REQUEST, response=RESPONSE, events=b"data: {}\n\n", is_stream=True)
@@ -165,7 +164,7 @@ def test_every_format(three: Store, mpal: Callable[..., Outcome], tmp_path: Path
         assert bundle.read(path.rpartition("/")[2]).decode() == alone
 
 
-def test_escaped_html(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_escaped_html(store: Store, mpal: Mpal) -> None:
     """--escape-html escapes in every JSON format."""
     store.add(request=b'{"messages": ["<b>"]}')
     for form in ("json", "jsonl", "har", "openai-batch"):
@@ -174,7 +173,7 @@ def test_escaped_html(store: Store, mpal: Callable[..., Outcome]) -> None:
         assert "<" not in text
 
 
-def test_secret_is_refused(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_secret_is_refused(three: Store, mpal: Mpal, tmp_path: Path) -> None:
     """An export with a secret writes nothing and says where it is, unless it is allowed or redacted."""
     three.add(request=f'{{"messages": [{{"content": "my key {KEY}"}}]}}'.encode(), note=f"also {KEY}")
     for where in (["--directory", str(tmp_path / "out")], ["-o", str(tmp_path / "x.zip")], []):
@@ -190,7 +189,7 @@ def test_secret_is_refused(three: Store, mpal: Callable[..., Outcome], tmp_path:
     assert (redacted.code, KEY in redacted.out, redacted.out.count("secret-")) == (0, False, 2)
 
 
-def test_redacted_everywhere(three: Store, mpal: Callable[..., Outcome]) -> None:
+def test_redacted_everywhere(three: Store, mpal: Mpal) -> None:
     """Account ids have one pseudonym in all calls, formats and runs, and the settings' pattern applies."""
     texts = [mpal("export", "--all", "--redact", "--format", form).out for form in ("jsonl", "har", "jsonl")]
     assert texts[0] == texts[2]
@@ -215,14 +214,14 @@ def test_redacted_everywhere(three: Store, mpal: Callable[..., Outcome]) -> None
         ),
     ],
 )
-def test_contradictions(three: Store, mpal: Callable[..., Outcome], arguments: list[str], message: str | None) -> None:
+def test_contradictions(three: Store, mpal: Mpal, arguments: list[str], message: str | None) -> None:
     """Contradictory flags are wrong usage, in one line."""
     result = mpal("export", *arguments)
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
     assert message is None or result.err == f"Error: {message} (see mpal export --help)\n"
 
 
-def test_nothing_is_stored(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_nothing_is_stored(store: Store, mpal: Mpal) -> None:
     """Without any call there is nothing to export."""
     result = mpal("export", "--all")
     assert (result.code, result.out, result.err) == (
@@ -232,7 +231,7 @@ def test_nothing_is_stored(store: Store, mpal: Callable[..., Outcome]) -> None:
     )
 
 
-def test_pipe(three: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_pipe(three: Store, mpal: Mpal, tmp_path: Path) -> None:
     """A named pipe is written to, not replaced by a file."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -7,7 +7,6 @@ import json
 import shutil
 import time
 import zipfile
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +20,9 @@ from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.write import derive
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Store
+    from tests.cli.conftest import Mpal, Store
 
 REFERENCE = Path(__file__).parents[2] / "data" / "go-v0.12" / "moonpalace.sqlite"
-
-type Mpal = Callable[..., Any]
 
 
 def documents(text: str) -> list[dict[str, Any]]:

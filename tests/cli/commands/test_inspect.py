@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +14,7 @@ from moonpalace_cli.main import main
 from moonpalace_cli.text.tables import STYLE
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 # ruff: noqa: E501 - the tables expected are wide
 
@@ -102,21 +101,21 @@ ALL_OF_REFUSED = """\
         ["--id", "1", "--requestid", "req-00000001-aaaa-bbbb"],
     ],
 )
-def test_metadata_by_any_identifier(store: Store, mpal: Callable[..., Outcome], identifier: list[str]) -> None:
+def test_metadata_by_any_identifier(store: Store, mpal: Mpal, identifier: list[str]) -> None:
     """Each identifier finds the call, and the default is the documented table of metadata."""
     store.add(request=REQUEST, response=RESPONSE)
     result = mpal("inspect", *identifier)
     assert (result.code, result.out, result.err) == (0, METADATA, "")
 
 
-def test_failed_calls_show_their_error(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_failed_calls_show_their_error(store: Store, mpal: Mpal) -> None:
     """A failed call shows its error by default, but not if other parts are requested."""
     store.add(refused=True, response=None)
     assert mpal("inspect", "--id", "1").out == REFUSED
     assert "error" not in mpal("inspect", "--id", "1", "--print", "metadata").out
 
 
-def test_an_answer_that_holds_an_error(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_an_answer_that_holds_an_error(store: Store, mpal: Mpal) -> None:
     """A status of 200 does not hide an error in the answer: list marks it, inspect shows it, predicates find it."""
     store.add()
     store.add(error_kind="server_error", error_message="the engine broke down")
@@ -129,13 +128,13 @@ def test_an_answer_that_holds_an_error(store: Store, mpal: Callable[..., Outcome
     assert found == '{"id": 2, "error_kind": "server_error"}\n'
 
 
-def test_parts(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_parts(store: Store, mpal: Mpal) -> None:
     """Bodies are indented, escapes are characters, numbers and key order are unchanged, lines wrap at 48."""
     store.add(request=REQUEST, response=RESPONSE)
     assert mpal("inspect", "--id", "1", "--print", "request_body,response_body").out == BODIES
 
 
-def test_parts_of_a_call_without_an_answer(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_parts_of_a_call_without_an_answer(store: Store, mpal: Mpal) -> None:
     """Missing parts are empty; parts are in the requested order, however they are given."""
     headers = "Accept: application/json\r\nContent-Type: application/json\r\nUser-Agent: OpenAI/Python 1.50\r\n"
     store.add(refused=True, request=b"{}", response=None, request_headers=headers)
@@ -152,7 +151,7 @@ ERROR_FOR_BODY = """\
 """
 
 
-def test_the_error_stands_for_a_body_that_never_came(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_the_error_stands_for_a_body_that_never_came(store: Store, mpal: Mpal) -> None:
     """If there is no body of the answer, the error is shown in its place."""
     store.add(request=b"{}", response=None, refused=True)
     store.add(request=b"{}", response=b"part of it", refused=True, status_code=200)
@@ -163,7 +162,7 @@ def test_the_error_stands_for_a_body_that_never_came(store: Store, mpal: Callabl
     assert "| response_body |" in mpal("inspect", "--id", "3", *parts).out
 
 
-def test_http_format(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_http_format(store: Store, mpal: Mpal) -> None:
     """A stream is printed with its events byte for byte, or with the merged completion."""
     store.add(
         request=b"{}",
@@ -189,7 +188,7 @@ def test_bytes_are_printed_as_they_are(store: Store, capsysbinary: pytest.Captur
     assert capsysbinary.readouterr().out == b"HTTP/1.1 200 OK\nA: b\n\n\xff\x00\r\n"
 
 
-def test_json(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_json(store: Store, mpal: Mpal) -> None:
     """With --json one object holds metadata, every stored field with its type, request, response and error."""
     store.add(refused=True, request=REQUEST, response=None, state=State.TIMED_OUT, is_stream=True)
     document = json.loads(mpal("inspect", "--id", "1", "--json").out)
@@ -260,14 +259,14 @@ def test_json(store: Store, mpal: Callable[..., Outcome]) -> None:
         ),
     ],
 )
-def test_errors(store: Store, mpal: Callable[..., Outcome], arguments: list[str], code: int, message: str) -> None:
+def test_errors(store: Store, mpal: Mpal, arguments: list[str], code: int, message: str) -> None:
     """Wrong usage and unknown calls are one line each."""
     store.add()
     result = mpal("inspect", *arguments)
     assert (result.code, result.out, result.err) == (code, "", f"Error: {message}\n")
 
 
-def test_the_last_call(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_the_last_call(store: Store, mpal: Mpal) -> None:
     """--last shows the newest call; an empty store has none."""
     result = mpal("inspect", "--last")
     assert (result.code, result.err) == (1, "Error: no call is stored yet: run mpal start and make a call through it\n")
@@ -276,7 +275,7 @@ def test_the_last_call(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert '"chatcmpl": "chatcmpl-newest"' in mpal("inspect", "--last").out
 
 
-def test_labels(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_labels(store: Store, mpal: Mpal) -> None:
     """Labels are among the metadata of a call that has any, and lists in JSON."""
     row_id = store.add(request=REQUEST, response=RESPONSE)
     labels.change(store.engine, [row_id], labels.Change(category="badcase", tag=("b", "a"), note="错了"))
@@ -290,7 +289,7 @@ def test_labels(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 @pytest.mark.parametrize("levels", [900, 1_100, 100_000])
 @pytest.mark.parametrize("place", ["content", "request", "answer"])
-def test_deep_nesting_is_shown_or_named(store: Store, mpal: Callable[..., Outcome], levels: int, place: str) -> None:
+def test_deep_nesting_is_shown_or_named(store: Store, mpal: Mpal, levels: int, place: str) -> None:
     """However deeply a body is nested, every view shows what it can, or one line."""
     deep = b"[" * levels + b"]" * levels
     content, asked, answered = (deep if place == name else b'"x"' for name in ("content", "request", "answer"))
@@ -303,7 +302,7 @@ def test_deep_nesting_is_shown_or_named(store: Store, mpal: Callable[..., Outcom
         assert "unexpected" not in result.err
 
 
-def test_chat(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_chat(store: Store, mpal: Mpal) -> None:
     """--chat shows the conversation, with the merged answer of a stream."""
     answer = {"choices": [{"message": {"content": "再见"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 3}}
     store.add(request=REQUEST, response=json.dumps(answer).encode(), events=b"data: 1\n\n", is_stream=True)
@@ -319,7 +318,7 @@ def test_chat(store: Store, mpal: Callable[..., Outcome]) -> None:
     ]
 
 
-def test_timeline(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_timeline(store: Store, mpal: Mpal) -> None:
     """--timeline shows when each event arrived; with --json each is a line."""
     store.add(events=EVENTS.encode(), chunks=[(20, 5_000_000), (len(EVENTS.encode()), 9_000_000)], is_stream=True)
     lines = mpal("inspect", "--last", "--timeline", "--all-events").out.splitlines()
@@ -354,11 +353,7 @@ VIEWS = [[], ["--json"], ["--print-request", "--print-response"], ["--print", "r
 
 @pytest.mark.parametrize("view", VIEWS, ids=" ".join)
 def test_colours(
-    store: Store,
-    mpal: Callable[..., Outcome],
-    terminal: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    view: list[str],
+    store: Store, mpal: Mpal, terminal: list[str], monkeypatch: pytest.MonkeyPatch, view: list[str]
 ) -> None:
     """JSON is coloured on a terminal, without changing anything else; NO_COLOR is respected."""
     store.add(request=REQUEST, response=RESPONSE)
@@ -371,7 +366,7 @@ def test_colours(
     assert terminal == []
 
 
-def test_pager(store: Store, mpal: Callable[..., Outcome], terminal: list[str]) -> None:
+def test_pager(store: Store, mpal: Mpal, terminal: list[str]) -> None:
     """Output that does not fit on the terminal goes through the pager, unless --no-pager is given."""
     content = "line\\n" * 30
     store.add(request=f'{{"messages": [{{"role": "user", "content": "{content}"}}]}}'.encode())
@@ -381,16 +376,14 @@ def test_pager(store: Store, mpal: Callable[..., Outcome], terminal: list[str]) 
     assert len(terminal) == 1
 
 
-def test_bytes_do_not_go_to_a_terminal(store: Store, mpal: Callable[..., Outcome], terminal: list[str]) -> None:
+def test_bytes_do_not_go_to_a_terminal(store: Store, mpal: Mpal, terminal: list[str]) -> None:
     """On a terminal only the length of a binary body is shown."""
     store.add(response=b"\xff\x00", response_headers="A: b\r\n")
     out = mpal("inspect", "--last", "--print-response").out
     assert out.endswith("(2 bytes that are not UTF-8 text; pipe the output to get them)\n")
 
 
-def test_what_a_terminal_would_obey_is_harmless(
-    store: Store, mpal: Callable[..., Outcome], terminal: list[str]
-) -> None:
+def test_what_a_terminal_would_obey_is_harmless(store: Store, mpal: Mpal, terminal: list[str]) -> None:
     """No view passes an API's or a user's control sequences to the terminal: the only escapes are our colours."""
     nasty = json.dumps({"messages": [{"role": "user\x1b[2J", "content": "\x9b1m\x07\u202e"}]}, ensure_ascii=False)
     events = f"data: {json.dumps({'choices': [{'delta': {'content': chr(27) + 'c'}}]})}\n\nnot \x1b[2J\n\n"

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 
-def labels(mpal: Callable[..., Outcome], *arguments: str) -> list[object]:
+def labels(mpal: Mpal, *arguments: str) -> list[object]:
     """Return the labels of calls: id, category, tags, note."""
     lines = mpal("label", *arguments, "--json").out.splitlines()
     return [list(json.loads(line).values()) for line in lines]
@@ -26,7 +25,7 @@ def three(store: Store) -> Store:
     return store
 
 
-def test_labels(three: Store, mpal: Callable[..., Outcome]) -> None:
+def test_labels(three: Store, mpal: Mpal) -> None:
     """A category, tags and a note are stored, changed and removed."""
     result = mpal(
         "label", "--id", "2", "--good", "--tag", "code", "--tag", " python ", "--note", "一 note\nof two lines"
@@ -51,14 +50,14 @@ def test_labels(three: Store, mpal: Callable[..., Outcome]) -> None:
         (["--all"], [1, 2, 3]),
     ],
 )
-def test_chosen_calls(three: Store, mpal: Callable[..., Outcome], arguments: list[str], ids: list[int]) -> None:
+def test_chosen_calls(three: Store, mpal: Mpal, arguments: list[str], ids: list[int]) -> None:
     """The calls are selected by any of their identifiers, as the last ones, or all; others are not changed."""
     result = mpal("label", *arguments, "--tag", "x")
     assert result.out == f"labelled {len(ids)} call{'' if len(ids) == 1 else 's'}\n"
     assert [row for row in labels(mpal, "--all") if row[2]] == [[row_id, None, ["x"], None] for row_id in ids]  # type: ignore[index]
 
 
-def test_labels_are_shown(three: Store, mpal: Callable[..., Outcome]) -> None:
+def test_labels_are_shown(three: Store, mpal: Mpal) -> None:
     """Without changes the labels are shown; control characters are escaped."""
     three.add(category="badcase", note="a\x1b[31m")
     mpal("label", "--id", "4", "--tag", "b", "--tag", "a")
@@ -108,9 +107,7 @@ def test_labels_are_shown(three: Store, mpal: Callable[..., Outcome]) -> None:
         ),
     ],
 )
-def test_errors(
-    three: Store, mpal: Callable[..., Outcome], arguments: list[str], code: int, message: str | None
-) -> None:
+def test_errors(three: Store, mpal: Mpal, arguments: list[str], code: int, message: str | None) -> None:
     """Invalid input, and missing calls, are one line each, and nothing is stored."""
     result = mpal("label", *arguments)
     assert (result.code, result.out, result.err.count("\n")) == (code, "", 1)

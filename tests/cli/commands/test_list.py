@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from moonpalace_addons.store.records import labels
 from moonpalace_addons.store.tasks import State
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 # ruff: noqa: E501 - the tables expected are wide
 
@@ -61,14 +60,14 @@ def fill(store: Store) -> None:
     store.add(refused=True, state=State.IN_FLIGHT, error_kind=None, error_message=None)
 
 
-def test_documented_table(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_documented_table(store: Store, mpal: Mpal) -> None:
     """The newest call comes first; one without a complete answer shows its state."""
     fill(store)
     result = mpal("list")
     assert (result.code, result.out, result.err) == (0, TABLE, "")
 
 
-def test_empty_store(store: Store, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_store(store: Store, mpal: Mpal, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty store gives a pipe the documented empty table, and no JSON; a terminal gets advice."""
     assert mpal("list").out == EMPTY
     assert mpal("list", "--json").out == ""
@@ -89,7 +88,7 @@ def test_empty_store(store: Store, mpal: Callable[..., Outcome], monkeypatch: py
         ("yaml", "- id: 2\n  model: 月之暗面\n  tags: []\n- id: 1\n  model: kimi-k3\n  tags:\n  - a\n  - b\n"),
     ],
 )
-def test_forms(store: Store, mpal: Callable[..., Outcome], form: str, expected: str) -> None:
+def test_forms(store: Store, mpal: Mpal, form: str, expected: str) -> None:
     """Programs get the same records in their format; --json is jsonl."""
     store.add()
     store.add(model_answered="月之暗面")
@@ -102,14 +101,14 @@ def test_forms(store: Store, mpal: Callable[..., Outcome], form: str, expected: 
     assert mpal(*arguments, "--model", "none", "-o", form).out == empty.get(form, "")
 
 
-def test_forms_that_do_not_fit(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_forms_that_do_not_fit(store: Store, mpal: Mpal) -> None:
     """A list without end cannot be an array, and --json is only one form."""
     assert "--watch never ends: use -o jsonl, not json" in mpal("list", "--watch", "-o", "json").err
     assert "--follow never ends: use -o jsonl, not csv" in mpal("log", "-f", "-o", "csv").err
     assert "--json means -o jsonl" in mpal("list", "--json", "-o", "csv").err
 
 
-def test_verbose_table(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_verbose_table(store: Store, mpal: Mpal) -> None:
     """With -v there are url, method, user_id and content_type, and Chinese text keeps the frame straight."""
     store.add(method="GET", path="/v1/files", query="名=x%20y")
     assert mpal("list", "-v").out == VERBOSE
@@ -125,7 +124,7 @@ def test_verbose_table(store: Store, mpal: Callable[..., Outcome]) -> None:
         (["--chatonly", "-n", "3"], [11, 9, 7]),
     ],
 )
-def test_which_calls(store: Store, mpal: Callable[..., Outcome], arguments: list[str], ids: list[int]) -> None:
+def test_which_calls(store: Store, mpal: Mpal, arguments: list[str], ids: list[int]) -> None:
     """Ten calls by default, another number with -n, only chat completions with --chatonly."""
     for number in range(1, 13):
         store.add(path="/v1/chat/completions" if number % 2 else "/v1/models")
@@ -133,7 +132,7 @@ def test_which_calls(store: Store, mpal: Callable[..., Outcome], arguments: list
     assert [json.loads(line)["id"] for line in lines] == ids
 
 
-def test_json_lines(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_json_lines(store: Store, mpal: Mpal) -> None:
     """With --json every line is an object with typed values and unescaped characters."""
     store.add(model_answered="月之暗面", cached_tokens=3)
     out = mpal("list", "--json").out
@@ -175,9 +174,7 @@ def test_json_lines(store: Store, mpal: Callable[..., Outcome]) -> None:
         (["--database", "/nowhere/x.sqlite"], 1, None),
     ],
 )
-def test_errors_are_one_line(
-    store: Store, mpal: Callable[..., Outcome], arguments: list[str], code: int, message: str | None
-) -> None:
+def test_errors_are_one_line(store: Store, mpal: Mpal, arguments: list[str], code: int, message: str | None) -> None:
     """Every error is one line on standard error."""
     result = mpal("list", *arguments)
     assert (result.code, result.out) == (code, "")
@@ -186,7 +183,7 @@ def test_errors_are_one_line(
     assert message is None or result.err == f"Error: {message}\n"
 
 
-def test_ids_cannot_command_the_terminal(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_ids_cannot_command_the_terminal(store: Store, mpal: Mpal) -> None:
     """Control characters from an API are shown escaped."""
     store.add(chatcmpl_id="\x1b[2Jcmpl\n\x9b1m\u202e")
     row = mpal("list").out.splitlines()[3]
@@ -194,7 +191,7 @@ def test_ids_cannot_command_the_terminal(store: Store, mpal: Callable[..., Outco
     assert "\x1b" not in mpal("list").out
 
 
-def test_no_store_yet(mpal: Callable[..., Outcome]) -> None:
+def test_no_store_yet(mpal: Mpal) -> None:
     """Before the first start, list says what to do."""
     result = mpal("list")
     assert (result.code, result.out) == (1, "")
@@ -225,21 +222,21 @@ COLUMNS = """\
 """
 
 
-def test_columns(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_columns(store: Store, mpal: Mpal) -> None:
     """Any columns can be shown, in any order, including labels; Chinese tags keep the frame straight."""
     add_many(store)
     result = mpal("list", "--chatonly", "--columns", "id,category,tags", "--columns", "latency,model,id")
     assert (result.code, result.out, result.err) == (0, COLUMNS, "")
 
 
-def test_columns_in_json(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_columns_in_json(store: Store, mpal: Mpal) -> None:
     """JSON has the selected columns with their types; bodies are JSON themselves."""
     store.add(request=b'{"b": 1.10,\n "a": 2}', response=b"<html>\n")
     result = mpal("list", "--json", "--columns", "id,tags,request_body,response_body")
     assert result.out == '{"id": 1, "tags": [], "request_body": {"b": 1.10,  "a": 2}, "response_body": "<html>\\n"}\n'
 
 
-def test_verbose_shows_labels(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_verbose_shows_labels(store: Store, mpal: Mpal) -> None:
     """With -v labels have columns if any of the calls has some, else the table is the documented one."""
     add_many(store)
     with_labels = mpal("list", "-v").out.splitlines()
@@ -267,12 +264,7 @@ NOTE = "no index serves this order: every call was read\n"
     ],
 )
 def test_order_and_choice(
-    store: Store,
-    mpal: Callable[..., Outcome],
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: list[str],
-    ids: list[int],
-    note: str,
+    store: Store, mpal: Mpal, monkeypatch: pytest.MonkeyPatch, arguments: list[str], ids: list[int], note: str
 ) -> None:
     """All calls are sorted and then limited; if that takes long, the reason is printed; conditions are combined."""
     add_many(store)
@@ -291,13 +283,13 @@ def test_order_and_choice(
         (["--chatonly", "-p", "id > 1"], "2\n"),
     ],
 )
-def test_count(store: Store, mpal: Callable[..., Outcome], arguments: list[str], out: str) -> None:
+def test_count(store: Store, mpal: Mpal, arguments: list[str], out: str) -> None:
     """--count counts all calls that meet all conditions."""
     add_many(store)
     assert mpal("list", "--count", *arguments).out == out
 
 
-def test_stats(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_stats(store: Store, mpal: Mpal) -> None:
     """--stats sums all calls that meet all conditions, or the newest of them."""
     add_many(store)
     document = json.loads(mpal("list", "--stats", "--json", "--chatonly").out)
@@ -307,7 +299,7 @@ def test_stats(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert "| all calls |     5 " in mpal("list", "--stats").out
 
 
-def test_export(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_export(store: Store, mpal: Mpal, tmp_path: Path) -> None:
     """--export also writes each of the calls into a folder; without calls nothing is written."""
     store.add(request=b'{"text": "<b>"}')
     store.add(chatcmpl_id=None)
@@ -320,7 +312,7 @@ def test_export(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> N
     assert not (tmp_path / "none").exists()
 
 
-def test_all_calls(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_all_calls(store: Store, mpal: Mpal, tmp_path: Path) -> None:
     """`-n 0` lists all, and `--export` exports all matching calls, unless `-n` says how many."""
     for number in range(25):
         store.add(chatcmpl_id=f"chatcmpl-{number}", latency=number)
@@ -334,7 +326,7 @@ def test_all_calls(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -
         assert len(list(folder.iterdir())) == exported
 
 
-def test_a_predicate_with_a_mistake(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_a_predicate_with_a_mistake(store: Store, mpal: Mpal) -> None:
     """A mistake in a predicate is reported before anything is printed."""
     result = mpal("list", "-p", "modle == 3")
     assert (result.code, result.out) == (2, "")

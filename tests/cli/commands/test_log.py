@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import pytest
 from tests.exchanges import STARTED
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 REQUEST = '{"messages": [{"role": "user", "content": "月亮上有什么？"}]}'.encode()
 
@@ -26,7 +25,7 @@ def calls(store: Store) -> Store:
     return store
 
 
-def test_log(calls: Store, mpal: Callable[..., Outcome]) -> None:
+def test_log(calls: Store, mpal: Mpal) -> None:
     """The newest call by the time of its request is last, described in a line; with its date if it is past."""
     assert mpal("log").out.splitlines() == [
         "11-23 01:27:01 #3 kimi-k3 connect 2ms",
@@ -37,13 +36,13 @@ def test_log(calls: Store, mpal: Callable[..., Outcome]) -> None:
     assert [json.loads(line)["id"] for line in mpal("log", "--json").out.splitlines()] == [3, 1, 2]
 
 
-def test_nothing(calls: Store, mpal: Callable[..., Outcome]) -> None:
+def test_nothing(calls: Store, mpal: Mpal) -> None:
     """If no call matches, a message says so, outside of the output."""
     result = mpal("log", "--status", "500")
     assert (result.code, result.out, result.err) == (0, "", "no calls match\n")
 
 
-def test_empty_store(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_empty_store(store: Store, mpal: Mpal) -> None:
     """Every command describes an empty store in the same words."""
     message = "no call is stored yet: run mpal start and make a call through it\n"
     assert (mpal("log").err, mpal("log", "-o", "json").out) == (message, "[]\n")
@@ -51,7 +50,7 @@ def test_empty_store(store: Store, mpal: Callable[..., Outcome]) -> None:
         assert mpal(*command.split()).err == f"Error: {message}"
 
 
-def test_following(calls: Store, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_following(calls: Store, mpal: Mpal, monkeypatch: pytest.MonkeyPatch) -> None:
     """-f prints calls as they end, until it is interrupted; filters apply."""
     reasons = iter(["length", "stop"])
 

@@ -10,14 +10,14 @@ import pytest
 from moonpalace_addons.store.read.conversations import earlier_calls
 from moonpalace_addons.store.read.following import Follower
 from moonpalace_addons.store.records.exchanges import Exchange
-from tests.cli.conftest import Outcome, Store
+from tests.cli.conftest import Mpal, Outcome, Store
 from tests.exchanges import STARTED
 
 MINUTES = (5, 5, 9, 1, 3)
 """When the calls with the numbers from 1 on began: the last two were imported, the first two began together."""
 NEWEST_FIRST = [3, 2, 1, 5, 4]
 
-type Run = Callable[..., Outcome]
+type Run = Mpal
 
 
 @pytest.fixture

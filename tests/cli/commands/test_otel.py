@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,8 @@ from moonpalace_addons.store.write.host import new_run
 from tests.otlp_receiver import OtlpReceiver, attributes
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
-    type Mpal = Callable[..., Outcome]
 
 REQUEST = {
     "model": "kimi-k3",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,8 @@ from tests.cli.reporting.conftest import call, config, hook, tracker  # noqa: F4
 from tests.cli.reporting.servers import TOKEN, Reply, Site
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
-type Mpal = Callable[..., Outcome]
 
 # ruff: noqa: F811 - the fixtures
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +13,8 @@ from moonpalace_addons.settings.values import Settings
 from moonpalace_cli.proxy import console_log, serving
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome
+    from tests.cli.conftest import Mpal
 
-type Mpal = Callable[..., "Outcome"]
 KEY = "sk-the-owners-key"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +12,7 @@ from tests.cli.explaining.recording import call, chat, refusal
 from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Outcome, Store
 
 KEY = "sk-test-explaining-0123456789"
 
@@ -39,7 +39,7 @@ def failed(store: Store) -> int:
 
 
 @pytest.fixture
-def explain(mpal: Callable[..., Outcome], mock: MockServer) -> Callable[..., Outcome]:
+def explain(mpal: Mpal, mock: MockServer) -> Mpal:
     """Give a function that asks a model of the mock, by default one that helps."""
 
     def run(*arguments: str, model: str = "mock-helper") -> Outcome:

@@ -6,7 +6,7 @@ import json
 import re
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +20,7 @@ from tests.cli.explaining.conftest import KEY
 from tests.cli.explaining.recording import call, chat, refusal
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
     from tests.scenarios.server import MockServer
 
 TEXT = (
@@ -37,9 +37,7 @@ def rows(store: Store) -> tuple[int, ...]:
 
 
 @pytest.mark.usefixtures("failed")
-def test_an_explanation_is_printed_and_kept(
-    store: Store, explain: Callable[..., Outcome], mpal: Callable[..., Outcome]
-) -> None:
+def test_an_explanation_is_printed_and_kept(store: Store, explain: Mpal, mpal: Mpal) -> None:
     """It is requested once; later it comes from the store, without a request, and `show` and `inspect` name it."""
     first = explain("--yes")
     assert (first.code, first.out) == (0, TEXT)
@@ -58,9 +56,7 @@ def test_an_explanation_is_printed_and_kept(
 
 
 @pytest.mark.usefixtures("failed")
-def test_the_request_is_a_row_of_ours(
-    store: Store, explain: Callable[..., Outcome], mpal: Callable[..., Outcome], tmp_path: object
-) -> None:
+def test_the_request_is_a_row_of_ours(store: Store, explain: Mpal, mpal: Mpal, tmp_path: object) -> None:
     """It is stored like any other call, marked, with its tokens and its cost, and without its key."""
     config = store.engine.url.database or ""
     home = config.rpartition("/")[0]
@@ -82,7 +78,7 @@ def test_the_request_is_a_row_of_ours(
 
 @pytest.mark.usefixtures("failed")
 def test_the_exact_text_is_shown_before_it_is_sent(
-    store: Store, mock: MockServer, explain: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    store: Store, mock: MockServer, explain: Mpal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The text that is shown and confirmed is the body of the request; "no" sends nothing."""
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
@@ -100,7 +96,7 @@ def test_the_exact_text_is_shown_before_it_is_sent(
     assert explain("--again").err.startswith("asking mock-helper at ")  # not shown a second time
 
 
-def test_nothing_is_sent_unasked(explain: Callable[..., Outcome], store: Store, failed: int) -> None:
+def test_nothing_is_sent_unasked(explain: Mpal, store: Store, failed: int) -> None:
     """Without a terminal, the first time needs --yes; --dry-run prints the text and sends nothing."""
     refused = explain()
     assert (refused.code, rows(store)) == (1, (1, 0))
@@ -114,7 +110,7 @@ def test_nothing_is_sent_unasked(explain: Callable[..., Outcome], store: Store, 
 
 @pytest.mark.usefixtures("failed")
 def test_another_question_and_language_are_asked_anew(
-    store: Store, explain: Callable[..., Outcome], mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    store: Store, explain: Mpal, mpal: Mpal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A question, another language and --again create a new explanation; each is stored."""
     assert explain("-y").code == 0
@@ -143,9 +139,7 @@ def test_another_question_and_language_are_asked_anew(
     assert "中文" not in asked[0].decode()
 
 
-def test_a_group_is_explained_at_once(
-    store: Store, explain: Callable[..., Outcome], mpal: Callable[..., Outcome]
-) -> None:
+def test_a_group_is_explained_at_once(store: Store, explain: Mpal, mpal: Mpal) -> None:
     """With filters, all matching calls except ours are in one request; the explanation is stored for each."""
     for number in range(7):
         call(store.engine, chat(), 429 if number % 3 else 500, refusal("rate_limit_reached_error", "max RPM: 20"))
@@ -179,9 +173,7 @@ ERRORS = (
 
 @pytest.mark.parametrize(("model", "words"), ERRORS, ids=lambda text: text[:20])
 @pytest.mark.usefixtures("failed")
-def test_errors_are_one_line_and_nothing_is_kept(
-    store: Store, explain: Callable[..., Outcome], model: str, words: str
-) -> None:
+def test_errors_are_one_line_and_nothing_is_kept(store: Store, explain: Mpal, model: str, words: str) -> None:
     """After an error of the model, or a broken answer, neither a row nor an explanation is stored."""
     result = explain("-y", model=model)
     asked, *error = result.err.splitlines()
@@ -193,7 +185,7 @@ def test_errors_are_one_line_and_nothing_is_kept(
 
 
 @pytest.mark.usefixtures("failed")
-def test_silence_is_given_up(store: Store, explain: Callable[..., Outcome]) -> None:
+def test_silence_is_given_up(store: Store, explain: Mpal) -> None:
     """A model that stops in the middle times out after --idle-timeout."""
     result = explain("-y", "--idle-timeout", "0.2", model="mock-stall")
     assert (result.code, rows(store)) == (1, (1, 0))
@@ -201,7 +193,7 @@ def test_silence_is_given_up(store: Store, explain: Callable[..., Outcome]) -> N
 
 
 @pytest.mark.usefixtures("failed")
-def test_a_host_that_is_not_there(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_a_host_that_is_not_there(store: Store, mpal: Mpal) -> None:
     """Without a network there is one line with the reason."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -214,7 +206,7 @@ def test_a_host_that_is_not_there(store: Store, mpal: Callable[..., Outcome]) ->
 
 
 @pytest.mark.usefixtures("failed")
-def test_the_kimi_api_needs_a_key(mpal: Callable[..., Outcome]) -> None:
+def test_the_kimi_api_needs_a_key(mpal: Mpal) -> None:
     """Without one nothing is sent, and the line says where to put a key."""
     result = mpal("explain", "-y")
     assert result.code == 1
@@ -225,9 +217,7 @@ def test_the_kimi_api_needs_a_key(mpal: Callable[..., Outcome]) -> None:
 
 
 @pytest.mark.usefixtures("failed")
-def test_an_interruption_leaves_nothing(
-    store: Store, explain: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interruption_leaves_nothing(store: Store, explain: Mpal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C during an answer ends the command with one line and exit code 130."""
     real = asking.Asking.run
 
@@ -244,9 +234,7 @@ def test_an_interruption_leaves_nothing(
 
 
 @pytest.mark.usefixtures("failed")
-def test_a_refused_write_keeps_nothing(
-    store: Store, explain: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refused_write_keeps_nothing(store: Store, explain: Mpal, monkeypatch: pytest.MonkeyPatch) -> None:
     """The row and the explanation are stored together or not at all."""
 
     def broken(*_: object) -> None:
@@ -257,7 +245,7 @@ def test_a_refused_write_keeps_nothing(
     assert rows(store) == (1, 0)
 
 
-def test_a_call_under_way_is_not_explained(store: Store, explain: Callable[..., Outcome]) -> None:
+def test_a_call_under_way_is_not_explained(store: Store, explain: Mpal) -> None:
     """A call in flight has no end to explain."""
     row = store.add(state=State.IN_FLIGHT, response=None)
     result = explain(str(row), "-y")

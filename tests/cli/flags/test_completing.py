@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from moonpalace_cli.flags import completing
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 
 def offered(command: click.Command, flag: str, incomplete: str = "", *before: str) -> list[str]:
@@ -30,7 +29,7 @@ def offered(command: click.Command, flag: str, incomplete: str = "", *before: st
     return [item.value for item in option.shell_complete(context, incomplete)]
 
 
-def test_ids_and_tags(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_ids_and_tags(store: Store, mpal: Mpal) -> None:
     """Ids are newest first, tags most used first, identifiers by their beginning."""
     for number in range(1, 13):
         store.add(chatcmpl_id=f"cmpl-{number}", msh_request_id=f"req-{number}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -18,13 +17,13 @@ from tests.exchanges import STARTED
 from tests.tables import for_each
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 SECOND = 1_000_000_000
 
 
 @pytest.fixture
-def calls(store: Store, mpal: Callable[..., Outcome]) -> Store:
+def calls(store: Store, mpal: Mpal) -> Store:
     """Store seven calls, each with a different property."""
     store.add(model_requested="kimi-k2.6", model_answered="kimi-k2.6", finish_reason="length")
     store.add(
@@ -71,7 +70,7 @@ def calls(store: Store, mpal: Callable[..., Outcome]) -> Store:
         (["-p", "id > 2", "-p", "id < 5"], {3, 4}),
     ],
 )
-def test_filters(calls: Store, mpal: Callable[..., Outcome], flags: list[str], expected: set[int]) -> None:
+def test_filters(calls: Store, mpal: Mpal, flags: list[str], expected: set[int]) -> None:
     """Each filter selects its calls; values of one flag are alternatives, and different flags are combined."""
     result = mpal("list", "-n", "0", "--json", *flags)
     assert result.code == 0, result.err
@@ -89,7 +88,7 @@ def test_filters(calls: Store, mpal: Callable[..., Outcome], flags: list[str], e
         (["--grep", "?!"], "there is no word to search for"),
     ],
 )
-def test_mistakes(calls: Store, mpal: Callable[..., Outcome], flags: list[str], message: str) -> None:
+def test_mistakes(calls: Store, mpal: Mpal, flags: list[str], message: str) -> None:
     """An invalid value is one line that says what is valid."""
     result = mpal("list", *flags)
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
@@ -134,7 +133,7 @@ def test_a_filter_is_the_same_everywhere(name: str) -> None:
     assert not found or found >= {each.name for each in FILTERS} - {"good", "bad", "tag"}
 
 
-def test_streams_without_their_last_event_are_cut(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_streams_without_their_last_event_are_cut(store: Store, mpal: Mpal) -> None:
     """`--cut` finds streams that the API ended early without an error, not those that lack a last line end."""
     early = "the stream ended without response.completed or another last event"
     store.add(finish_reason=None, warnings=(early,))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from moonpalace_cli.main import COMMANDS as THERE
 from moonpalace_cli.main import SUBCOMMANDS, cli
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 
 @pytest.mark.parametrize(
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
         (["insepct"], "no command 'insepct'; did you mean inspect?"),
     ],
 )
-def test_suggestions(mpal: Callable[..., Outcome], arguments: list[str], message: str) -> None:
+def test_suggestions(mpal: Mpal, arguments: list[str], message: str) -> None:
     """Names in other tools come first, then similar spellings."""
     result = mpal(*arguments)
     assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
@@ -63,7 +62,7 @@ def test_what_is_suggested_exists() -> None:
     assert set(SUBCOMMANDS) == set(commands["cache"].commands)
 
 
-def test_aliases(store: Store, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aliases(store: Store, mpal: Mpal, monkeypatch: pytest.MonkeyPatch) -> None:
     """`ls` is list, `tail` follows the log, `version` is --version."""
     store.add()
     assert mpal("ls") == mpal("list")
@@ -77,7 +76,7 @@ def test_aliases(store: Store, mpal: Callable[..., Outcome], monkeypatch: pytest
     assert (result.code, result.out.count("\n")) == (130, 1)
 
 
-def test_the_database_before_any_command(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_the_database_before_any_command(store: Store, mpal: Mpal, tmp_path: Path) -> None:
     """--database before a command applies to it, unless it has its own; also for subcommands and aliases."""
     store.add()
     here, missing = str(store.engine.url.database), str(tmp_path / "missing.sqlite")
@@ -89,7 +88,7 @@ def test_the_database_before_any_command(store: Store, mpal: Callable[..., Outco
 
 
 @pytest.mark.parametrize("flag", ["--export", "--directory"])
-def test_one_name_for_a_folder(store: Store, mpal: Callable[..., Outcome], tmp_path: Path, flag: str) -> None:
+def test_one_name_for_a_folder(store: Store, mpal: Mpal, tmp_path: Path, flag: str) -> None:
     """List and export accept a folder under both documented names."""
     store.add()
     assert mpal("list", flag, str(tmp_path / "a")).code == 0
@@ -97,7 +96,7 @@ def test_one_name_for_a_folder(store: Store, mpal: Callable[..., Outcome], tmp_p
     assert len(list((tmp_path / "a").iterdir())) == len(list((tmp_path / "b").iterdir())) == 1
 
 
-def test_both_spellings_of_the_request_id(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_both_spellings_of_the_request_id(store: Store, mpal: Mpal) -> None:
     """--requestid and --request-id are the same."""
     store.add()
     by = ("req-00000001-aaaa-bbbb", "--json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +14,7 @@ from moonpalace_addons.errors import NotFoundError
 from moonpalace_cli.flags.named_calls import find_call, named_ids
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_all_identifiers_must_hold(store: Store) -> None:
         (["export", "7", "1"], [7, 1]),
     ],
 )
-def test_commands(calls: Store, mpal: Callable[..., Outcome], arguments: list[str], shown: list[int]) -> None:
+def test_commands(calls: Store, mpal: Mpal, arguments: list[str], shown: list[int]) -> None:
     """All commands accept calls in the same forms; views show the newest if there is only a filter."""
     result = mpal(*arguments, *([] if arguments[0] == "export" else ["--json"]))
     assert result.code == 0, result.err

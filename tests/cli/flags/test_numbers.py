@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +10,7 @@ import pytest
 from moonpalace_cli.flags.numbers import MAX_INTEGER, WholeNumber
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome
+    from tests.cli.conftest import Mpal
 
 
 @pytest.mark.parametrize(
@@ -36,7 +35,7 @@ def test_what_is_no_number(text: str) -> None:
         (["mock", "--port", "-1"], "'--port': '-1' must be a whole number, from 0 to 65535 (see mpal mock --help)"),
     ],
 )
-def test_commands(mpal: Callable[..., Outcome], arguments: list[str], message: str) -> None:
+def test_commands(mpal: Mpal, arguments: list[str], message: str) -> None:
     """A wrong number is one line that says what is allowed."""
     result = mpal(*arguments)
     assert (result.code, result.err) == (2, f"Error: Invalid value for {message}\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from moonpalace_cli.commands import mcp_
 from moonpalace_cli.mcp_server.clients import CLIENTS
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome
+    from tests.cli.conftest import Mpal, Outcome
 
 FILES = {
     "claude": ".claude.json",
@@ -44,7 +43,7 @@ def read(file: Path, client: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("client", FILES)
-def test_the_entry_is_printed_or_written_once(client: str, home: Path, mpal: Callable[..., Outcome]) -> None:
+def test_the_entry_is_printed_or_written_once(client: str, home: Path, mpal: Mpal) -> None:
     """Without --write the entry and its file are printed; with it, it is written, but only once."""
     file = home / FILES[client]
     printed = mpal("mcp", "--install", client)
@@ -68,7 +67,7 @@ def test_the_entry_is_printed_or_written_once(client: str, home: Path, mpal: Cal
     assert file.read_text() == printed.out
 
 
-def test_everything_else_in_the_file_stays(home: Path, mpal: Callable[..., Outcome]) -> None:
+def test_everything_else_in_the_file_stays(home: Path, mpal: Mpal) -> None:
     """The file keeps its text, its mode, and its location behind a link."""
     real = home / "dotfiles" / "claude.json"
     real.parent.mkdir()
@@ -86,7 +85,7 @@ def test_everything_else_in_the_file_stays(home: Path, mpal: Callable[..., Outco
 
 
 def test_the_place_of_each_client_follows_its_variables(
-    home: Path, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    home: Path, mpal: Mpal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clients may keep their configuration elsewhere; kimi-cli and JSON with comments are found, too."""
     monkeypatch.setenv("CODEX_HOME", str(home / "c"))
@@ -102,7 +101,7 @@ def test_the_place_of_each_client_follows_its_variables(
 
 
 def test_the_database_is_named_where_the_client_would_not_find_it(
-    home: Path, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    home: Path, mpal: Mpal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A given database is part of the entry, unless its URL has a password."""
     assert "--database" not in mpal("mcp", "--install", "kimi").out
@@ -116,14 +115,14 @@ def test_the_database_is_named_where_the_client_would_not_find_it(
     assert "hidden" not in refused.err + refused.out
 
 
-def given_by_variable(mpal: Callable[..., Outcome], home: Path) -> Outcome:
+def given_by_variable(mpal: Mpal, home: Path) -> Outcome:
     """Print an entry with the database in the environment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOONPALACE_DATABASE", f"{home}/x.sqlite")
         return mpal("mcp", "--install", "kimi")
 
 
-def test_mistakes_are_told(home: Path, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_are_told(home: Path, mpal: Mpal, monkeypatch: pytest.MonkeyPatch) -> None:
     """A broken file is unchanged; --write alone, an unknown client and a missing SDK are reported."""
     file = home / ".cursor" / "mcp.json"
     file.parent.mkdir()

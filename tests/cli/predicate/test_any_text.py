@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from tests.store.query.random_texts import RANDOM
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 
 @given(RANDOM)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_list_answers_any_predicate(store: Store, mpal: Callable[..., Outcome], text: str) -> None:
+def test_list_answers_any_predicate(store: Store, mpal: Mpal, text: str) -> None:
     """`mpal list -p` prints a table, or one line of error with a caret below it."""
     result = mpal("list", f"--predicate={text}")
     if result.code == 0:

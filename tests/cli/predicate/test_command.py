@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +11,7 @@ from moonpalace_addons.store.upkeep.indexing import catch_up
 from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 EXPLAINED = """\
 Predicate:
@@ -34,7 +33,7 @@ Values:
 """
 
 
-def test_explanation(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_explanation(store: Store, mpal: Mpal) -> None:
     """A predicate is explained: its tree, its SQL with the values, and the database's plan."""
     store.add()
     result = mpal("predicate", "status == 429 && !tags || state @ [\"timed_out\", 'it\\'s']")
@@ -74,7 +73,7 @@ def test_index_on_postgresql(steps: list[str], index: str | None) -> None:
 
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(("text", "index"), SERVED)
-def test_index(mpal: Callable[..., Outcome], text: str, index: str) -> None:
+def test_index(mpal: Mpal, text: str, index: str) -> None:
     """The index used is named."""
     last = mpal("predicate", text).out.splitlines()[-1]
     assert last.startswith(f"Index: {index}")
@@ -83,13 +82,13 @@ def test_index(mpal: Callable[..., Outcome], text: str, index: str) -> None:
 @pytest.mark.parametrize(
     "text", ["request_body.messages.-1.role == 'tool'", "text ~ 'x'", "model % 'x'", "not id == 5"]
 )
-def test_no_index(mpal: Callable[..., Outcome], text: str) -> None:
+def test_no_index(mpal: Mpal, text: str) -> None:
     """If all calls are scanned, it says so; no store is needed."""
     result = mpal("predicate", text)
     assert result.out.splitlines()[-1] == "Index: none, calls are looked at from the newest on until enough are found"
 
 
-def test_search(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_search(store: Store, mpal: Mpal) -> None:
     """For each search it says how many calls are read, as far as the word index helps."""
     for _ in range(2 * BLOCK_SIZE):
         store.add()
@@ -102,7 +101,7 @@ def test_search(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert last[1].startswith("Index: ")
 
 
-def test_long_values(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_long_values(store: Store, mpal: Mpal) -> None:
     """The middle of a very long value is left out."""
     store.add()
     (line,) = (
@@ -114,7 +113,7 @@ def test_long_values(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert " … " in line
 
 
-def test_postgresql(mpal: Callable[..., Outcome], postgres_url: str) -> None:
+def test_postgresql(mpal: Mpal, postgres_url: str) -> None:
     """A predicate is explained for PostgreSQL as well."""
     result = mpal("predicate", "--database", postgres_url, "status == 429 && text ~ 'x'")
     assert (result.code, result.err) == (0, "")
@@ -122,7 +121,7 @@ def test_postgresql(mpal: Callable[..., Outcome], postgres_url: str) -> None:
 
 
 @pytest.mark.parametrize("command", [["predicate"], ["list", "-p"], ["list", "--count", "-p"]])
-def test_mistake(store: Store, mpal: Callable[..., Outcome], command: list[str]) -> None:
+def test_mistake(store: Store, mpal: Mpal, command: list[str]) -> None:
     """A mistake is one line, with the text and a caret below it, and exit code 2."""
     result = mpal(*command, "名 == 1 && stat == 2")
     assert result.code == 2
@@ -135,7 +134,7 @@ def test_mistake(store: Store, mpal: Callable[..., Outcome], command: list[str])
     ]
 
 
-def test_list(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_list(store: Store, mpal: Mpal) -> None:
     """`mpal list` lists the calls that match all predicates, newest first."""
     for status in (200, 429, 500):
         store.add(status_code=status)

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome
+    from tests.cli.conftest import Mpal
 
 REFERENCE = Path(__file__).parents[2] / "data" / "go-v0.12"
 
@@ -61,7 +60,7 @@ def test_the_runs_are_there() -> None:
 @pytest.mark.parametrize(
     ("name", "code", "arguments"), runs(), ids=lambda value: value if isinstance(value, str) else ""
 )
-def test_run_of_the_original(mpal: Callable[..., Outcome], name: str, code: int, arguments: list[str]) -> None:
+def test_run_of_the_original(mpal: Mpal, name: str, code: int, arguments: list[str]) -> None:
     """A predicate finds the original's calls, newest first; an invalid one has its exit code."""
     result = mpal(*arguments)
     assert result.code == code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +10,7 @@ from moonpalace_addons.store.query.parser import parse
 from moonpalace_addons.store.query.units import remark
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 HOW = ": write 2s or 300ms for other units"
 
@@ -53,7 +52,7 @@ def test_odd_numbers(text: str, is_odd: bool) -> None:
         (["list", "-p", "latency > 1000000"], False),
     ],
 )
-def test_commands(store: Store, mpal: Callable[..., Outcome], arguments: list[str], told: bool) -> None:
+def test_commands(store: Store, mpal: Mpal, arguments: list[str], told: bool) -> None:
     """`mpal predicate` always prints it; `mpal list` if it found nothing, or if the number is implausible."""
     store.add()
     result = mpal(*arguments)

@@ -19,7 +19,7 @@ from tests.cli.reporting.servers import Reply, Site
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 
 def kill_before(owner: Any, name: str) -> None:
@@ -74,7 +74,7 @@ def start(moment: Callable[[], None] | None, *arguments: str) -> int:
 @pytest.mark.parametrize("name", ["tracker", "hook"])
 def test_a_command_is_killed(
     store: Store,
-    mpal: Callable[..., Outcome],
+    mpal: Mpal,
     call: int,
     tracker: Site,
     hook: Site,
@@ -107,12 +107,7 @@ def test_a_command_is_killed(
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_killed_while_the_answer_is_waited_for(
-    store: Store,
-    mpal: Callable[..., Outcome],
-    call: int,
-    tracker: Site,
-    monkeypatch: pytest.MonkeyPatch,
-    kept: bool,
+    store: Store, mpal: Mpal, call: int, tracker: Site, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
     """A request that was read may have been processed or not: the site knows."""
     store.engine.dispose()
@@ -133,9 +128,7 @@ def test_killed_while_the_answer_is_waited_for(
     assert len(tracker.posts) == (1 if kept else 2)
 
 
-def test_interrupted(
-    store: Store, call: int, tracker: Site, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted(store: Store, call: int, tracker: Site, mpal: Mpal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while waiting for the answer leaves the report in doubt, until the site is asked."""
 
     def interrupt(*_: object) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +11,7 @@ from moonpalace_addons.store.fields import FIELDS
 from moonpalace_cli.views.listing.meanings import line
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome
+    from tests.cli.conftest import Mpal
 
 
 @pytest.mark.parametrize(
@@ -30,7 +29,7 @@ def test_line(name: str, facts: str) -> None:
     assert line(FIELDS[name]) == FIELDS[name].meaning + facts
 
 
-def test_page(mpal: Callable[..., Outcome]) -> None:
+def test_page(mpal: Mpal) -> None:
     """`mpal help columns` fits a terminal and names every column."""
     result = mpal("help", "columns")
     assert (result.code, result.err) == (0, "")
@@ -39,6 +38,6 @@ def test_page(mpal: Callable[..., Outcome]) -> None:
     assert FIELDS.keys() - words == set()
 
 
-def test_help_of_other_commands_is_no_page(mpal: Callable[..., Outcome]) -> None:
+def test_help_of_other_commands_is_no_page(mpal: Mpal) -> None:
     """Only that word shows the page."""
     assert mpal("help", "columns", "list").code == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,7 @@ from moonpalace_cli.views.showing.chinese_texts import TEXTS
 from moonpalace_cli.views.showing.facts import read_facts
 from moonpalace_cli.views.showing.phrases import QUOTED, in_chinese, pattern_of, phrase, translated
 from moonpalace_cli.views.showing.reasons import reasons
-from tests.cli.conftest import Outcome, Store
+from tests.cli.conftest import Mpal, Store
 from tests.tables import for_each
 
 ROOMS = [Path(module.__file__ or "").parent for module in (chinese, prefix_report, commands)]
@@ -209,7 +209,7 @@ def test_the_language_of_the_terminal(locale: str, encoding: str, expected: str)
     assert code_of({"LANG": locale}, encoding) == expected
 
 
-def test_commands(store: Store, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands(store: Store, mpal: Mpal, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a Chinese locale the commands explain calls in Chinese, but in English to programs."""
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     store.add()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import pytest
 from moonpalace_addons.store.state import State
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 SECOND = 1_000_000_000
 LEFT: dict[str, object] = {
@@ -272,7 +271,7 @@ CASES = (
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_reasons(store: Store, mpal: Callable[..., Outcome], case: Case) -> None:
+def test_reasons(store: Store, mpal: Mpal, case: Case) -> None:
     """Each cause is found from the store, with its advice; a complete answer has none."""
     row_id = store.add(
         request=case.request, response=case.response, events=case.events, chunks=case.chunks, **case.changes
@@ -288,7 +287,7 @@ def test_reasons(store: Store, mpal: Callable[..., Outcome], case: Case) -> None
 
 
 @pytest.mark.parametrize("status", [200, 201])
-def test_the_key_is_accepted_elsewhere(store: Store, mpal: Callable[..., Outcome], status: int) -> None:
+def test_the_key_is_accepted_elsewhere(store: Store, mpal: Mpal, status: int) -> None:
     """If another call shows at which host the key works, that is the evidence."""
     store.add(key_fingerprint="f", endpoint="https://api.moonshot.ai", status_code=status)
     store.add(key_fingerprint="f", status_code=401)
@@ -301,7 +300,7 @@ def test_the_key_is_accepted_elsewhere(store: Store, mpal: Callable[..., Outcome
     ]
 
 
-def test_a_lost_cache(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_a_lost_cache(store: Store, mpal: Mpal) -> None:
     """A long prompt that continues another one, with a change at its beginning, lost its cache."""
     turns = [{"role": "system", "content": "12:00 " + "x" * 500}, {"role": "user", "content": "a"}]
     store.add(request=request_body(messages=turns), prompt_tokens=1500, cached_tokens=1024)
@@ -312,7 +311,7 @@ def test_a_lost_cache(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert "mpal cache why 2" in found["advice"]
 
 
-def test_a_loop_that_ends_at_a_limit(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_a_loop_that_ends_at_a_limit(store: Store, mpal: Mpal) -> None:
     """The loop is the reason, not the limit at which it ended: raising that is not advised."""
     store.add(finish_reason="length", completion_tokens=5175, response=answer_body(content=LOOP))
     (found,) = json.loads(mpal("why", "--json").out)["reasons"]
@@ -322,7 +321,7 @@ def test_a_loop_that_ends_at_a_limit(store: Store, mpal: Callable[..., Outcome])
 @pytest.mark.parametrize(
     ("response", "advice"), [(b"", "try again"), (b"data: {}", "try again; the part that arrived is stored")]
 )
-def test_a_cut_before_any_answer(store: Store, mpal: Callable[..., Outcome], response: bytes, advice: str) -> None:
+def test_a_cut_before_any_answer(store: Store, mpal: Mpal, response: bytes, advice: str) -> None:
     """Only received data is called stored."""
     values: dict[str, Any] = {**CUT, "response_bytes": len(response), "latency": SECOND}
     store.add(**values, status_code=None, response=response or None)
@@ -330,7 +329,7 @@ def test_a_cut_before_any_answer(store: Store, mpal: Callable[..., Outcome], res
     assert found["advice"] == advice
 
 
-def test_text(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_text(store: Store, mpal: Mpal) -> None:
     """Evidence comes first, followed by the advice; a call without a fault says so."""
     store.add()
     store.add(finish_reason="length")

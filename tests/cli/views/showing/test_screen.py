@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +19,7 @@ from moonpalace_cli.views.showing.reasons import reasons
 from moonpalace_cli.views.showing.screen import Screen, packed
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+    from tests.cli.conftest import Mpal, Store
 
 SECOND = 1_000_000_000
 CHINESE = "月亮上有什么？请详细说明玉兔和吴刚的故事，以及为什么答案总是在中间停下来。" * 4
@@ -78,7 +77,7 @@ def screen(store: Store, width: int | None, *, colour: bool = False) -> list[str
     return list(Screen(facts, list(reasons(facts)), width, colour=colour).lines())
 
 
-def test_sections(rich: Store, mpal: Callable[..., Outcome]) -> None:
+def test_sections(rich: Store, mpal: Mpal) -> None:
     """The newest call is shown, with all its data in short."""
     shown = mpal("show").out
     assert shown == mpal("show", "1").out
@@ -146,7 +145,7 @@ def test_colours_change_nothing_else(rich: Store) -> None:
     assert [STYLE.sub("", line) for line in screen(rich, 80, colour=True)] == screen(rich, 80)
 
 
-def test_a_call_without_anything(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_a_call_without_anything(store: Store, mpal: Mpal) -> None:
     """A call without an answer only has what there is."""
     store.add(refused=True, error_kind="upstream_refused", request=b"\x00", response=None)
     result = mpal("show")
@@ -162,7 +161,7 @@ def test_packing() -> None:
     assert packed([], 4) == [""]
 
 
-def test_odd_numbers(store: Store, mpal: Callable[..., Outcome]) -> None:
+def test_odd_numbers(store: Store, mpal: Mpal) -> None:
     """No percentage over 100 is shown, and amounts are written out."""
     store.add(prompt_tokens=10, cached_tokens=50, completion_tokens=1, cost=0.00005, cost_currency="CNY")
     store.add(prompt_tokens=10, cached_tokens=5, completion_tokens=1, cost=12345.678, cost_currency="CNY")
