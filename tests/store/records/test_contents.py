@@ -15,9 +15,8 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire.forms import Form, form_of
 from tests.batches import Batch
 from tests.carried import carry
+from tests.store.added import Add
 from tests.tasks import ENCODERS, ended, request_read, response_started
-
-type Add = Callable[..., int]
 
 
 def test_bodies_and_times_come_back(engine: Engine, add: Add) -> None:

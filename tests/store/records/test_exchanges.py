@@ -1,6 +1,5 @@
 """Tests of querying and changing calls."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -11,8 +10,7 @@ from moonpalace_addons.store.records import exchanges, values
 from moonpalace_addons.store.records.values import MAX_INT64
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import State
-
-type Add = Callable[..., int]
+from tests.store.added import Add
 
 
 def test_the_latest_calls_come_first(engine: Engine, add: Add) -> None:

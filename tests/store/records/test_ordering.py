@@ -1,6 +1,5 @@
 """Tests of the orders in which calls are listed, and of conditions."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -14,11 +13,10 @@ from moonpalace_addons.store.records import exchanges, ordering
 from moonpalace_addons.store.schema import EXCHANGES, TAGS
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.write.derive import EMPTY
+from tests.store.added import Add
 
 STARTED = datetime(2026, 11, 22, 17, 27, 2, 123456, tzinfo=UTC)
 MICROSECONDS = (STARTED - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-type Add = Callable[..., int]
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Engine, delete, func, select, text
@@ -15,9 +14,7 @@ from moonpalace_addons.store.records.body_text import SIDES, body_text
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
 from moonpalace_addons.store.upkeep import health_rows, unused
 from moonpalace_addons.store.write.body_parts import MAX_PIECE_SIZE
-
-type Add = Callable[..., int]
-type Count = Callable[[str], int]
+from tests.store.added import Add, Count
 
 
 def history(turns: int) -> bytes:

@@ -1,7 +1,6 @@
 """Tests of storing shared request headers once."""
 
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -18,14 +17,12 @@ from moonpalace_addons.store.upkeep import cleaning, health_rows, retention, unu
 from moonpalace_addons.store.upkeep.retention import Rule
 from moonpalace_addons.store.upkeep.secret_search import Hit, search
 from tests.batches import Batch
+from tests.store.added import Add, Count
 from tests.tables import for_each
 from tests.tasks import ended, request_read, response_started
 
 ALL = Rule(before=datetime(2999, 1, 1, tzinfo=UTC))
 SDK = "Accept: application/json\r\nUser-Agent: OpenAI/Python 1.82.0\r\n" + "X-Stainless-Lang: python\r\n" * 3
-
-type Add = Callable[..., int]
-type Count = Callable[[str], int]
 
 
 def bare(engine: Engine, add: Add, headers: str, **changes: object) -> int:

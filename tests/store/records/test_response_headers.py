@@ -1,7 +1,7 @@
 """Tests of storing shared response headers once."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -19,6 +19,7 @@ from moonpalace_addons.store.upkeep import cleaning, health_rows
 from moonpalace_addons.store.upkeep.retention import Rule
 from moonpalace_addons.store.upkeep.secret_search import Hit, search
 from tests.batches import Batch
+from tests.store.added import Add, Count
 from tests.tables import for_each
 from tests.tasks import ended, request_read, response_started
 
@@ -28,9 +29,6 @@ SAME = "Server: nginx\r\nContent-Type: application/json\r\nVary: Origin\r\nMsh-T
 WHOLE = f"{SAME}Date: {DATE}\r\nMsh-Request-Id: r-1\r\nServer-Timing: inner; dur=1043\r\nContent-Length: 71\r\n"
 WHOLE += "X: r-1 71\r\n"
 COLUMNS: Values = {"msh_request_id": "r-1", "server_timing": 1043, "response_bytes": 71}
-
-type Add = Callable[..., int]
-type Count = Callable[[str], int]
 
 
 def bare(engine: Engine, add: Add, headers: str | None, **changes: object) -> int:

@@ -1,6 +1,5 @@
 """Tests of selecting expired calls."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,11 +13,9 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.upkeep import retention
 from moonpalace_addons.store.upkeep.retention import Expired, Rule
 from moonpalace_addons.store.write.body_parts import MAX_PIECE_SIZE
+from tests.store.added import Add, Count
 
 MOMENT = datetime(2026, 11, 22, 17, 27, 2, tzinfo=UTC)
-
-type Add = Callable[..., int]
-type Count = Callable[[str], int]
 
 
 def second(number: int) -> datetime:
