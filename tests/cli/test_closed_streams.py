@@ -1,15 +1,11 @@
 """Tests that commands work, or explain why not, with closed or full standard streams."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.cli.conftest import Store
+from tests.cli.conftest import Store
 
 UNWRITABLE = "Error: cannot write the output: Bad file descriptor\n"
 FULL = "Error: cannot write the output: No space left on device\n"

@@ -1,14 +1,11 @@
 """Tests of `mpal` itself: its commands, its errors, and the cost of starting it."""
 
-from __future__ import annotations
-
 import errno
 import os
 import subprocess
 import sys
 import types
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import pytest
@@ -16,10 +13,8 @@ import pytest
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.version import __version__
 from moonpalace_cli.main import COMMANDS, cli
+from tests.cli.conftest import Mpal, Store
 from tests.tables import for_each
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
 
 HELP = """\
 Usage: mpal [OPTIONS] [COMMAND] [ARGS]...

@@ -1,11 +1,8 @@
 """Any options of `list` and `inspect` give a result, or a one-line error."""
 
-from __future__ import annotations
-
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,9 +11,7 @@ from hypothesis import strategies as st
 from moonpalace_addons.store.records import labels
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.views.listing.columns import BY_NAME
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Outcome, Store
+from tests.cli.conftest import Mpal, Outcome, Store
 
 type Arguments = st.SearchStrategy[list[str]]
 

@@ -1,19 +1,14 @@
 """Tests of classifying bodies."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_addons.store.records.contents import Bodies
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire.json_text import Verbatim
 from moonpalace_cli.calls.content import Answer, Content, answer, members, read, readable
-
-if TYPE_CHECKING:
-    from moonpalace_addons.store.records.exchanges import Exchange
 
 EVENTS = 'data: {"id":"中"}\n\ndata: [DONE]\n\n'
 

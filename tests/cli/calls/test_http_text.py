@@ -1,15 +1,10 @@
 """Tests of calls written as HTTP messages."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.records.contents import Bodies
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_cli.calls.http_text import request_message, response_message
-
-if TYPE_CHECKING:
-    from moonpalace_addons.store.records.exchanges import Exchange
 
 
 def test_request(exchange: Callable[..., Exchange]) -> None:

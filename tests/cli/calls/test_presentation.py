@@ -1,18 +1,13 @@
 """Tests of how calls are presented."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_addons.store import fields
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.calls import presentation
-
-if TYPE_CHECKING:
-    from moonpalace_addons.store.records.exchanges import Exchange
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,11 @@
 """Tests of reading whole calls."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from moonpalace_addons.store.records import labels
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_cli.calls.reading import event_times, read_calls
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Store
+from tests.cli.conftest import Store
 
 EVENTS = b"data: 1\n\ndata: 2\n\ndata: 3"
 

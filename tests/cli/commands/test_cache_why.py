@@ -1,16 +1,13 @@
 """`mpal cache why` on all faces, and for many calls."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
+from tests.cli.conftest import Mpal, Store
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PRICES = {"price_input": 3.0, "price_cached": 0.3, "cost_currency": "USD", "cost": 0.01}

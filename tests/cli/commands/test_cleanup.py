@@ -1,22 +1,17 @@
 """Tests of `mpal cleanup`."""
 
-from __future__ import annotations
-
 import io
 import json
 import re
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_addons.store.query import times
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.upkeep import steps
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
+from tests.cli.conftest import Mpal, Store
 
 
 def remaining(mpal: Mpal) -> list[int]:

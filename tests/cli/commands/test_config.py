@@ -1,19 +1,14 @@
 """Tests of `mpal config`, and of settings that are refused at the start."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_addons.settings.table import TABLE
 from moonpalace_addons.settings.values import resolve
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal
+from tests.cli.conftest import Mpal
 
 KEY = "sk-must-not-be-shown-0123456789"
 

@@ -1,20 +1,16 @@
 """Tests of `mpal cost`."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from moonpalace_addons.store.read.costs import Spent
 from moonpalace_cli.views.costs import table
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Outcome, Store
+from tests.cli.conftest import Mpal, Outcome, Store
 
 PRICED: dict[str, Any] = {
     "prompt_tokens": 1000,

@@ -1,18 +1,14 @@
 """Tests of `mpal export`."""
 
-from __future__ import annotations
-
 import json
 import stat
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.cli.conftest import Mpal, Store
+from tests.cli.conftest import Mpal, Store
 
 # ruff: noqa: E501 - the document expected is wide
 

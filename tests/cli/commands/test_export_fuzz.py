@@ -1,16 +1,10 @@
 """Any combination of options of `mpal export` and `mpal label` gives a result or one line."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from moonpalace_cli.export.formats import FORMATS
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
+from tests.cli.conftest import Mpal, Store
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(
     ["1", "2", "9" * 30, "-1", "", "a,b", "(", "\x00"]

@@ -1,21 +1,17 @@
 """Tests of exporting many calls at once."""
 
-from __future__ import annotations
-
 import json
 import os
 import stat
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from moonpalace_cli.commands.export import REPORT
 from moonpalace_cli.export.formats import FORMATS
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
+from tests.cli.conftest import Mpal, Store
 
 REQUEST = b'{"model": "k", "messages": [{"role": "user", "content": "hi"}]}'
 RESPONSE = b'{"choices": [{"message": {"role": "assistant", "content": "ho"}}]}'

@@ -1,7 +1,5 @@
 """`mpal import` of exports, and of files that only look like exports."""
 
-from __future__ import annotations
-
 import errno
 import json
 import shutil
@@ -9,7 +7,7 @@ import time
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -18,9 +16,7 @@ from moonpalace_addons.store.incoming.carried import CARRIED
 from moonpalace_addons.store.incoming.exported import DocumentSource
 from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.write import derive
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
+from tests.cli.conftest import Mpal, Store
 
 REFERENCE = Path(__file__).parents[2] / "data" / "go-v0.12" / "moonpalace.sqlite"
 

@@ -1,10 +1,7 @@
 """Tests of `mpal inspect`."""
 
-from __future__ import annotations
-
 import json
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,9 +9,7 @@ from moonpalace_addons.store.records import labels
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.main import main
 from moonpalace_cli.text.tables import STYLE
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
+from tests.cli.conftest import Mpal, Store
 
 # ruff: noqa: E501 - the tables expected are wide
 

@@ -1,14 +1,10 @@
 """Tests of `mpal label`."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
+from tests.cli.conftest import Mpal, Store
 
 
 def labels(mpal: Mpal, *arguments: str) -> list[object]:

@@ -1,23 +1,18 @@
 """Tests of `mpal list`."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_addons.store.query.times import EXAMPLES
 from moonpalace_addons.store.records import labels
 from moonpalace_addons.store.tasks import State
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
+from tests.cli.conftest import Mpal, Store
 
 # ruff: noqa: E501 - the tables expected are wide
 

@@ -1,17 +1,12 @@
 """Tests of `mpal log`."""
 
-from __future__ import annotations
-
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.conftest import Mpal, Store
 from tests.exchanges import STARTED
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
 
 REQUEST = '{"messages": [{"role": "user", "content": "月亮上有什么？"}]}'.encode()
 

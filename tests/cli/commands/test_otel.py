@@ -1,12 +1,9 @@
 """`mpal otel`, and the doctor's report on the export."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,11 +13,8 @@ from moonpalace_addons.store.records.runs import begin_run, touch_run
 from moonpalace_addons.store.state import State
 from moonpalace_addons.store.telemetry.export_state import ExportState, written
 from moonpalace_addons.store.write.host import new_run
+from tests.cli.conftest import Mpal, Store
 from tests.otlp_receiver import OtlpReceiver, attributes
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
-
 
 REQUEST = {
     "model": "kimi-k3",

@@ -1,21 +1,15 @@
 """`mpal report`: its output, questions, sending and list."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.conftest import Mpal, Store
 from tests.cli.reporting.conftest import call, config, hook, tracker  # noqa: F401 - fixtures
 from tests.cli.reporting.servers import TOKEN, Reply, Site
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
-
 
 # ruff: noqa: F811 - the fixtures
 

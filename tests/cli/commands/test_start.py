@@ -1,9 +1,6 @@
 """`mpal start`, up to the proxy itself, which the end-to-end tests run."""
 
-from __future__ import annotations
-
 import logging
-from typing import TYPE_CHECKING
 
 import pytest
 import setproctitle
@@ -11,9 +8,7 @@ import setproctitle
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.settings.values import Settings
 from moonpalace_cli.proxy import console_log, serving
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal
+from tests.cli.conftest import Mpal
 
 KEY = "sk-the-owners-key"
 

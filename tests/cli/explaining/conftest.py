@@ -1,18 +1,13 @@
 """A mock that explains, and `mpal explain` that asks it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_cli.mock.scenarios import Times
+from tests.cli.conftest import Mpal, Outcome, Store
 from tests.cli.explaining.recording import call, chat, refusal
 from tests.scenarios.server import MockServer
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Outcome, Store
 
 KEY = "sk-test-explaining-0123456789"
 

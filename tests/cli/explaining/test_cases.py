@@ -1,20 +1,14 @@
 """Tests of what is named for recorded calls: by the rules alone, and in the record for a model."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from moonpalace_addons.store.records import exchanges
 from moonpalace_cli.explaining.record import Subject, make_record
 from moonpalace_cli.views.showing.facts import read_facts
 from moonpalace_cli.views.showing.reasons import reasons
+from tests.cli.conftest import Store
 from tests.cli.explaining.cases import CASES, Case
 from tests.cli.explaining.recording import call
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Store
 
 UNNAMED = {"empty message of the assistant", "no finish reason"}
 """Cases whose cause the rules do not name: only a model can."""

@@ -1,21 +1,16 @@
 """Tests of the digest's content and its size for any calls."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_addons.store.state import State
 from moonpalace_cli.explaining.quoting import excerpt, quoted, shortened, tokens_in
 from moonpalace_cli.explaining.record import Subject, make_record
+from tests.cli.conftest import Store
 from tests.cli.explaining.recording import SECOND, call, chat, refusal
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Store
 
 LIMIT = 2_000
 

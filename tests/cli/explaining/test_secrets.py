@@ -1,15 +1,14 @@
 """Tests that no secret of a call is sent, in any part of the call."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import batched
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from moonpalace_addons.settings.endpoints import Endpoint
 from moonpalace_addons.settings.values import resolve
@@ -20,20 +19,13 @@ from moonpalace_cli.explaining.prompt import make_prompt
 from moonpalace_cli.explaining.record import Subject, make_record
 from moonpalace_cli.explaining.target import Target
 from moonpalace_cli.redaction.patterns import redactor
-from moonpalace_cli.reporting.message import compose
+from moonpalace_cli.reporting.message import Message, compose
 from moonpalace_cli.reporting.receivers.webhooks import Slack, Webhook
 from moonpalace_cli.web.explainer import Explainer, Topic
+from tests.cli.conftest import Store
 from tests.e2e.secret_places import PLACES
 from tests.e2e.test_secret_places import put_by_hand, spellings
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sqlalchemy import Engine
-
-    from moonpalace_cli.reporting.message import Message
-    from tests.cli.conftest import Store
 
 ANSWER = b'{"choices": [{"message": {"role": "assistant", "content": "so"}, "finish_reason": "stop"}]}'
 

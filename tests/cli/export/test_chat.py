@@ -1,17 +1,12 @@
 """Tests of reading chat completions from calls."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.export.chat import answered_message, request_members, text_of, tool_calls
 from moonpalace_cli.export.unfit import UnfitError
-
-if TYPE_CHECKING:
-    from moonpalace_cli.calls.reading import Call
 
 REQUEST = b'{"model": "k", "messages": []}'
 

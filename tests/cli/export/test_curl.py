@@ -1,23 +1,17 @@
 """Tests of the curl command, run by a real shell and curl with a recording server."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_cli.export.curl import command
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from moonpalace_addons.store.records.exchanges import Exchange
 
 
 def test_command_of_a_chat_completion(exchange: Callable[..., Exchange]) -> None:

@@ -1,19 +1,15 @@
 """Tests of chat data."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from moonpalace_addons.store.tasks import State
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.export.dataset import line
 from moonpalace_cli.export.unfit import UnfitError
-
-if TYPE_CHECKING:
-    from moonpalace_cli.calls.reading import Call
 
 ASKED = {"role": "user", "content": "天气?"}
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {}}}]

@@ -1,22 +1,18 @@
 """Tests of destinations of exports: terminals, and the names of files."""
 
-from __future__ import annotations
-
 import io
 import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.export.destinations import encoding, file_stem, index_row, to_bundle, to_standard_output
 from moonpalace_cli.export.formats import FORMATS
-
-if TYPE_CHECKING:
-    from moonpalace_addons.store.records.exchanges import Exchange
-    from moonpalace_cli.calls.reading import Call
 
 
 class Terminal(io.TextIOWrapper):

@@ -1,18 +1,13 @@
 """The events of a stream as lines."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.export.events import lines
 from moonpalace_cli.export.unfit import UnfitError
-
-if TYPE_CHECKING:
-    from moonpalace_cli.calls.reading import Call
 
 STREAM = b"event: begin\nid: 7\ndata: \xe6\x9c\x88\ndata: 2\n\ndata: [DONE]\n\n"
 

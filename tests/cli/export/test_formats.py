@@ -1,19 +1,14 @@
 """Tests of the table of formats."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import click
 import pytest
 
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.commands.export import REPORT, command
 from moonpalace_cli.export.formats import FORMATS
-
-if TYPE_CHECKING:
-    from moonpalace_cli.calls.reading import Call
 
 CHAT = b'{"messages": [{"role": "user", "content": "<b>\\u00e9</b>"}]}'
 ANSWER = b'{"choices": [{"message": {"content": "x"}}]}'

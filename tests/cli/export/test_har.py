@@ -1,21 +1,15 @@
 """Tests of HAR, read back by two independent libraries."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from io import BytesIO
-from typing import TYPE_CHECKING
 
 import pytest
 from haralyzer import HarEntry, HarParser  # type: ignore[import-untyped]
+from mitmproxy.http import HTTPFlow
 
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.export.har import CLOSING, OPENING, SEPARATOR, entry
-
-if TYPE_CHECKING:
-    from mitmproxy.http import HTTPFlow
-
-    from moonpalace_cli.calls.reading import Call
 
 EVENTS = 'data: {"a":"中"}\n\nevent: x\nid: 7\ndata: [DONE]\n\n'.encode()
 

@@ -1,17 +1,12 @@
 """Tests of the HTTPie command by its documented syntax; HTTPie itself is not available."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.export.httpie import command, header
-
-if TYPE_CHECKING:
-    from moonpalace_cli.calls.reading import Call
 
 
 def test_command(call: Callable[..., Call]) -> None:

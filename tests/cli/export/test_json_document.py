@@ -1,17 +1,12 @@
 """Tests of the JSON document, in several lines and in one."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.export.json_document import document, line
-
-if TYPE_CHECKING:
-    from moonpalace_cli.calls.reading import Call
 
 
 def test_document(call: Callable[..., Call]) -> None:

@@ -1,17 +1,12 @@
 """Tests that an exported command sends the key in the header in which the client sent it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_addons.wire.secrets.masking import mask_header_text
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.export import curl, httpie, python_script
-
-if TYPE_CHECKING:
-    from moonpalace_cli.calls.reading import Call
 
 KEY = "sk-0123456789abcdefghijklmnopqrstuvwxyz"
 SENT = [

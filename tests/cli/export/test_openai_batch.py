@@ -1,15 +1,10 @@
 """Tests of the lines of a batch file."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.export.openai_batch import line
-
-if TYPE_CHECKING:
-    from moonpalace_cli.calls.reading import Call
 
 
 def test_line(call: Callable[..., Call]) -> None:

@@ -1,20 +1,15 @@
 """Tests of the text of the Python script; tests/e2e runs it."""
 
-from __future__ import annotations
-
 import ast
 import base64
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.export.python_script import MAX_LITERAL_LENGTH, literal, script
-
-if TYPE_CHECKING:
-    from moonpalace_cli.calls.reading import Call
 
 
 def meaning(text: str) -> object:

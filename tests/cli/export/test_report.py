@@ -1,18 +1,13 @@
 """Tests of the report."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_addons.store.tasks import State
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.export.report import MESSAGES, report, title
-
-if TYPE_CHECKING:
-    from moonpalace_cli.calls.reading import Call
 
 ASKED = {
     "model": "kimi-k3",

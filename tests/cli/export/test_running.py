@@ -1,10 +1,8 @@
 """Tests of running an export: progress, and `mpal list --export`."""
 
-from __future__ import annotations
-
 import io
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -13,11 +11,7 @@ from moonpalace_cli.export.destinations import to_standard_output
 from moonpalace_cli.export.formats import FORMATS
 from moonpalace_cli.export.running import Plan, export, export_listed
 from moonpalace_cli.text.progress import QUIET_LIMIT
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.cli.conftest import Store
+from tests.cli.conftest import Store
 
 
 class Terminal(io.StringIO):

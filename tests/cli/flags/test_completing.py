@@ -1,24 +1,18 @@
 """Tests of shell completion from the store."""
 
-from __future__ import annotations
-
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import pytest
 from click.shell_completion import CompletionItem
+from sqlalchemy import Engine
 
 from moonpalace_cli.commands.export import command as export
 from moonpalace_cli.commands.label import command as label
 from moonpalace_cli.flags import completing
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from tests.cli.conftest import Mpal, Store
+from tests.cli.conftest import Mpal, Store
 
 
 def offered(command: click.Command, flag: str, incomplete: str = "", *before: str) -> list[str]:

@@ -1,10 +1,7 @@
 """Tests of the filters that all commands share."""
 
-from __future__ import annotations
-
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import click
 import pytest
@@ -13,11 +10,9 @@ from moonpalace_addons.store.query.parser import parse
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.flags.filters import FILTERS, Filter, Filters, filter_flags
 from moonpalace_cli.main import COMMANDS, cli
+from tests.cli.conftest import Mpal, Store
 from tests.exchanges import STARTED
 from tests.tables import for_each
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
 
 SECOND = 1_000_000_000
 

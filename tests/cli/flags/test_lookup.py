@@ -1,17 +1,11 @@
 """Tests of opening the store."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 from sqlalchemy import text
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_cli.flags.lookup import opened
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Store
+from tests.cli.conftest import Store
 
 
 def test_a_damaged_store_is_one_line(store: Store) -> None:

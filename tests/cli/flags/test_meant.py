@@ -1,10 +1,7 @@
 """Tests of mistyped flags and commands, of aliases, and of flags with one meaning everywhere."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import pytest
@@ -12,9 +9,7 @@ import pytest
 from moonpalace_cli.flags.meant import ALIASES, COMMANDS, FLAGS
 from moonpalace_cli.main import COMMANDS as THERE
 from moonpalace_cli.main import SUBCOMMANDS, cli
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
+from tests.cli.conftest import Mpal, Store
 
 
 @pytest.mark.parametrize(

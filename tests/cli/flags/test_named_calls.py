@@ -1,10 +1,7 @@
 """Tests of naming calls."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import click
 import pytest
@@ -12,9 +9,7 @@ from sqlalchemy import text
 
 from moonpalace_addons.errors import NotFoundError
 from moonpalace_cli.flags.named_calls import find_call, named_ids
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
+from tests.cli.conftest import Mpal, Store
 
 
 @pytest.fixture

@@ -1,16 +1,10 @@
 """Tests of whole numbers as options."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import click
 import pytest
 
 from moonpalace_cli.flags.numbers import MAX_INTEGER, WholeNumber
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal
+from tests.cli.conftest import Mpal
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,14 @@
 """A store with calls, and the tools that read it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import pytest
 
 from moonpalace_cli.mcp_server import tools
 from moonpalace_cli.mcp_server.reading import Options, Reader
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Store
+from tests.cli.conftest import Store
 
 type Ask = Callable[..., str]
 

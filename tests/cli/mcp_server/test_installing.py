@@ -1,19 +1,14 @@
 """`mpal mcp --install` prints and writes the entries of clients."""
 
-from __future__ import annotations
-
 import json
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_cli.commands import mcp_
 from moonpalace_cli.mcp_server.clients import CLIENTS
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Outcome
+from tests.cli.conftest import Mpal, Outcome
 
 FILES = {
     "claude": ".claude.json",

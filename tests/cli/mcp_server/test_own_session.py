@@ -1,18 +1,13 @@
 """An agent finds its own session."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_cli.mcp_server import own_session
+from tests.cli.conftest import Store
 from tests.cli.mcp_server.conftest import Ask, body, completion
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Store
 
 SESSION = "0197a3c2-77aa-7bcd-9e0f-112233445566"
 

@@ -1,13 +1,12 @@
 """The server over standard input and output, with the official client; one process for all tests."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TextIO, cast
 
 import anyio
 import pytest
@@ -22,9 +21,6 @@ from moonpalace_cli.mcp_server.quoting import MARK, RULE
 from moonpalace_cli.mcp_server.tools import TOOLS
 from tests.cli.conftest import RUN, Store
 from tests.cli.mcp_server.conftest import body, completion
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 ARGUMENTS: Mapping[str, Mapping[str, object]] = {
     "search_calls": {"grep": "moon"},

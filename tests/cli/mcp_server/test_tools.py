@@ -1,10 +1,8 @@
 """The tools, called as the server calls them."""
 
-from __future__ import annotations
-
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -17,11 +15,9 @@ from moonpalace_cli.mcp_server.pages import BYTES_PER_TOKEN
 from moonpalace_cli.mcp_server.reading import Options, Reader
 from moonpalace_cli.mcp_server.serving import checked
 from moonpalace_cli.web import time_limit
+from tests.cli.conftest import Store
 from tests.cli.mcp_server.conftest import Ask, body, completion
 from tests.exchanges import STARTED
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Store
 
 type Arguments = dict[str, object]
 

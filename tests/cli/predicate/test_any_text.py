@@ -1,16 +1,10 @@
 """Any text given to `mpal list -p` is answered."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from tests.cli.conftest import Mpal, Store
 from tests.store.query.random_texts import RANDOM
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
 
 
 @given(RANDOM)

@@ -1,17 +1,11 @@
 """Tests of `mpal predicate`, and of how `mpal list` reports mistakes."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from moonpalace_addons.store.query.explaining import index_in
 from moonpalace_addons.store.upkeep.indexing import catch_up
 from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
+from tests.cli.conftest import Mpal, Store
 
 EXPLAINED = """\
 Predicate:

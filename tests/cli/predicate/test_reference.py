@@ -1,7 +1,5 @@
 """Predicates on the original's database after the upgrade: compared with the original's output, and with plain SQL."""
 
-from __future__ import annotations
-
 import csv
 import re
 import shlex
@@ -9,15 +7,12 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal
+from tests.cli.conftest import Mpal
 
 REFERENCE = Path(__file__).parents[2] / "data" / "go-v0.12"
 

@@ -1,16 +1,10 @@
 """Tests of the note on numbers without a unit."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from moonpalace_addons.store.query.parser import parse
 from moonpalace_addons.store.query.units import remark
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
+from tests.cli.conftest import Mpal, Store
 
 HOW = ": write 2s or 300ms for other units"
 

@@ -1,19 +1,15 @@
 """Tests of passing every text of a call to a visitor."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, get_type_hints
+from typing import get_type_hints
 
 import pytest
 
 from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.fields import STORED
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.redaction.call_strings import rewrite
 from moonpalace_cli.redaction.replacing import Place, Replacement
-
-if TYPE_CHECKING:
-    from moonpalace_cli.calls.reading import Call
 
 EVENTS = b'data: {"choices":[{"index":0,"delta":{"content":"@"}}]}\n\ndata: [DONE]\n\n'
 

@@ -1,21 +1,16 @@
 """Tests of checking a call for secrets."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
 import pytest
 
 from moonpalace_addons.wire.secrets import patterns
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.redaction.checking import SEPARATOR, Clean, batches, has_secret, secrets_in
 from tests.wire.secrets.test_assignments import NAMED
 from tests.wire.secrets.test_patterns import SECRETS
 from tests.wire.secrets.test_personal import NOT, PASSWORDS
-
-if TYPE_CHECKING:
-    from moonpalace_cli.calls.reading import Call
 
 KEY = "sk-Wq7Zx3Rt9pLm2Vb8Nc4Kd6Hf"
 

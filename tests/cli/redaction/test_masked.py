@@ -1,15 +1,11 @@
 """Tests of masking a stored call's secrets again."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, get_type_hints
+from typing import get_type_hints
 
 from moonpalace_addons.store.exchange import Exchange
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.redaction.masked import masked
-
-if TYPE_CHECKING:
-    from moonpalace_cli.calls.reading import Call
 
 KEY = "sk-0123456789abcdefghij0123456789ab"
 OURS = {"uuid", "endpoint", "category", "key_fingerprint", "note"}

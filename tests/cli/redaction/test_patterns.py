@@ -1,9 +1,6 @@
 """Tests of the pattern from the settings."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,9 +8,7 @@ from moonpalace_addons.errors import SettingError
 from moonpalace_cli.calls.reading import read_calls
 from moonpalace_cli.redaction.patterns import finder, redactor
 from moonpalace_cli.redaction.redactor import Redactor
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Store
+from tests.cli.conftest import Store
 
 
 @pytest.mark.parametrize(

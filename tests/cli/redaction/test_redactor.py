@@ -1,23 +1,19 @@
 """Tests of redacting."""
 
-from __future__ import annotations
-
 import json
 import re
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.redaction.checking import secrets_in
 from moonpalace_cli.redaction.redactor import Pseudonyms, Redactor, merged
 from moonpalace_cli.redaction.replacing import Place, apply
-
-if TYPE_CHECKING:
-    from moonpalace_cli.calls.reading import Call
 
 KEY = b"k" * 32
 SECRET = "sk-Wq7Zx3Rt9pLm2Vb8Nc4Kd6Hf"

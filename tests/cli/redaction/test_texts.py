@@ -1,16 +1,14 @@
 """Tests of collecting the texts of a call without their places."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.redaction.call_strings import rewrite
 from moonpalace_cli.redaction.event_strings import rewrite_events
 from moonpalace_cli.redaction.event_texts import event_texts
@@ -20,9 +18,6 @@ from moonpalace_cli.redaction.replacing import Place
 from moonpalace_cli.redaction.texts import Collector, texts_of
 from tests.dialects import STREAMS
 from tests.tables import for_each
-
-if TYPE_CHECKING:
-    from moonpalace_cli.calls.reading import Call
 
 NUMBER = re.compile(r"-?[0-9][0-9.eE+-]*")
 

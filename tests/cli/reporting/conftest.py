@@ -1,17 +1,12 @@
 """A store with a call, a config.yaml with local destinations, and a waiting report."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.conftest import Store
 from tests.cli.reporting.servers import TOKEN, Site, github, serving, webhook
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Store
 
 REQUEST = (
     b'{"model": "kimi-k3", "messages": [{"role": "user", "content": "me@example.com says sk-9fR2kLmQ8vXc0TzB4nYd"}]}'

@@ -1,12 +1,10 @@
 """Tests of a process killed while sending: exactly one report arrives, or one is reported as in doubt."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -15,11 +13,9 @@ from moonpalace_addons.store.records.deliveries import DeliveryState
 from moonpalace_cli.main import main
 from moonpalace_cli.reporting import by_hand, delivering
 from moonpalace_cli.reporting.receivers import issues, webhooks
+from tests.cli.conftest import Mpal, Store
 from tests.cli.reporting.servers import Reply, Site
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
 
 
 def kill_before(owner: Any, name: str) -> None:

@@ -1,14 +1,11 @@
 """Tests of the rules that report calls automatically."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import event, text
@@ -21,10 +18,8 @@ from moonpalace_addons.store.records import deliveries
 from moonpalace_addons.store.records.deliveries import Delivery, DeliveryState
 from moonpalace_cli.reporting import delivering, running
 from moonpalace_cli.reporting.running import Reporter
+from tests.cli.conftest import Store
 from tests.cli.reporting.servers import Reply, Site
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Store
 
 DAY_AND_HOUR = 25 * 3600 * 1_000_000
 STANDS_FOR = re.compile(r"This report stands for ([0-9,]+) calls of (\w+)")

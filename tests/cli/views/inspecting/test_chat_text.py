@@ -1,21 +1,16 @@
 """Tests of readable conversations."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 from wcwidth import wcswidth
 
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.views.chat_text import Line, chat_lines, plain_text
 from moonpalace_addons.views.conversation import conversation
 from moonpalace_cli.text.tables import STYLE
 from moonpalace_cli.views.inspecting.chat_text import chat_text
-
-if TYPE_CHECKING:
-    from moonpalace_addons.store.records.exchanges import Exchange
 
 CALL = {"id": "call_1", "function": {"name": "look", "arguments": '{"city": "北京"}'}}
 REQUEST = {

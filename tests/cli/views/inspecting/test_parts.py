@@ -2,19 +2,14 @@
 
 # ruff: noqa: E501 - the tables expected are wide
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from wcwidth import wcswidth
 
 from moonpalace_addons.store.records.contents import Bodies
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_cli.views.inspecting.parts import PARTS, part_texts, parts_table
 from tests.tables import for_each
-
-if TYPE_CHECKING:
-    from moonpalace_addons.store.records.exchanges import Exchange
 
 
 def test_piped_bodies_are_as_wide_as_the_original_had_them(exchange: Callable[..., Exchange]) -> None:

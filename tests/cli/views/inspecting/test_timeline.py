@@ -1,21 +1,16 @@
 """Tests of the timeline of a stream, and of its table."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 from wcwidth import wcswidth
 
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.views import timeline
 from moonpalace_addons.views.timeline import Moment, moments, runs
 from moonpalace_cli.views.inspecting import timeline_table
-
-if TYPE_CHECKING:
-    from moonpalace_addons.store.records.exchanges import Exchange
 
 MS = 10**6
 

@@ -1,10 +1,7 @@
 """Tests of the columns of `mpal list`."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import inspect
@@ -12,13 +9,11 @@ from sqlalchemy import inspect
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.records.exchanges import NAMES, Exchange
 from moonpalace_addons.store.tasks import State
+from moonpalace_addons.wire.json_text import Json
 from moonpalace_cli.views.listing import columns
 from moonpalace_cli.views.listing.listed import Listed
+from tests.cli.conftest import Store
 from tests.tables import for_each
-
-if TYPE_CHECKING:
-    from moonpalace_addons.wire.json_text import Json
-    from tests.cli.conftest import Store
 
 
 def test_every_stored_field_is_a_column() -> None:

@@ -1,17 +1,11 @@
 """Tests of the page on columns and fields."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 from wcwidth import wcswidth
 
 from moonpalace_addons.store.fields import FIELDS
 from moonpalace_cli.views.listing.meanings import line
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal
+from tests.cli.conftest import Mpal
 
 
 @pytest.mark.parametrize(

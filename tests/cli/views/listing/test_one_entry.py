@@ -1,19 +1,15 @@
 """Tests that an entry of the catalogue is all that a new field needs."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tests.cli.conftest import Store
+from tests.cli.conftest import Store
 
 COMPUTED = """
     Field(

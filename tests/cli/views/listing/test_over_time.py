@@ -1,17 +1,13 @@
 """Tests of statistics over time."""
 
-from __future__ import annotations
-
 import random
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
+from moonpalace_addons.store.read.statistics import Measured
 from moonpalace_cli.views.listing import stats
 from moonpalace_cli.views.listing.over_time import OverTime, over_time
 from moonpalace_cli.views.listing.periods import MICROSECONDS, start_text
-
-if TYPE_CHECKING:
-    from moonpalace_addons.store.read.statistics import Measured
 
 MS = 10**6
 HOUR = 3600 * MICROSECONDS

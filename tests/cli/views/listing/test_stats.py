@@ -1,18 +1,14 @@
 """Tests of statistics over calls."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import pytest
 from wcwidth import wcswidth
 
+from moonpalace_addons.store.read.statistics import Measured
 from moonpalace_addons.wire.json_text import dumps
 from moonpalace_cli.views.listing import stats
-
-if TYPE_CHECKING:
-    from moonpalace_addons.store.read.statistics import Measured
 
 MS = 10**6
 

@@ -1,7 +1,5 @@
 """Tests of `mpal list --watch`."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -9,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,9 +17,7 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_cli.views.listing.columns import chosen
 from moonpalace_cli.views.listing.lines import Lines
 from moonpalace_cli.views.listing.watching import JsonLines, Printed, Rows, watch
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Store
+from tests.cli.conftest import Store
 
 ROOT = Path(__file__).parents[4]
 WIDTH = 42

@@ -1,17 +1,13 @@
 """A table of recorded calls, with the causes that `mpal why` finds."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from moonpalace_addons.store.state import State
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
+from tests.cli.conftest import Mpal, Store
 
 SECOND = 1_000_000_000
 LEFT: dict[str, object] = {

@@ -1,10 +1,7 @@
 """Tests of `mpal show`."""
 
-from __future__ import annotations
-
 import json
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,9 +14,7 @@ from moonpalace_cli.views.showing import screen as screen_module
 from moonpalace_cli.views.showing.facts import read_facts
 from moonpalace_cli.views.showing.reasons import reasons
 from moonpalace_cli.views.showing.screen import Screen, packed
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
+from tests.cli.conftest import Mpal, Store
 
 SECOND = 1_000_000_000
 CHINESE = "月亮上有什么？请详细说明玉兔和吴刚的故事，以及为什么答案总是在中间停下来。" * 4
