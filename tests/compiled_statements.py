@@ -3,8 +3,6 @@
 Each engine has its own cache, and nearly each test an engine: its statements take longer to compile than to run.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from sqlalchemy import Engine

@@ -1,7 +1,5 @@
 """Servers whose answers are raw bytes, which no HTTP library would send."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The hooks of context caching: which requests are changed, and how answers are read."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Awaitable

@@ -1,7 +1,5 @@
 """Tests of writing to terminals, pipes and files of any encoding."""
 
-from __future__ import annotations
-
 import io
 import json
 import sys

@@ -1,7 +1,5 @@
 """Only printable text is written to a terminal, by any command, whatever clients and servers sent."""
 
-from __future__ import annotations
-
 import json
 import os
 import pty

@@ -1,7 +1,5 @@
 """Context caches: created, listed, looked up, used, expired, deleted, and refused to others."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Selection, creation, pauses, renewal and deletion of caches."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import threading

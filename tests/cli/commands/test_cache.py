@@ -1,7 +1,5 @@
 """`mpal cache`: its complete output."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import time

@@ -4,8 +4,6 @@ They are the kinds of errors in the API's documents, those of other servers, and
 words of the cause and of the remedy, in lower case.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Calls recorded as the proxy records them: through the gate, the merger and the store."""
 
-from __future__ import annotations
-
 import json
 from collections import deque
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Tests of the request over real sockets: TLS, outgoing proxies, misbehaving servers."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import json

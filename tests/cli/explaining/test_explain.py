@@ -7,7 +7,6 @@ import re
 import socket
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import func, select
@@ -16,12 +15,10 @@ from moonpalace_addons.store.records import contents, exchanges, explanations
 from moonpalace_addons.store.schema import EXCHANGES, EXPLANATIONS
 from moonpalace_addons.store.state import State
 from moonpalace_cli.explaining import asking
+from tests.cli.conftest import Mpal, Store
 from tests.cli.explaining.conftest import KEY
 from tests.cli.explaining.recording import call, chat, refusal
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Mpal, Store
-    from tests.scenarios.server import MockServer
+from tests.scenarios.server import MockServer
 
 TEXT = (
     "What went wrong: the API refused the request: 400 invalid request error: invalid temperature: must be between 0 "

@@ -1,7 +1,5 @@
 """Tests of checking a model's answer."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

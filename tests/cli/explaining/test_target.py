@@ -1,7 +1,5 @@
 """Tests of which model is asked, with which key, and in which language."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Suggestions for an unfinished predicate."""
 
-from __future__ import annotations
-
 import pytest
 
 from moonpalace_addons.store.query.condition import check

@@ -1,7 +1,5 @@
 """Tests of replacing in event streams."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Tests of replacing in the strings of JSON."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 

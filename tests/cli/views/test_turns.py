@@ -1,7 +1,5 @@
 """The calls before and after a call in its conversation."""
 
-from __future__ import annotations
-
 import json
 from datetime import timedelta
 from typing import Any

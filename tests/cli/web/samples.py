@@ -1,7 +1,5 @@
 """Calls for the console: an ordinary day, and hostile ones."""
 
-from __future__ import annotations
-
 import base64
 import json
 import struct

@@ -1,7 +1,5 @@
 """A console in a separate thread."""
 
-from __future__ import annotations
-
 import asyncio
 import queue
 import threading

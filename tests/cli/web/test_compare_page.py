@@ -1,7 +1,5 @@
 """Two calls side by side, and the calls around one."""
 
-from __future__ import annotations
-
 import re
 import time
 from typing import Any

@@ -1,7 +1,5 @@
 """Access to the console's pages and their headers, as seen by programs."""
 
-from __future__ import annotations
-
 import re
 import socket
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -19,12 +18,10 @@ import pytest
 from moonpalace_addons.settings.values import resolve
 from moonpalace_addons.store.records import exchanges, explanations
 from moonpalace_cli.web import explainer
+from tests.cli.conftest import Store
 from tests.cli.web import samples
 from tests.cli.web.serving import TOKEN, serving
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Store
 
 JSON = {"Accept": "application/json"}
 TEXT = "It was refused.\nTry **again** <script>window.hacked=1</script> [x](javascript:hack) later."

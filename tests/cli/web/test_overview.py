@@ -1,7 +1,5 @@
 """The overview of calls: its numbers, its bars, and its links."""
 
-from __future__ import annotations
-
 import re
 from datetime import datetime, timedelta
 from html import unescape

@@ -1,7 +1,5 @@
 """The pages of the console, as seen by programs."""
 
-from __future__ import annotations
-
 import json
 import re
 import threading

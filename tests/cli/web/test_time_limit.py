@@ -1,7 +1,5 @@
 """Tests of the time limit of filters, most on PostgreSQL, and of its end; `test_pages.py` has the limit on SQLite."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Iterator

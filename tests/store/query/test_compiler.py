@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,10 +15,8 @@ from moonpalace_addons.store.query.parser import parse
 from moonpalace_addons.store.query.searching import exact
 from moonpalace_addons.store.query.times import EXAMPLES
 from moonpalace_addons.store.query.values import Condition
+from tests.store.query.conftest import Calls
 from tests.tables import for_each
-
-if TYPE_CHECKING:
-    from tests.store.query.conftest import Calls
 
 NO_TIME = f"compare it with {EXAMPLES}"
 KNOWN = "fields are status, state, model, request_body.…, response_body.…, tags, text, latency and others"

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from moonpalace_addons.store.query.errors import PredicateError
-
-if TYPE_CHECKING:
-    from tests.store.query.conftest import Calls
+from tests.store.query.conftest import Calls
 
 EVERY = "plain long stream two failed models kinds escaped broken binary deep untyped"
 

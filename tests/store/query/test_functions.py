@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sqlalchemy import event, text
 
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.query import functions
 from moonpalace_addons.store.query.condition import condition
-
-if TYPE_CHECKING:
-    from tests.store.query.conftest import Calls
+from tests.store.query.conftest import Calls
 
 
 def test_functions_are_there_once(filled_sqlite: Calls) -> None:

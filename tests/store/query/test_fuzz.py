@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,12 +12,8 @@ from moonpalace_addons.store.fields import FIELDS
 from moonpalace_addons.store.query.condition import condition
 from moonpalace_addons.store.query.errors import PredicateError
 from moonpalace_addons.store.query.parser import parse
+from tests.store.query.conftest import Calls
 from tests.store.query.random_texts import RANDOM
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.store.query.conftest import Calls
 
 TEXT = st.one_of(
     st.text(max_size=12),

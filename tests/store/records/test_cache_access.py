@@ -1,7 +1,5 @@
 """The store as used by the event loop: never blocking for long, and never raising the database's exceptions."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time

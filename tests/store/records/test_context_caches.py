@@ -1,7 +1,5 @@
 """The rows of context caches."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Tests of explanations stored with calls, and of calls that MoonPalace makes itself."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tests of the labels of calls."""
 
-from __future__ import annotations
-
 from uuid import uuid4
 
 import pytest

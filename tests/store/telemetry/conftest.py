@@ -1,7 +1,5 @@
 """A receiver, and an exporter with short waits."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

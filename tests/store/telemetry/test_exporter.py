@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE
+from sqlalchemy import Engine
 
 from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.telemetry import exporter as exporter_module
@@ -17,12 +18,8 @@ from moonpalace_addons.store.telemetry.spans import CallSpan, span_id
 from moonpalace_addons.store.telemetry.stored import stored_span
 from tests.exchanges import an_exchange
 from tests.otlp_receiver import RESET, SILENT, OtlpReceiver, attributes
+from tests.store.telemetry.conftest import Start
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from tests.store.telemetry.conftest import Start
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 KEY = "sk-of-the-exporter-0123456789"

@@ -1,7 +1,5 @@
 """Calls as spans: identity, times and attributes."""
 
-from __future__ import annotations
-
 import pytest
 
 from moonpalace_addons.store.exchange import Exchange

@@ -1,7 +1,5 @@
 """Tests of e-mail against a real SMTP server, with TLS and a password."""
 
-from __future__ import annotations
-
 import asyncio
 import email.policy
 import gzip

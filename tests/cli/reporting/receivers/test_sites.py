@@ -1,7 +1,5 @@
 """Tests of receivers with servers like the real sites, on real sockets."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import hmac

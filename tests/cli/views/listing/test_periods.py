@@ -1,7 +1,5 @@
 """Tests of dividing time into periods."""
 
-from __future__ import annotations
-
 import time
 from datetime import datetime
 

@@ -1,7 +1,5 @@
 """The Chinese of `mpal why`."""
 
-from __future__ import annotations
-
 import ast
 import re
 import time
