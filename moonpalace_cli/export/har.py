@@ -21,6 +21,8 @@ from moonpalace_cli.calls.presentation import has_failed, metadata
 from moonpalace_cli.export.events import timed_events
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from moonpalace_cli.calls.reading import Call
 
 OPENING = (
@@ -70,7 +72,7 @@ def request(call: Call) -> dict[str, Json]:
         "headers": headers(exchange.request_headers),
         "queryString": [{"name": name, "value": value} for name, value in parse_qsl(exchange.query, True)],
         "headersSize": -1,
-        "bodySize": len(body),
+        "bodySize": exchange.request_bytes,
     }
     if body:
         members["postData"] = {"mimeType": exchange.request_content_type or "", **text(body)}
@@ -92,9 +94,14 @@ def response(call: Call) -> dict[str, Json]:
         "content": {"size": len(body), "mimeType": exchange.response_content_type or "x-unknown", **text(body)},
         "redirectURL": location[0] if location else "",
         "headersSize": -1,
-        "bodySize": len(body) if exchange.status_code else -1,
+        "bodySize": -1 if exchange.response_bytes is None or is_encoded(pairs) else exchange.response_bytes,
     }
     return {**members, "_error": error_text(exchange)} if has_failed(exchange) else members
+
+
+def is_encoded(pairs: Iterable[tuple[str, str]]) -> bool:
+    """Tell whether an answer came encoded: only the size of the decoded body is known then."""
+    return any(name.lower() == "content-encoding" and value.lower() != "identity" for name, value in pairs)
 
 
 def headers(stored: str) -> list[Json]:

@@ -101,7 +101,7 @@ def area(places: Sequence[float], heights: Sequence[int], most: int) -> str:
 def stalls(timed: Sequence[tuple[int, Moment]], call: Exchange, total: int) -> Iterator[Stall]:
     """Yield the longest gaps, including the one before the end of the call, in order of time."""
     moments = [at for at, _ in timed]
-    ends = [*moments[1:], call.latency if call.latency is not None else moments[-1]]
+    ends = [*moments[1:], call.latency if call.latency is not None and call.has_timed_end else moments[-1]]
     gaps = [(end - start, start) for start, end in zip(moments, ends, strict=True)]
     worth = [gap for gap in gaps if gap[0] >= MIN_STALL_SHARE * total]
     longest = sorted(worth, reverse=True)[:MAX_STALLS]

@@ -43,6 +43,16 @@ CASES: dict[str, tuple[dict[str, str], AnswerHeaders]] = {
         {"x-ratelimit-remaining": "5", "server-timing": "17"},
         AnswerHeaders(None, None, None, 17, None, None, 5),
     ),
+    "metrics of a network in front": (
+        {"server-timing": 'cfL4;desc="?proto=TCP, dur=3", cfEdge;dur=9, inner;desc="a;b" ; dur=1043.7, cfOrigin;dur=0'},
+        AnswerHeaders(server_timing=1043),
+    ),
+    "only metrics of a network in front": (
+        {"server-timing": "cfEdge;dur=9, cdn-cache; desc=HIT, edge; dur=1", "openai-processing-ms": "77"},
+        AnswerHeaders(server_timing=77),
+    ),
+    "nothing but a network in front": ({"server-timing": "cfEdge;dur=9"}, AnswerHeaders()),
+    "a metric of another name": ({"server-timing": "db, total;dur=5, app;dur=6"}, AnswerHeaders(server_timing=5)),
     "fractions of seconds": ({"retry-after": "0.25"}, AnswerHeaders(retry_after=250_000_000)),
     "what is no number": (
         {

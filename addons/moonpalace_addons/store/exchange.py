@@ -258,11 +258,19 @@ class Exchange(NamedTuple):
         also="moonshot_server_timing",
         metadata=True,
     )
-    overhead: int | None = nanoseconds("time for which MoonPalace held the call up", "MoonPalace 使调用延迟的时间")
+    overhead: int | None = nanoseconds(
+        "time that MoonPalace's addons took before the call went on, without its HTTP engine",
+        "MoonPalace 的插件在调用继续之前所用的时间，不含其 HTTP 引擎",
+    )
     category: str | None = stored(
         "goodcase or badcase", "goodcase 或 badcase", section="Labels", fit="whole", public=True
     )
     note: str | None = stored("note set by mpal label or export", "mpal label 或 export 写的备注", fit="cut", width=24)
+
+    @property
+    def has_timed_end(self) -> bool:
+        """Tell whether a stream was kept to its end, so that the silence before that is known."""
+        return self.longest_stall is not None
 
     @property
     def holds_error(self) -> bool:

@@ -14,7 +14,11 @@ REQUESTS_LEFT = (
     "x-ratelimit-remaining",
 )
 TOKENS_LEFT = ("x-ratelimit-remaining-tokens", "anthropic-ratelimit-tokens-remaining")
-_DURATION = re.compile(r"dur=([0-9]{1,18})|^([0-9]{1,18})$")
+_METRIC = re.compile(r"""([^\s,;="]+)(?:[ \t]*;[ \t]*(?!dur=)[^,;"]*(?:"[^"]*")?)*[ \t]*;[ \t]*dur=([0-9]{1,18})""")
+"""A metric of Server-Timing that has a duration."""
+_BARE = re.compile(r"dur=([0-9]{1,18})|([0-9]{1,18})$")
+_OF_THE_API, _OF_A_CDN = "inner", re.compile(r"cf[A-Z]|cdn|edge")
+"""The name of Kimi's own metric, and how those begin that Cloudflare, Akamai and Fastly add."""
 _COUNT = re.compile(r"[0-9]{1,18}")
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
@@ -64,8 +68,16 @@ def _count(text: str | None) -> int | None:
 
 
 def _server_timing(headers: Mapping[str, str]) -> int | None:
-    duration = _DURATION.search(headers.get("server-timing", ""))
-    return int(duration[1] or duration[2]) if duration else _count(headers.get("openai-processing-ms"))
+    """Return the milliseconds that the API itself reports, whatever servers in front of it add."""
+    text = headers.get("server-timing", "")
+    durations = {name: int(duration) for name, duration in reversed(_METRIC.findall(text))}
+    if _OF_THE_API in durations:
+        return durations[_OF_THE_API]
+    if (found := _count(headers.get("openai-processing-ms"))) is not None:
+        return found
+    others = [duration for name, duration in durations.items() if not _OF_A_CDN.match(name)]
+    bare = _BARE.match(text)
+    return others[-1] if others else int(bare[1] or bare[2]) if bare else None
 
 
 def _retry_after(headers: Mapping[str, str]) -> int | None:

@@ -85,12 +85,13 @@ def gateway(facts: Facts) -> Reason | None:
             FORCE,
         )
     count = call.response_bytes
-    received = (
-        phrase(" after {count} bytes of the answer", count=f"{count:,}") if count else phrase(" before any answer")
-    )
+    if count:
+        received = phrase(" after {count} bytes of the answer", count=f"{count:,}")
+    else:
+        received = NOTHING if is_stored(facts) else phrase(" before any answer")
     return Reason(
         phrase("the API closed the connection{received}", received=received),
-        phrase("try again; the part that arrived is stored") if count and is_stored(facts) else phrase("try again"),
+        phrase("try again; the part that arrived is stored") if is_stored(facts) else phrase("try again"),
     )
 
 

@@ -87,7 +87,7 @@ class Facts:
     def stall(self) -> tuple[int, int] | None:
         """The longest silence of a stream and when it began, in nanoseconds; the one before the end counts."""
         moments = [at for _, at in self.chunks]
-        if self.call.latency is not None:
+        if self.call.latency is not None and self.call.has_timed_end:
             moments.append(self.call.latency)
         gaps = [(after - before, before) for before, after in pairwise(moments)]
         return max(gaps, default=None)
@@ -95,7 +95,7 @@ class Facts:
     @property
     def silence(self) -> int | None:
         """The nanoseconds between the last chunk of a stream and the end of the call."""
-        if not self.chunks or self.call.latency is None:
+        if not self.chunks or self.call.latency is None or not self.call.has_timed_end:
             return None
         return max(0, self.call.latency - self.chunks[-1][1])
 

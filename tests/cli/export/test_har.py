@@ -93,11 +93,20 @@ def test_call_without_an_answer(call: Callable[..., Call]) -> None:
 def test_bodies_that_were_encoded(call: Callable[..., Call], coding: str) -> None:
     """Stored bodies are decoded: a content encoding in the headers does not confuse the readers."""
     headers = f"Content-Type: application/json\r\nContent-Encoding: {coding}\r\n"
-    given = call(b'{"q": 1}', b'{"a": 1}', response_headers=headers, request_headers=headers)
-    assert by_haralyzer(given)[0].response.text == '{"a": 1}'
+    sizes = {"request_bytes": 94, "response_bytes": 204}
+    given = call(b'{"q": 1}', b'{"a": 1}', response_headers=headers, request_headers=headers, **sizes)
+    (one,) = by_haralyzer(given)
+    assert one.response.text == '{"a": 1}'
+    assert (one.raw_entry["request"]["bodySize"], one.raw_entry["response"]["bodySize"]) == (94, -1)
     (flow,) = by_mitmproxy(given)
     assert flow.response is not None
     assert (flow.request.content, flow.response.content) == (b'{"q": 1}', b'{"a": 1}')
+
+
+def test_an_answer_that_was_not_kept_to_its_end(call: Callable[..., Call]) -> None:
+    """Its size is that of what came, that of its content of what is there."""
+    answer = by_haralyzer(call(b"{}", b"12345", response_bytes=1_005))[0].raw_entry["response"]
+    assert (answer["bodySize"], answer["content"]["size"]) == (1_005, 5)
 
 
 def test_bytes(call: Callable[..., Call]) -> None:

@@ -32,9 +32,12 @@ def test_areas_and_marks() -> None:
 
 def test_the_silence_before_the_end() -> None:
     """A stream that is silent until the client leaves shows that."""
-    result = picture(an_exchange(latency=1000 * MS), [moment(1, 100)])
+    result = picture(an_exchange(latency=1000 * MS, longest_stall=900 * MS), [moment(1, 100)])
     assert result is not None
     assert [(stall.left, stall.width) for stall in result.stalls] == [(10.0, 90.0)]
+    result = picture(an_exchange(latency=1000 * MS), [moment(1, 100)])
+    assert result is not None
+    assert result.stalls == []  # it was not kept to its end
 
 
 def test_many_events() -> None:

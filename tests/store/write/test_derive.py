@@ -118,6 +118,26 @@ def test_headers_are_read_whatever_their_case() -> None:
     assert header_pairs(headers)[-2:] == [("X", "a: b"), ("Empty", "")]
 
 
+def test_several_lines_of_timings_are_one_list() -> None:
+    """What a network in front of the API adds does not hide what the API says."""
+    for lines in (("inner; dur=77", "cfEdge;dur=9"), ('cfL4;desc="x"', "cfEdge;dur=9", "inner;dur=77.5")):
+        headers = "".join(f"Server-Timing: {line}\r\n" for line in lines)
+        assert header_columns(received(b"", headers=headers))["server_timing"] == 77
+
+
+@pytest.mark.parametrize(("coding", "size"), [("", True), ("identity", True), ("gzip", False)])
+def test_an_answer_that_was_not_kept_to_its_end(coding: str, size: bool) -> None:
+    """Its size includes what was not kept, unless only the encoded size of that is known; no end is made up."""
+    given = stream(DELTA % ("a", "null"), DELTA % ("b", "null"))
+    given = structs.replace(given, headers=f"Content-Encoding: {coding}\r\n" if coding else "")
+    columns = outcome(ExchangeEnded("u", 9_000_000_000, State.COMPLETED, dropped=1_000), given, {}).columns
+    assert columns["response_bytes"] == (len(given.body) + 1_000 if size else None)
+    assert columns["time_to_first_token"] == 2_000_000
+    assert [columns[name] for name in ("longest_stall", "gap_p50", "output_tokens_per_second")] == [None] * 3
+    assert "1000 bytes are not" in str(columns["warnings"])
+    assert "nothing came" not in str(columns["warnings"])
+
+
 def test_the_session_of_a_request() -> None:
     """The session of a request is the one named in its headers or its body."""
     body = b'{"model": "kimi-k3", "metadata": {"session_id": "s-1"}, "messages": []}'

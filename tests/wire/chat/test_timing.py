@@ -51,6 +51,13 @@ def test_a_stream() -> None:
     )
 
 
+def test_an_answer_that_was_not_kept_to_its_end() -> None:
+    """Only what came first is known: neither the pace nor how long it was silent."""
+    chunks, events = [(10, 20 * MS), (20, 50 * MS)], [(10, REASONING), (20, CONTENT)]
+    assert measure(0, MS, None, chunks, events, 5, True) == Timing(MS, 20 * MS, 50 * MS)
+    assert measure(0, MS, None, [(10, 20 * MS)], [], 5, False) == Timing(MS)
+
+
 def test_a_call_without_streaming() -> None:
     """For an answer in one piece only the headers and the mean pace are known."""
     timing = measure(0, 400 * MS, 500 * MS, [(100, 500 * MS)], [], 20, False)

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 EMPTY: Values = {column.name: None for column in COLUMNS if column.name != "id"}
 
+SERVER_TIMING = "server-timing"
+
 MIN_SILENCE = 1_000_000_000
 """Nanoseconds of silence before the end of a stream that give a warning about the side at fault."""
 
@@ -123,8 +125,12 @@ def session_headers(headers: str) -> dict[str, str]:
 
 
 def named_headers(headers: str) -> dict[str, str]:
-    """Return stored headers by their lower-case names."""
-    return {name.lower(): value for name, value in header_pairs(headers)}
+    """Return stored headers by their lower-case names: the last of several, and all lines of Server-Timing, a list."""
+    pairs = [(name.lower(), value) for name, value in header_pairs(headers)]
+    named = dict(pairs)
+    if SERVER_TIMING in named:
+        named[SERVER_TIMING] = ", ".join(value for name, value in pairs if name == SERVER_TIMING)
+    return named
 
 
 UNANSWERED: Values = dict.fromkeys(
@@ -269,6 +275,8 @@ def silence_warning(ended: ExchangeEnded, received: Received) -> list[str]:
     last = received.chunks[-1][1] if received.chunks else received.at
     if not received.is_stream or received.is_transcript or last is None or ended.at - last < MIN_SILENCE:
         return []
+    if received.is_partial:
+        return []  # more has come that was not kept
     seconds = (ended.at - last) / 1e9
     if ended.unsent:
         return [f"the client took nothing more for the last {seconds:.1f} s, with {ended.unsent} bytes waiting for it"]
@@ -280,9 +288,15 @@ def answered_columns(ended: ExchangeEnded, received: Received, fields: Fields, w
     return {
         **ending_columns(ended, fields, warnings),
         **header_columns(received),
-        "response_bytes": len(received.body),
+        "response_bytes": received_size(ended, received),
         "is_stream": received.is_stream,
     }
+
+
+def received_size(ended: ExchangeEnded, received: Received) -> int | None:
+    """Return the bytes of a decoded answer, with those that were not kept; None if these are known encoded only."""
+    is_encoded = named_headers(received.headers or "").get("content-encoding", "identity").lower() != "identity"
+    return None if ended.dropped and is_encoded else len(received.body) + ended.dropped
 
 
 def ending_columns(ended: ExchangeEnded, fields: Fields, warnings: Sequence[str]) -> Values:
@@ -305,7 +319,7 @@ def reading_columns(reading: Reading, summary: Summary, received: Received, ende
     times = timing.measure(
         0,
         received.at,
-        ended_at,
+        None if received.is_partial else ended_at,
         received.chunks,
         reading.events,
         usage.completion_tokens,

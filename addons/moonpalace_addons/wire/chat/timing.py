@@ -43,7 +43,7 @@ class Timing(NamedTuple):
 def measure(
     started: int,
     headers: int | None,
-    ended: int,
+    ended: int | None,
     chunks: Sequence[tuple[int, int]],
     events: Sequence[tuple[int, object]],
     completion_tokens: int | None,
@@ -52,6 +52,7 @@ def measure(
 ) -> Timing:
     """Return the timing of a call that ran from `started` to `ended`, with its headers at `headers` if they came.
 
+    `ended` is None if the end of the answer was not kept: then only the times of what came first are known.
     `chunks` are (decoded bytes up to and with this chunk, time of arrival) in order; `events` are (`Event.end`, parsed
     JSON of its data) in order. `streamed` says whether the answer came as events, whatever its client asked for.
     `token_channel` returns "visible" or "reasoning" for an event with text.
@@ -68,13 +69,17 @@ def measure(
             tokens.append(arrived)
             if visible is None and channel == "visible":
                 visible = arrived
+    first = tokens[0] - started if tokens else None
+    first_visible = None if visible is None else visible - started
+    if ended is None:
+        return Timing(to_headers, first, first_visible)
     gaps = _gaps(arrivals)
     silence = _silence(headers, ended, arrivals)
     last = tokens[-1] if tokens else None
     return Timing(
         time_to_headers=to_headers,
-        time_to_first_token=tokens[0] - started if tokens else None,
-        time_to_first_visible_token=None if visible is None else visible - started,
+        time_to_first_token=first,
+        time_to_first_visible_token=first_visible,
         time_per_output_token=_time_per_token(tokens, completion_tokens),
         output_tokens_per_second=_rate(completion_tokens, started, last),
         longest_stall=max([*gaps[-1:], *([silence] if silence > 0 else [])], default=None),

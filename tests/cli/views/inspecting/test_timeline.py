@@ -128,7 +128,7 @@ call 1: 4 events in 51ms, first token after 20ms, longest stall 10ms before even
 
 def ended(exchange: Callable[..., Exchange], **more: int) -> Exchange:
     """Return a streamed call that timed out."""
-    times = {"time_to_first_token": 20 * MS, "latency": 51 * MS} | more
+    times = {"time_to_first_token": 20 * MS, "latency": 51 * MS, "longest_stall": 10 * MS} | more
     return exchange(**times, state=State.TIMED_OUT, error_message="timed out")
 
 
@@ -149,6 +149,14 @@ def test_the_silence_before_the_end_is_a_gap(exchange: Callable[..., Exchange]) 
     (end,) = (line for line in text.split("\n") if " end " in line and "longest" in line and line.startswith("|"))
     assert "40ms" in end
     assert text.count("longest") == 2
+
+
+def test_a_stream_that_was_not_kept_to_its_end(exchange: Callable[..., Exchange]) -> None:
+    """No silence is made of what was not kept."""
+    result = moments_of(*chunked(*EVENTS))
+    given = ended(exchange, latency=90 * MS)._replace(longest_stall=None)
+    text = timeline_table.table(given, result, runs(result), None, blocks=False, colour=False)
+    assert "before the end" not in text
 
 
 @pytest.mark.parametrize("width", [72, 80, 100, 200])

@@ -57,6 +57,7 @@ def rich(store: Store) -> Store:
         reasoning_tokens=12,
         time_to_first_token=812_000_000,
         latency=5 * SECOND,
+        longest_stall=3 * SECOND,
         warnings=("it seems that your max_tokens value is too small, please set a larger value",),
         category="badcase",
         note="错了",
