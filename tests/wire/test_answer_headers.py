@@ -1,8 +1,13 @@
 """Tests of response headers with the same meaning under different names."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 
 from moonpalace_addons.wire.answer_headers import AnswerHeaders, read
+from tests.linear import takes_linear_time
+from tests.tables import for_each
 
 CASES: dict[str, tuple[dict[str, str], AnswerHeaders]] = {
     "Kimi": (
@@ -74,3 +79,13 @@ def test_headers(name: str) -> None:
     """Each API's own names fill the same fields; invalid values are missing."""
     named, expected = CASES[name]
     assert read(named) == expected
+
+
+@for_each("text", ["a", "a ; ", "a ; x", ",", ", a; x", 'a;"', ', a; x="', ", a;  dur= ", "; dur=", " ", "a;b=c , "])
+def test_server_timing_of_any_size(text: str) -> None:
+    """An API may send anything: the time that it takes to read grows with its length."""
+
+    def prepare(amount: int) -> Callable[[], object]:
+        return partial(read, {"server-timing": text * amount})
+
+    assert takes_linear_time(prepare, 5_000)

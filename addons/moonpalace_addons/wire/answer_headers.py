@@ -14,8 +14,10 @@ REQUESTS_LEFT = (
     "x-ratelimit-remaining",
 )
 TOKENS_LEFT = ("x-ratelimit-remaining-tokens", "anthropic-ratelimit-tokens-remaining")
-_METRIC = re.compile(r"""([^\s,;="]+)(?:[ \t]*;[ \t]*(?!dur=)[^,;"]*(?:"[^"]*")?)*[ \t]*;[ \t]*dur=([0-9]{1,18})""")
-"""A metric of Server-Timing that has a duration."""
+_METRIC = re.compile(
+    r'(?:^|,)[ \t]*+([^\s,;="]++)[ \t]*+(?:;[ \t]*+(?!dur=)[^,;"]*+(?:"[^"]*+"[ \t]*+)?+)*+;[ \t]*+dur=([0-9]{1,18})'
+)
+"""A metric of Server-Timing that has a duration. Nothing is tried twice: the header may have any size."""
 _BARE = re.compile(r"dur=([0-9]{1,18})|([0-9]{1,18})$")
 _OF_THE_API, _OF_A_CDN = "inner", re.compile(r"cf[A-Z]|cdn|edge")
 """The name of Kimi's own metric, and how those begin that Cloudflare, Akamai and Fastly add."""
