@@ -295,8 +295,10 @@ def answered_columns(ended: ExchangeEnded, received: Received, fields: Fields, w
 
 def received_size(ended: ExchangeEnded, received: Received) -> int | None:
     """Return the bytes of a decoded answer, with those that were not kept; None if these are known encoded only."""
-    is_encoded = named_headers(received.headers or "").get("content-encoding", "identity").lower() != "identity"
-    return None if ended.dropped and is_encoded else len(received.body) + ended.dropped
+    if not ended.dropped:
+        return len(received.body)
+    coding = named_headers(received.headers or "").get("content-encoding", "identity")
+    return len(received.body) + ended.dropped if coding.lower() == "identity" else None
 
 
 def ending_columns(ended: ExchangeEnded, fields: Fields, warnings: Sequence[str]) -> Values:
