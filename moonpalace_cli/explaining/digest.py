@@ -61,8 +61,9 @@ def head(facts: Facts, limit: int) -> Iterator[str]:
         if text:
             yield f"{name}: {text}"
     kinds = name_of(call.request_content_type or "none"), name_of(call.response_content_type or "none")
-    sizes = call.request_bytes, call.response_bytes or 0
-    yield f"bodies: request {sizes[0]:,} bytes of {kinds[0]}, answer {sizes[1]:,} bytes of {kinds[1]}"
+    is_unknown = call.response_bytes is None and facts.has_answer  # of an encoded answer beyond max-body
+    size = "an unknown number of" if is_unknown else f"{call.response_bytes or 0:,}"
+    yield f"bodies: request {call.request_bytes:,} bytes of {kinds[0]}, answer {size} bytes of {kinds[1]}"
     yield from (f"warning: {excerpt(warning, 80)}" for warning in call.warnings[:5])
 
 

@@ -106,7 +106,7 @@ def cut(is_given: bool) -> Iterator[str]:
         yield (
             f"finish_reason @ [{reasons}] || warnings ~ '{outcomes.NO_REASON}'"
             f" || (!finish_reason && warnings ~ '{outcomes.NO_END}')"
-            " || (response_bytes > 0 && state @ ['upstream_failed', 'timed_out'])"
+            " || (status && !(response_bytes == 0) && state @ ['upstream_failed', 'timed_out'])"
         )
 
 

@@ -1,7 +1,6 @@
 """A mitmproxy with real sockets before a server of a few lines: with our engine, or with its own server."""
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -71,14 +70,6 @@ async def proxied(
         server.close()
         async with asyncio.timeout(WAIT):  # a connection that the proxy leaves open is a failure, not a wait for ever
             await server.wait_closed()
-
-
-async def send_on(writer: asyncio.StreamWriter, data: bytes) -> None:
-    """Send the same data repeatedly until the other side resets the connection."""
-    with contextlib.suppress(ConnectionError):
-        while True:
-            writer.write(data)
-            await writer.drain()
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

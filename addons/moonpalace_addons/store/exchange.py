@@ -157,7 +157,7 @@ class Exchange(NamedTuple):
         metadata="content_type response_content_type",
         public=True,
     )
-    response_bytes: int | None = stored("size of the response body in bytes", "响应正文的字节数")
+    response_bytes: int | None = stored("size of the response body in bytes, decoded", "响应正文解码后的字节数")
     requests_left: int | None = stored("requests that the API's rate limit still allows", "速率限制还允许的请求数")
     tokens_left: int | None = stored("tokens that the API's rate limit still allows", "速率限制还允许的 token 数")
     retry_after: int | None = milliseconds(
@@ -259,7 +259,7 @@ class Exchange(NamedTuple):
         metadata=True,
     )
     overhead: int | None = nanoseconds(
-        "time that MoonPalace's addons took before the call went on, without its HTTP engine",
+        "time for which MoonPalace's addons held the call up, without its HTTP engine",
         "MoonPalace 的插件在调用继续之前所用的时间，不含其 HTTP 引擎",
     )
     category: str | None = stored(

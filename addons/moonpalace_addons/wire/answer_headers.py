@@ -19,8 +19,11 @@ _METRIC = re.compile(
 )
 """A metric of Server-Timing that has a duration. Nothing is tried twice: the header may have any size."""
 _BARE = re.compile(r"dur=([0-9]{1,18})|([0-9]{1,18})$")
-_OF_THE_API, _OF_A_CDN = "inner", re.compile(r"cf[A-Z]|cdn|edge")
-"""The name of Kimi's own metric, and how those begin that Cloudflare, Akamai and Fastly add."""
+"""A duration without a name."""
+_OWN_METRIC = "inner"
+"""Kimi's."""
+_CDN_METRIC = re.compile(r"cf[A-Z]|cdn|edge")
+"""How the metrics begin that Cloudflare, Akamai and Fastly add."""
 _COUNT = re.compile(r"[0-9]{1,18}")
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
@@ -72,14 +75,12 @@ def _count(text: str | None) -> int | None:
 def _server_timing(headers: Mapping[str, str]) -> int | None:
     """Return the milliseconds that the API itself reports, whatever servers in front of it add."""
     text = headers.get("server-timing", "")
-    durations = {name: int(duration) for name, duration in reversed(_METRIC.findall(text))}
-    if _OF_THE_API in durations:
-        return durations[_OF_THE_API]
-    if (found := _count(headers.get("openai-processing-ms"))) is not None:
-        return found
-    others = [duration for name, duration in durations.items() if not _OF_A_CDN.match(name)]
+    metrics = [metric for metric in _METRIC.findall(text) if not _CDN_METRIC.match(metric[0])]
+    own = [duration for name, duration in metrics if name == _OWN_METRIC]
     bare = _BARE.match(text)
-    return others[-1] if others else int(bare[1] or bare[2]) if bare else None
+    named = (*own, headers.get("openai-processing-ms"), *(duration for _, duration in metrics))
+    candidates = (*named, *(bare.groups() if bare else ()))
+    return next((count for each in candidates if (count := _count(each)) is not None), None)
 
 
 def _retry_after(headers: Mapping[str, str]) -> int | None:

@@ -88,9 +88,9 @@ def marked(drawing: str) -> str:
 def silence_before_end(exchange: Exchange, events: Sequence[Moment]) -> int:
     """Return the nanoseconds between the last event and the end of the call, 0 if unknown."""
     last = events[-1].at if events else exchange.time_to_headers
-    return (
-        0 if last is None or exchange.latency is None or not exchange.has_timed_end else max(0, exchange.latency - last)
-    )
+    if last is None or exchange.latency is None or not exchange.has_timed_end:
+        return 0
+    return max(0, exchange.latency - last)
 
 
 def closing(exchange: Exchange, silence: int, most: int, *, blocks: bool) -> list[str]:

@@ -88,16 +88,11 @@ def gateway(facts: Facts) -> Reason | None:
     if count:
         received = phrase(" after {count} bytes of the answer", count=f"{count:,}")
     else:
-        received = NOTHING if is_stored(facts) else phrase(" before any answer")
+        received = NOTHING if facts.has_answer else phrase(" before any answer")
     return Reason(
         phrase("the API closed the connection{received}", received=received),
-        phrase("try again; the part that arrived is stored") if is_stored(facts) else phrase("try again"),
+        phrase("try again; the part that arrived is stored") if facts.has_answer else phrase("try again"),
     )
-
-
-def is_stored(facts: Facts) -> bool:
-    """Return whether any part of the answer is stored."""
-    return bool(facts.bodies.response or facts.bodies.event_stream)
 
 
 def client_left(facts: Facts) -> Reason | None:

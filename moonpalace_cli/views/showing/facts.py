@@ -84,6 +84,11 @@ class Facts:
         return next((number for number in limits if isinstance(number, int) and not isinstance(number, bool)), None)
 
     @property
+    def has_answer(self) -> bool:
+        """Return whether any part of the answer is stored."""
+        return bool(self.bodies.response or self.bodies.event_stream)
+
+    @property
     def stall(self) -> tuple[int, int] | None:
         """The longest silence of a stream and when it began, in nanoseconds; the one before the end counts."""
         moments = [at for _, at in self.chunks]

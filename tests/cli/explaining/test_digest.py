@@ -5,7 +5,10 @@ import json
 import os
 
 import pytest
+from sqlalchemy import update
 
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.state import State
 from moonpalace_cli.explaining.quoting import excerpt, quoted, shortened, tokens_in
 from moonpalace_cli.explaining.record import Subject, make_record
@@ -48,6 +51,14 @@ def test_a_call(store: Store) -> None:
         "answer:",
         '[1 assistant] "a b"',
     ]
+
+
+def test_an_answer_of_unknown_size(store: Store) -> None:
+    """Of an encoded answer beyond `max-body` only the size of the kept part is known, which is not the answer's."""
+    row = call(store.engine, chat(), 200, reply("a b"))
+    with writing(store.engine) as connection:
+        connection.execute(update(EXCHANGES).values(response_bytes=None))
+    assert "answer an unknown number of bytes of" in digest(store, row)
 
 
 def test_the_messages_around_the_problem(store: Store) -> None:

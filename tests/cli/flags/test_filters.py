@@ -128,6 +128,14 @@ def test_a_filter_is_the_same_everywhere(name: str) -> None:
     assert not found or found >= {each.name for each in FILTERS} - {"good", "bad", "tag"}
 
 
+def test_an_answer_of_unknown_size_is_cut(store: Store, mpal: Mpal) -> None:
+    """`--cut` finds an encoded answer beyond `max-body` that broke off, but no call that failed before its answer."""
+    store.add(state=State.UPSTREAM_FAILED, response_bytes=None, finish_reason=None)
+    store.add(state=State.UPSTREAM_FAILED, response_bytes=None, finish_reason=None, status_code=None)
+    store.add(state=State.UPSTREAM_FAILED, response_bytes=0, finish_reason=None)
+    assert [json.loads(line)["id"] for line in mpal("list", "--json", "--cut").out.splitlines()] == [1]
+
+
 def test_streams_without_their_last_event_are_cut(store: Store, mpal: Mpal) -> None:
     """`--cut` finds streams that the API ended early without an error, not those that lack a last line end."""
     early = "the stream ended without response.completed or another last event"

@@ -73,6 +73,14 @@ def test_headers_in_the_form_that_calls_share(headers: str | None, expected: For
     assert shared_form({"response_headers": headers} | COLUMNS) == expected
 
 
+def test_a_value_that_is_not_known_has_no_mark(engine: Engine, add: Add) -> None:
+    """A header that says None comes back too."""
+    headers = f"{SAME}Server-Timing: None\r\nContent-Length: None\r\n"
+    call = bare(engine, add, headers, server_timing=None, response_bytes=None)
+    (found,) = exchanges.find(engine, id=call)
+    assert found.response_headers == headers
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -5,10 +5,11 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 
 import pytest
-from sqlalchemy import Connection, Engine, event, literal, text
+from sqlalchemy import Connection, Engine, event, literal, text, update
 
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records import exchanges, runs
+from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import ExchangeEnded
 from moonpalace_addons.store.upkeep import cleaning, indexing, search_blocks
 from moonpalace_addons.store.upkeep.indexing import index
@@ -100,6 +101,16 @@ def test_a_large_body_is_not_read(engine: Engine, store: Store, monkeypatch: pyt
     monkeypatch.setattr(indexing, "MAX_BODY_LENGTH", 10_000)
     monkeypatch.delattr(search_blocks, "bodies")
     store(["large" * 2_000, *numbered(BLOCK_SIZE - 1)])
+    assert done(engine)
+    assert may_contain(engine, "any", "word")
+
+
+def test_a_body_of_unknown_size_is_not_read(engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An encoded answer beyond `max-body` may be of any size."""
+    monkeypatch.delattr(search_blocks, "bodies")
+    store(numbered(BLOCK_SIZE))
+    with writing(engine) as connection:
+        connection.execute(update(EXCHANGES).where(EXCHANGES.c.id == 2).values(response_bytes=None))
     assert done(engine)
     assert may_contain(engine, "any", "word")
 

@@ -45,12 +45,14 @@ def shared_form(row: Values) -> Form | None:
     headers = row.get("response_headers")
     if not isinstance(headers, str) or len(headers) < MIN_LENGTH or RESERVED.search(headers):
         return None
-    values = {name: str(row.get(name)) for name in MARKS if name != "response_date"}
+    values = {name: str(row[name]) for name in MARKS if name != "response_date" and row.get(name) is not None}
 
     def marked(field: re.Match[str]) -> str:
         column = str(field.lastgroup)
         value = field[column]
-        is_there = value == values.setdefault(column, value)  # of several dates, the first one is kept
+        if column == "response_date":
+            values.setdefault(column, value)  # of several dates, the first one is kept
+        is_there = value == values.get(column)
         return field[0][: -len(value)] + MARKS[column] if is_there else field[0]
 
     return Form(VARYING.sub(marked, f"\n{headers}")[1:].encode(), values.get("response_date"))

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Connection,
     Integer,
     and_,
+    case,
     cast,
     delete,
     exists,
@@ -24,7 +25,7 @@ from moonpalace_addons.store.records.body_scan import searched_text
 from moonpalace_addons.store.records.body_text import SIDES
 from moonpalace_addons.store.records.id_lists import among
 from moonpalace_addons.store.schema import EXCHANGES, SEARCH_BLOCKS
-from moonpalace_addons.wire.word_filter import SEEDS, BitPositions, may_contain
+from moonpalace_addons.wire.word_filter import MAX_BODY_LENGTH, SEEDS, BitPositions, may_contain
 
 SHIFT = 6
 BLOCK_SIZE = 1 << SHIFT
@@ -67,7 +68,8 @@ def missing(connection: Connection, first: int, end: int) -> list[int]:
 
 def calls_of(connection: Connection, block: int) -> list[Call]:
     """Return the calls of a block."""
-    size = EXCHANGES.c.request_bytes + func.coalesce(EXCHANGES.c.response_bytes, 0)
+    unknown = case((EXCHANGES.c.response_parts.is_not(None), MAX_BODY_LENGTH + 1), else_=0)
+    size = EXCHANGES.c.request_bytes + func.coalesce(EXCHANGES.c.response_bytes, unknown)
     columns = (EXCHANGES.c.id, EXCHANGES.c.state, EXCHANGES.c.request_parts, EXCHANGES.c.response_parts, size)
     within = EXCHANGES.c.id.between(first_id(block), first_id(block + 1) - 1)
     return [Call(*row) for row in connection.execute(select(*columns).where(within).order_by(EXCHANGES.c.id))]

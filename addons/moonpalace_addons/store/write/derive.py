@@ -125,7 +125,7 @@ def session_headers(headers: str) -> dict[str, str]:
 
 
 def named_headers(headers: str) -> dict[str, str]:
-    """Return stored headers by their lower-case names: the last of several, and all lines of Server-Timing, a list."""
+    """Return stored headers by their lower-case names; of repeated ones the last, but all lines of Server-Timing."""
     pairs = [(name.lower(), value) for name, value in header_pairs(headers)]
     named = dict(pairs)
     if SERVER_TIMING in named:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import cache
 
 WINDOW_SIZE = 32_000_000
-"""Approximate bytes of ended calls that the writer has not confirmed; more is spooled to disk.
+"""Approximate bytes of ended calls that are sent to the writer and not confirmed; the others are spooled.
 
-Both the proxy, for replay, and the writer hold them, so the total is twice as much.
+Both the proxy, for replay, and the writer hold them. The proxy's spool holds as much before it uses the disk.
 """
 
 MEMORY_LIMIT = WINDOW_SIZE // 2
