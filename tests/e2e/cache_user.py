@@ -1,11 +1,8 @@
 """A user of a proxy with `--auto-cache`, and the resulting calls and caches."""
 
-from __future__ import annotations
-
 import asyncio
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import httpx
 import openai
@@ -17,11 +14,9 @@ from moonpalace_addons.wire.secrets import masking
 from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.served import Served
 from tests.authorities import NO_AUTHORITIES
+from tests.e2e.launching import Proxy
 from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Proxy
 
 type Messages = list[dict[str, object]]
 

@@ -1,25 +1,18 @@
 """A store that is damaged during calls, and the check that no call was lost."""
 
-from __future__ import annotations
-
 import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
 from moonpalace_addons.store.database.opening import open_store
-from tests.e2e.launching import IMPATIENT
+from tests.e2e.launching import IMPATIENT, Proxy
 from tests.faults import Load, all_over, assert_stored
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Proxy
-
 
 SECONDS = float(os.environ.get("MOONPALACE_FAULT_SECONDS", "2"))
 HASTE = IMPATIENT if SECONDS < 10 else {}

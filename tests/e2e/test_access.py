@@ -1,10 +1,7 @@
 """A proxy with a key: it sends the key upstream, but only for authorized clients."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import openai
@@ -12,10 +9,8 @@ import pytest
 
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 KEY = "sk-owner-key-0123456789abcdef"
 TOKEN = "token-for-clients-0123456789"

@@ -1,22 +1,17 @@
 """Answers by their content, not by their label, over real sockets."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from moonpalace_addons.store.tasks import State
+from tests.e2e.launching import Launcher, Proxy
 from tests.socket_server import PATIENCE, ParallelServer, read_request
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 CHAT = "/v1/chat/completions"
 LABELS = ("text/event-stream", "application/json", "text/plain", "application/octet-stream", "")

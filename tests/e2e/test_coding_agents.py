@@ -4,8 +4,6 @@ They are looked for on PATH, or in the folder that MOONPALACE_TEST_AGENTS names,
 --prefix FOLDER @openai/codex opencode-ai`.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -14,17 +12,13 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_cli.mcp_server.quoting import RULE
-from tests.e2e.launching import KEY, PATIENCE
+from tests.e2e.launching import KEY, PATIENCE, Launcher, Proxy
+from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
-    from tests.scenarios.server import MockServer
 
 FOLDER = os.environ.get("MOONPALACE_TEST_AGENTS", "")
 MODEL = "mock-named-tool"

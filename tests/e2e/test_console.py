@@ -1,7 +1,5 @@
 """The console in a browser: hostile calls, hostile pages, and a day's work."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import threading
@@ -11,9 +9,10 @@ from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
 from sqlalchemy import Engine, text
 
 from moonpalace_addons.settings.values import resolve
@@ -21,16 +20,12 @@ from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import explanations, labels, runs
 from moonpalace_addons.store.schema import EXCHANGES
+from moonpalace_cli.web.server import Served
 from tests.cli.conftest import RUN, Store
 from tests.cli.web import samples
 from tests.cli.web.serving import serving
 from tests.exchanges import STARTED
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
-
-    from moonpalace_cli.web.server import Served
-    from tests.scenarios.server import MockServer
+from tests.scenarios.server import MockServer
 
 MAIL = "jane.doe@example.com"
 TABS_OF_TEXTS = ("", "/request", "/headers", "/events", "/changes", "/explain")

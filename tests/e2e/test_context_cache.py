@@ -1,13 +1,10 @@
 """`--auto-cache` over real sockets, with the openai SDK: creation, use, refusals, and that no answer is lost."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import openai
@@ -15,11 +12,9 @@ import pytest
 
 from moonpalace_addons.store.tasks import State
 from tests.e2e.cache_user import CACHED, CACHING, CHAT, MODEL, QUICK, User, ask_at_once, history
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 MODES = ("--no-force-stream", "--force-stream")
 

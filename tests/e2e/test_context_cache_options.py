@@ -1,25 +1,20 @@
 """`--auto-cache` with other options, and `--cache-key-hint`: each test has its own proxy."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import openai
 import pytest
 
 from tests.e2e.cache_user import CACHED, CACHING, CHAT, MODEL, QUICK, Messages, User, ask_at_once, history
+from tests.e2e.launching import Launcher
 from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher
 
 type Start = Callable[..., AbstractContextManager[User]]
 

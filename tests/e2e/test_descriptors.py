@@ -1,23 +1,18 @@
 """A proxy that is out of file descriptors."""
 
-from __future__ import annotations
-
 import resource
 import socket
 import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 FLOOD = 150
 BODY = {"model": "mock-echo", "messages": [{"role": "user", "content": "Hello"}]}

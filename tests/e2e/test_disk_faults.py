@@ -1,7 +1,5 @@
 """Disks and files that fail under load."""
 
-from __future__ import annotations
-
 import resource
 import shutil
 import signal
@@ -9,19 +7,15 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_addons.store.write.writer import JOIN_TIMEOUT
+from tests.e2e.launching import Launcher
+from tests.e2e.surviving import HASTE, database, integrity, opened, survive
 from tests.faults import Load, assert_stored
 from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher
-
-from tests.e2e.surviving import HASTE, database, integrity, opened, survive
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 `MOONPALACE_TEST_ENDLESS` is how many megabytes such a peer sends, and sets the limits to the defaults.
 """
 
-from __future__ import annotations
-
 import http.client
 import os
 import re
@@ -14,14 +12,11 @@ import time
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e import endless
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
+from tests.e2e.launching import Launcher, Proxy
 
 SCRIPT = str(Path(endless.__file__))
 THOROUGH = int(os.environ.get("MOONPALACE_TEST_ENDLESS", "0"))

@@ -1,19 +1,14 @@
 """Named endpoints of one proxy, in every way to run it, and the cost of their calls."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.store.state import State
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 KEY = "sk-e2e-endpoint-key-0123456789"
 CHAT = "/v1/chat/completions"

@@ -1,22 +1,18 @@
 """Exported commands and scripts send the captured request when they are run."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-if TYPE_CHECKING:
-    from moonpalace_cli.mock.served import Served
-    from tests.e2e.launching import Proxy
-    from tests.scenarios.server import MockServer
+from moonpalace_cli.mock.served import Served
+from tests.e2e.launching import Proxy
+from tests.scenarios.server import MockServer
 
 KEY = "sk-of-the-one-who-runs-it"
 PATIENCE = 60

@@ -1,12 +1,9 @@
 """Failed calls: what the client gets, what upstream notices, and what the row contains."""
 
-from __future__ import annotations
-
 import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -15,11 +12,9 @@ from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.served import Served
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 KEY = "sk-e2e-client-0123456789"
 CHAT = "/v1/chat/completions"

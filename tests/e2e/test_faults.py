@@ -4,8 +4,6 @@
 store is unavailable (20 for a thorough run, whose proxies wait for it as long as by default).
 """
 
-from __future__ import annotations
-
 import os
 import random
 import signal
@@ -17,21 +15,17 @@ from contextlib import closing, contextmanager
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import Engine
 
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
+from tests.e2e.launching import Launcher, Proxy
+from tests.e2e.surviving import HASTE, PAUSE, SECONDS, database, integrity, opened, survive
 from tests.faults import Answer, Lasting, Load, assert_stored, assert_told, stalled
 from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
-
-from tests.e2e.surviving import HASTE, PAUSE, SECONDS, database, integrity, opened, survive
 
 ROUNDS = int(os.environ.get("MOONPALACE_FAULT_ROUNDS", "2"))
 ON_DISK = 0.1

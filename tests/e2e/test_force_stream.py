@@ -1,12 +1,9 @@
 """`--force-stream` over real sockets: upstream streams, and the client gets the same answer as without it."""
 
-from __future__ import annotations
-
 import asyncio
 import gzip
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import httpx
 import openai
@@ -16,12 +13,10 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.served import Served
 from tests.authorities import NO_AUTHORITIES
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.all_scenarios import scenarios
 from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 KEY = "sk-e2e-client-0123456789"
 CHAT = "/v1/chat/completions"

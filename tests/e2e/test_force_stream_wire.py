@@ -1,24 +1,19 @@
 """Forced streams on the wire: correct framing, encodings and headers, with all kinds of clients and upstreams."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from moonpalace_addons.store.tasks import State
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
 from tests.socket_server import SocketServer, read_request
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 KEY = "sk-e2e-client-0123456789"
 CHAT = "/v1/chat/completions"

@@ -1,7 +1,5 @@
 """Many concurrent calls through one proxy: none is lost, changed or mixed up with another."""
 
-from __future__ import annotations
-
 import asyncio
 import gzip
 import json
@@ -9,7 +7,6 @@ import zlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import brotli  # type: ignore[import-untyped]
 import httpx
@@ -20,10 +17,8 @@ from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.served import Served
+from tests.e2e.launching import Proxy
 from tests.scenarios.server import MockServer
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Proxy
 
 KEY = "sk-e2e-client-0123456789"
 COUNT = 200

@@ -12,12 +12,11 @@ import pytest
 
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire.faces.messages import MARK
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
     import anthropic
-
-    from tests.e2e.launching import Launcher, Proxy
 
 MODES = {"plain": (), "forced": ("--force-stream", "--heartbeat", "0.1"), "guarded": ("--detect-repeat",)}
 MODELS = ("mock-echo", "mock-reasoning", "mock-tools", "mock-parallel-tools", "mock-length")

@@ -1,12 +1,9 @@
 """The bundle in a `mitmdump` process: the same calls and rows, and mitmproxy's own options take effect."""
 
-from __future__ import annotations
-
 import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import openai
@@ -14,10 +11,8 @@ import pytest
 
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 KEY = "sk-e2e-client-0123456789"
 CHAT = "/v1/chat/completions"

@@ -1,21 +1,17 @@
 """The bundle in mitmweb, run as `mitmweb -s` and as `mpal start --web`: its page shows the calls."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
 
 from moonpalace_addons.store.tasks import State
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 CHAT = "/v1/chat/completions"
 BODY = {"model": "mock-echo", "messages": [{"role": "user", "content": "Hello 月亮 world"}]}

@@ -1,24 +1,16 @@
 """Mitmweb in a real browser: the description of each row, and conversations in place of bytes."""
 
-from __future__ import annotations
-
 import itertools
 import re
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import httpx
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from moonpalace_cli.mock.scenarios import Times
-from tests.e2e.launching import KEY
+from tests.e2e.launching import KEY, Launcher, Proxy
 from tests.scenarios.server import MockServer
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
-    from tests.e2e.launching import Launcher, Proxy
 
 ASKED = "Why is the **sky** blue?"
 MESSAGES = [{"role": "user", "content": ASKED}]

@@ -1,19 +1,14 @@
 """Calls exported to OpenTelemetry by a proxy, to a receiver that decodes them."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.launching import Launcher, Proxy
 from tests.otlp_receiver import OtlpReceiver, attributes
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
-    from tests.scenarios.server import MockServer
+from tests.scenarios.server import MockServer
 
 CHAT = "/v1/chat/completions"
 KEY = "sk-of-the-exporter-0123456789"

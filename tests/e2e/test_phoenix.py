@@ -4,24 +4,19 @@ It runs only if MOONPALACE_TEST_PHOENIX names a folder: that of a virtual enviro
 it is missing. Phoenix and its dependencies are 600 MB, and take a minute to install.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.e2e.launching import free_port
+from tests.e2e.launching import Launcher, free_port
+from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher
-    from tests.scenarios.server import MockServer
 
 FOLDER = os.environ.get("MOONPALACE_TEST_PHOENIX", "")
 CHAT = "/v1/chat/completions"

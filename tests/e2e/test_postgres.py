@@ -1,7 +1,5 @@
 """Two proxies and a reader on one PostgreSQL, as in a team."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import ssl
@@ -12,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -23,12 +20,10 @@ from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
+from tests.e2e.launching import Launcher
+from tests.postgres_server import Databases
 from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher
-    from tests.postgres_server import Databases
 
 KEY = "sk-e2e-client-0123456789"
 CALLS, TOGETHER, TURNS = 150, 20, 10

@@ -1,24 +1,18 @@
 """PostgreSQL servers that fail under load."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_addons.store.write.writer import JOIN_TIMEOUT
+from tests.e2e.launching import Launcher
+from tests.e2e.surviving import HASTE, PAUSE, SECONDS, opened, survive
 from tests.faults import Load, assert_stored
+from tests.postgres_server import PostgresServer
 from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher
-    from tests.postgres_server import PostgresServer
-
-from tests.e2e.surviving import HASTE, PAUSE, SECONDS, opened, survive
 
 
 @pytest.mark.parametrize("how", ["stop", "crash"])

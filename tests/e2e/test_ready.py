@@ -1,22 +1,17 @@
 """The start of a proxy: it answers nothing before it is ready."""
 
-from __future__ import annotations
-
 import json
 import socket
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.cache_user import MODEL, history
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 CACHED = {"MOONPALACE_AUTO_CACHE": "true", "MOONPALACE_CACHE_MIN_BYTES": "1000"}
 PAUSE = 0.005

@@ -1,7 +1,5 @@
 """`--detect-repeat` over real sockets: a model that loops is stopped, and its client gets a clean end."""
 
-from __future__ import annotations
-
 import ast
 import json
 import queue
@@ -13,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import httpx
 import openai
@@ -24,13 +22,11 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire import sse
 from moonpalace_cli.mock.scripts import LOOP
 from moonpalace_cli.mock.served import Served
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
 from tests.scenarios.spelling import Encoding, OddSpelling
 from tests.socket_server import SocketServer, read_request
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 KEY = "sk-e2e-client-0123456789"
 CHAT = "/v1/chat/completions"

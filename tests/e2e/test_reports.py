@@ -1,17 +1,12 @@
 """Rules that report calls automatically, in both ways to run the proxy."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.launching import Launcher
+from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher
-    from tests.scenarios.server import MockServer
 
 CHAT = "/v1/chat/completions"
 

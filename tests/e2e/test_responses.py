@@ -1,21 +1,17 @@
 """Responses over real sockets, with the openai SDK: merged, forced and interrupted; and its chat completions."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import openai
 import pytest
 
 from moonpalace_addons.store.tasks import State
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 MODES = {"plain": (), "forced": ("--force-stream", "--heartbeat", "0.1"), "guarded": ("--detect-repeat",)}
 MODELS = ("mock-echo", "mock-reasoning", "mock-tools", "mock-parallel-tools", "mock-length")

@@ -1,16 +1,11 @@
 """The same call has the same tokens and cost in each of the API's formats."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 TEXT = "Hello 月亮 " * 30
 MESSAGES = [{"role": "user", "content": TEXT}]

@@ -1,12 +1,11 @@
 """A key in every possible place of a call: none is stored, and the search finds those inserted into the store."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import socket
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -19,14 +18,10 @@ from moonpalace_addons.store.upkeep.secret_search import search
 from moonpalace_addons.store.write import derive
 from moonpalace_cli.export.formats import FORMATS
 from tests.carried import carry
+from tests.e2e.launching import Launcher, Proxy
 from tests.e2e.secret_places import EVENTS, PLACES, Place, secrets_of
 from tests.e2e.test_secrets import Trace
 from tests.socket_server import SocketServer, read_request
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.e2e.launching import Launcher, Proxy
 
 CODING = ["Content-Encoding: gzip"]
 PICKY = ("openai-batch", "dataset", "events", "report")

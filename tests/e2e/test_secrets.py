@@ -1,22 +1,17 @@
 """After calls of every kind, including failed ones and a crash, no file, log, list or export contains a secret."""
 
-from __future__ import annotations
-
 import base64
 import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from moonpalace_addons.store.records import exchanges
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 CHAT = "/v1/chat/completions"
 BEARER = "sk-clients-Bearer-0123456789"

@@ -1,27 +1,21 @@
 """`mpal start` with common clients: what they get, and what is stored."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import httpx
 import openai
 import pytest
+from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.scripts import THOUGHTS
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
-
-if TYPE_CHECKING:
-    from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
-
-    from tests.e2e.launching import Launcher, Proxy
 
 CURL = shutil.which("curl") or ""
 KEY = "sk-e2e-client-0123456789"

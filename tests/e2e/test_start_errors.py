@@ -1,23 +1,16 @@
 """What prevents `mpal start` from starting is a one-line error with an exit code, and nothing is damaged."""
 
-from __future__ import annotations
-
 import os
 import socket
+import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_addons.store.journal.journal_file import Journal
+from tests.e2e.launching import Launcher
 from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    import subprocess
-
-    from tests.e2e.launching import Launcher
-
 
 RUN = {"id": "0a6f27a4-1c1c-4b02-9e5c-6a0e7b0c0001", "host": "elsewhere", "pid": 1, "version": "0"}
 

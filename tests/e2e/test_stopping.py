@@ -1,7 +1,5 @@
 """The stop of a proxy: calls that ended are stored whole, others as interrupted, with what was received."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os
@@ -16,7 +14,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -24,13 +21,10 @@ import pytest
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
-from tests.e2e.launching import ROOT, free_port
+from tests.e2e.launching import ROOT, Launcher, Proxy, free_port
 from tests.forks import Command
 from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 KEY = "sk-e2e-client-0123456789"
 MESSAGES = [{"role": "user", "content": "Hello 月亮 world"}]

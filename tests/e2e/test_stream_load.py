@@ -1,22 +1,18 @@
 """Many concurrent streams arrive complete and in order, with hardly more delay than without the proxy."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from moonpalace_addons.store.tasks import State
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
+from tests.e2e.launching import Launcher, Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
 PACED = (sys.executable, "-m", "tests.bench.paced")

@@ -1,10 +1,8 @@
 """Streams in the other ways to run the proxy, and `--stream-usage`."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import openai
@@ -14,11 +12,9 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire import sse
 from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.served import Served
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 KEY = "sk-e2e-client-0123456789"
 CHAT = "/v1/chat/completions"

@@ -1,23 +1,18 @@
 """An https endpoint, and an outgoing proxy."""
 
-from __future__ import annotations
-
 import base64
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from moonpalace_addons.store.tasks import State
+from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
 from tests.socket_server import ParallelServer, relay
-
-if TYPE_CHECKING:
-    from tests.e2e.launching import Launcher, Proxy
 
 CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Hello 月亮 world"}]
