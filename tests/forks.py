@@ -27,6 +27,8 @@ from typing import IO, Literal, NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
 
+ID_LENGTH = 16
+"""Characters in which the id of a process is sent."""
 
 type Kind = Literal["mpal", "store", "writer", "mitmproxy"]
 """The imported modules: those of `mpal`, the store alone, its writer, or mitmproxy with its addons and ours."""
@@ -160,7 +162,7 @@ class Forks:
         with theirs:
             asked = json.dumps([command.program, command.arguments, dict(command.environment)]).encode() + b"\n"
             socket.send_fds(channel, [asked], [theirs.fileno(), *streams])
-        return Fork(int(ours.recv(16)), ours, stdout)
+        return Fork(int(ours.recv(ID_LENGTH)), ours, stdout)
 
     def close(self) -> None:
         """Stop the process; its forks have ended before."""
@@ -192,10 +194,13 @@ def become(channel: socket.socket) -> Command | None:
 
 
 def tell_end(pid: int, status: int, streams: list[int]) -> NoReturn:
-    """Send the id of a process, and after its end its exit code."""
+    """Send the id of a process, and after its end its exit code.
+
+    The id has the length that is read: the code may follow before anybody has read.
+    """
     for stream in streams:
         os.close(stream)
-    os.write(status, str(pid).encode())
+    os.write(status, b"%*d" % (ID_LENGTH, pid))
     os.write(status, str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
     os._exit(0)
 
