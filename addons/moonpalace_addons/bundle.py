@@ -48,7 +48,7 @@ def make_addons(settings: Settings | None = None, announce: Callable[[str], None
     log_filter.install()
     configuration, calls = Configuration(settings), Calls()
     live = live_addons(configuration, calls) if flow_view() is not None else ()
-    recorder = Recorder(configuration, exits=settings is None, tell=live[0].put_row if live else None)
+    recorder = Recorder(configuration, exits=settings is None, on_row=live[0].put_row if live else None)
     causes = Causes()
     return [
         configuration,

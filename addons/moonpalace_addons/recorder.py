@@ -48,13 +48,13 @@ class Recorder:
         configuration: Configuration,
         *,
         exits: bool = False,
-        tell: Callable[[RowLine], None] | None = None,
+        on_row: Callable[[RowLine], None] | None = None,
     ) -> None:
         self.configuration = configuration
         self._exits = exits
         """Whether to exit with code 1 if calls are lost (mitmdump, mitmweb); `mpal start` checks `is_complete`."""
-        self.tell = tell
-        """Called on another thread with what each row says."""
+        self.on_row = on_row
+        """Called on another thread with a line for each row that is written."""
         self.writer: WriterClient | None = None
         self.is_complete = True
         """Whether, at the end, all calls are known to be stored, or to be in a journal."""
@@ -96,10 +96,10 @@ class Recorder:
             exportable(settings),
             new_run(),
             log_width=log_width(),
-            rows=self.tell is not None,
+            rows=self.on_row is not None,
             since=time.time_ns() // 1000,
         )
-        self.writer = WriterClient(opening, self.tell)
+        self.writer = WriterClient(opening, self.on_row)
 
     async def done(self) -> None:
         """Have pending tasks stored, in a thread, as the loop still has connections to close; losses are logged."""

@@ -72,7 +72,7 @@ def test_where_flows_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     live, recorder = addons[at], addons[at + len(LIVE)]
     assert isinstance(recorder, Recorder)
     assert isinstance(live, LiveView)
-    assert recorder.tell == live.put_row
+    assert recorder.on_row == live.put_row
 
 
 def test_names_are_free() -> None:

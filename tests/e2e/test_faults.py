@@ -98,7 +98,7 @@ def test_a_killed_writer_loses_nothing(launch: Launcher, mock: MockServer) -> No
             until(partial(has_stored_more, proxy, stored))
             PAUSE.wait(chance.uniform(0.0, 0.5))
             os.kill(proxy.writer, signal.SIGKILL)
-            until(partial(has_logged, proxy, "it is started again", number))
+            until(partial(has_logged, proxy, "restarting it", number))
         load.stop()
         assert load.broken == 0
         proxy.stop(storing=600)  # while the writer was being started again, many calls came that nobody took

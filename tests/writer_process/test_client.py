@@ -188,19 +188,19 @@ def test_reports_that_are_not_understood(
     client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An exception while a report is handled costs only that report; its calls are not taken for stored at the stop."""
-    settled: list[object] = []
+    confirmed: list[object] = []
 
     def failing(uuids: object) -> None:
-        settled.append(uuids)
+        confirmed.append(uuids)
         raise RuntimeError("injected")
 
-    monkeypatch.setattr(client._process, "_settle", failing)
+    monkeypatch.setattr(client._process, "_on_confirmed", failing)
     first, second = Call(), Call()
     begin(client, first)
     client.put(first.ended)
-    until(lambda: settled)
+    until(lambda: confirmed)
     begin(client, second)
     client.put(second.ended)
     assert not client.stop()
     assert "store: 2 calls are lost, or not known to be stored" in caplog.messages
-    assert len(rows()) == len(settled) == 2
+    assert len(rows()) == len(confirmed) == 2

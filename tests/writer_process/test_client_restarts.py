@@ -105,7 +105,7 @@ def test_it_hangs(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
         assert time.monotonic() - began < 1
         assert not client.stop()
         os.kill(pid, signal.SIGKILL)
-    client._thread.join(PATIENCE)  # it has another process store what this one was told
+    client._thread.join(PATIENCE)  # it has another process store the tasks of this one
     client._process._process.wait(PATIENCE)
 
 
@@ -121,7 +121,7 @@ def test_it_does_not_read(opening: Opening, rows: Rows) -> None:
             client.put(call.ended)
         until(lambda: not client._tasks and not any(call.response.chunks for call in calls))
         _, spooled = client.backlog
-        in_memory = sum(len(call.data) for call in client._unsettled._calls.values())
+        in_memory = sum(len(call.data) for call in client._unconfirmed._calls.values())
         assert spooled > 0
         assert in_memory < 10_000_000
     assert client.stop()
@@ -175,41 +175,41 @@ def test_it_is_killed_while_it_is_told_again(
     client: WriterClient, rows: Rows, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each death is logged with the same line, and the end of the backlog when all is stored."""
-    real, raised = WriterProcess.tell_again, list[bool]()
+    real, raised = WriterProcess.resend, list[bool]()
 
-    def tell_again(self: WriterProcess, batch: Sequence[Task]) -> None:
+    def resend(self: WriterProcess, batch: Sequence[Task]) -> None:
         if not raised:
             raised.append(True)
             os.kill(self.pid, signal.SIGKILL)
             raise BrokenPipeError(32, "Broken pipe")
         real(self, batch)
 
-    monkeypatch.setattr(WriterProcess, "tell_again", tell_again)
-    with standing_still(client.pid):  # nothing of it is stored, and nothing settled
+    monkeypatch.setattr(WriterProcess, "resend", resend)
+    with standing_still(client.pid):  # nothing of it is stored, and nothing confirmed
         calls = [Call() for _ in range(5)]
         for call in calls:
             begin(client, call)
             client.put(call.ended)
-        until(lambda: len(client._unsettled) == 5)
+        until(lambda: len(client._unconfirmed) == 5)
         os.kill(client.pid, signal.SIGKILL)
     until(lambda: "store: 5 calls that had waited are stored, or in a journal" in caplog.messages)
-    ended = "store: the process that writes to it has ended (exit code -9); it is started again"
+    ended = "store: the process that writes to it has ended (exit code -9); restarting it"
     assert caplog.messages.count(ended) == 2
     assert not any("wait in memory" in message for message in caplog.messages)
     assert {row.uuid for row in rows()} == {call.uuid for call in calls}
 
 
-def test_it_dies_of_what_it_is_told(client: WriterClient, rows: Rows, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_task_kills_it(client: WriterClient, rows: Rows, caplog: pytest.LogCaptureFixture) -> None:
     """If packed data cannot be unpacked, a process dies but no call is lost: it is sent again as a pickle."""
     odd, plain = Call(), Call()
     odd.request = structs.replace(odd.request, coerced=1)
     for call in (odd, plain):
         begin(client, call)
         client.put(call.ended)
-    until(lambda: "it is started again" in caplog.text)
+    until(lambda: "restarting it" in caplog.text)
     assert client.stop()
     assert [row.uuid for row in rows()] == [odd.uuid, plain.uuid]
-    assert caplog.text.count("it is started again") == 1
+    assert caplog.text.count("restarting it") == 1
 
 
 def test_what_is_lost_is_not_said_to_be_stored(
@@ -224,7 +224,7 @@ def test_what_is_lost_is_not_said_to_be_stored(
             begin(client, call)
         for call in (odd, plain):
             client.put(call.ended)
-        until(lambda: len(client._unsettled) == 3)
+        until(lambda: len(client._unconfirmed) == 3)
         os.kill(client.pid, signal.SIGKILL)
     until(lambda: "store: none of 2 calls is waiting any more; this run has lost " in caplog.text and client._lost == 2)
     os.kill(pid := client.pid, signal.SIGKILL)  # what it has lost is not forgotten with it

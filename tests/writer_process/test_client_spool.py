@@ -79,20 +79,20 @@ def test_much_at_once(client: WriterClient, rows: Rows, monkeypatch: pytest.Monk
     monkeypatch.setattr(client_module, "PORTION_SIZE", 100_000)
     calls = [large(50_000) for _ in range(60)]
     sizes = list[int]()
-    tell = WriterProcess.tell
+    send = WriterProcess.send
 
     def counted(process: WriterProcess, batch: Sequence[Task]) -> None:
         sizes.append(sum(len(task.body) for task in batch if isinstance(task, RequestRead)))
-        tell(process, batch)
+        send(process, batch)
 
-    monkeypatch.setattr(WriterProcess, "tell", counted)
+    monkeypatch.setattr(WriterProcess, "send", counted)
     with standing_still(client.pid):
         for call in calls:
             client.put(call.request)
             client.put(call.ended)
         until(lambda: client.backlog[1] > 20)
         assert 400_000 <= sum(sizes) <= 600_000
-        monkeypatch.setattr(WriterProcess, "tell", tell)
+        monkeypatch.setattr(WriterProcess, "send", send)
     assert client.stop()
     assert [row.uuid for row in rows()] == [call.uuid for call in calls]
 
@@ -147,7 +147,7 @@ def test_a_fault_while_the_pipe_is_full_cuts_no_message(
     assert not client.stop()  # it does not claim that all is stored
     assert [row.uuid for row in rows()] == [sent.uuid, later.uuid]
     assert "because of a fault in MoonPalace" in caplog.text
-    assert "it is started again" not in caplog.text
+    assert "restarting it" not in caplog.text
 
 
 def test_what_the_disk_damages_is_counted(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, State, Task
 from moonpalace_addons.writer_process import messages
-from moonpalace_addons.writer_process.messages import Opening, Settled, Stop
+from moonpalace_addons.writer_process.messages import Confirmed, Opening, Stop
 
 CHUNKS = st.lists(st.tuples(st.integers(0, 2**62), st.binary(max_size=20)), max_size=5)
 
@@ -25,7 +25,7 @@ CHUNKS = st.lists(st.tuples(st.integers(0, 2**62), st.binary(max_size=20)), max_
 def test_messages_come_as_they_were_sent() -> None:
     """Messages of any size arrive in order, until the other end is closed."""
     chunks = messages.packed([("a", deque([(1, b"x" * 300_000)]))], 1)
-    sent = [Stop(), Settled(["a", "b"]), [chunks]]
+    sent = [Stop(), Confirmed(["a", "b"]), [chunks]]
     taken, given_ = os.pipe()
     with os.fdopen(taken, "rb") as reader, os.fdopen(given_, "wb") as writer:
 
@@ -93,12 +93,12 @@ def test_tasks_come_as_they_were_sent(task: Task, is_packed: bool) -> None:
 def test_a_message_that_is_torn_ends_it() -> None:
     """The incomplete message of a killed process is dropped; those before it are kept."""
     whole = io.BytesIO()
-    messages.write(whole, Settled(["a"]))
+    messages.write(whole, Confirmed(["a"]))
     torn = io.BytesIO()
-    messages.write(torn, Settled(["b"] * 100))
+    messages.write(torn, Confirmed(["b"] * 100))
     for cut in range(len(torn.getvalue())):
         stream = io.BytesIO(whole.getvalue() + torn.getvalue()[:cut])
-        assert list(messages.read(stream)) == [Settled(["a"])]
+        assert list(messages.read(stream)) == [Confirmed(["a"])]
 
 
 @given(st.dictionaries(st.text(max_size=5), CHUNKS, max_size=4), st.integers(1, 100))

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from moonpalace_addons.writer_process import messages, reports
-from moonpalace_addons.writer_process.messages import Ready, Settled
+from moonpalace_addons.writer_process.messages import Confirmed, Ready
 
 
 def test_messages_and_records_come_in_order() -> None:
@@ -18,10 +18,10 @@ def test_messages_and_records_come_in_order() -> None:
             said = reports.Reports(writer)
             said.put(Ready(b"k"))
             said.handle(logging.makeLogRecord({"name": "moonpalace", "msg": "stored %d", "args": (7,)}))
-            said.put(Settled(["a"]))
+            said.put(Confirmed(["a"]))
             said.finish()
-        ready, record, settled = [message for batch in messages.read(reader) for message in batch]  # type: ignore[attr-defined]
-    assert (ready, settled) == (Ready(b"k"), Settled(["a"]))
+        ready, record, confirmed = [message for batch in messages.read(reader) for message in batch]  # type: ignore[attr-defined]
+    assert (ready, confirmed) == (Ready(b"k"), Confirmed(["a"]))
     assert isinstance(record, logging.LogRecord)
     assert record.getMessage() == "stored 7"
 
@@ -36,7 +36,7 @@ def test_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     said.put("x" * 1_000_000)
     for _ in range(10):
         said.handle(logging.makeLogRecord({"msg": "one"}))
-    said.put(Settled(["a"]))
+    said.put(Confirmed(["a"]))
     assert said._waiting.qsize() <= 5
     said.finish()
     assert said._thread.is_alive()

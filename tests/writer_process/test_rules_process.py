@@ -39,7 +39,7 @@ def test_it_runs_as_long_as_the_proxy(rules: RulesProcess, caplog: pytest.LogCap
     assert first is not None
     os.kill(first, signal.SIGKILL)
     until(lambda: rules.pid not in (None, first))
-    assert "the process that sends them has ended (exit code -9); it is started again" in caplog.text
+    assert "the process that sends them has ended (exit code -9); restarting it" in caplog.text
     rules.stop()
     assert rules._process is not None
     assert rules._process.wait() == 0

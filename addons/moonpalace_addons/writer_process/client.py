@@ -24,11 +24,11 @@ from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, ResponseStarted
 from moonpalace_addons.store.write import memory
 from moonpalace_addons.store.write.memory import WINDOW_SIZE
 from moonpalace_addons.writer_process.messages import (
+    Confirmed,
     Opening,
     Ready,
     Refused,
     RowLine,
-    Settled,
     Stop,
     Stopped,
     packed,
@@ -36,7 +36,7 @@ from moonpalace_addons.writer_process.messages import (
 )
 from moonpalace_addons.writer_process.process import WriterProcess
 from moonpalace_addons.writer_process.spool import DamagedError, Spool
-from moonpalace_addons.writer_process.unsettled import Unsettled
+from moonpalace_addons.writer_process.unconfirmed import Unconfirmed
 
 logger = logging.getLogger(__name__)
 
@@ -58,24 +58,24 @@ WINDOW_TIMEOUT = 5.0
 class WriterClient:
     """Write calls to the store in a separate process. The constructor starts it and raises StoreError if that fails.
 
-    `tell` is called on another thread with what rows say, if `opening` wants them to be told.
+    `on_row` is called on another thread with a line for each row that is written, if `opening.rows` is set.
     """
 
-    def __init__(self, opening: Opening, tell: Callable[[RowLine], None] | None = None) -> None:
+    def __init__(self, opening: Opening, on_row: Callable[[RowLine], None] | None = None) -> None:
         self.opening = opening
-        self._tell = tell
+        self._on_row = on_row
         self._tasks: deque[Task] = deque()
         self._answers: dict[str, ResponseStarted] = {}
-        self._unsettled = Unsettled()
-        self._later = Spool(opening.settings.home)
-        self._most = 0
+        self._unconfirmed = Unconfirmed()
+        self._spool = Spool(opening.settings.home)
+        self._peak = 0
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._is_stored = False
         self._faults = 0
-        self._lost, self._lost_earlier = 0, 0  # calls that this process has lost, and that those before it have
+        self._lost, self._lost_before = 0, 0  # calls lost by this process, and by those before it
         self._delay = RESTART_MIN_DELAY
-        self._process = self._opened()
+        self._process = self._start()
         self._thread = threading.Thread(target=self._work, name="moonpalace-writer-client", daemon=True)
         self._thread.start()
 
@@ -87,7 +87,7 @@ class WriterClient:
     @property
     def backlog(self) -> tuple[int, int]:
         """Return the approximate bytes of ended, unconfirmed calls, and the number of spooled messages."""
-        return self._unsettled.waiting, len(self._later)
+        return self._unconfirmed.waiting, len(self._spool)
 
     def put(self, task: Task) -> None:
         """Queue a task; returns at once, thread-safe."""
@@ -114,31 +114,33 @@ class WriterClient:
     @property
     def _unsafe(self) -> int:
         """Return the number of calls that are not confirmed as safe."""
-        return len(self._unsettled) + self._later.requests
+        return len(self._unconfirmed) + self._spool.requests
 
-    def _opened(self) -> WriterProcess:
+    def _start(self) -> WriterProcess:
         """Start a process and wait until it has opened the store; raises StoreError."""
         self._began = time.monotonic()
-        process = WriterProcess(self.opening, self._settle, self._wake.set, self._put_by, self._tell)
+        process = WriterProcess(
+            self.opening, self._forget, on_end=self._wake.set, on_full=self._spool_new, on_row=self._on_row
+        )
         while (answer := process.answer(STREAM_INTERVAL)) is None and not process.is_over:
-            self._keep()  # migrations and locks of other processes take time
+            self._keep_new()  # migrations and locks of other processes take time
         answer = answer or process.answer(0)
         if isinstance(answer, Ready):
             self.opening = replace(self.opening, key=answer.key)
         if isinstance(answer, Refused):
             process.close()
-            raise StoreError(answer.words)
+            raise StoreError(answer.reason)
         if answer is None:
             raise StoreError(f"the process that writes to the store does not start (exit code {process.close()})")
         return process
 
-    def _settle(self, settled: Settled) -> None:
-        """Forget confirmed calls, and log once all replayed calls are confirmed."""
-        count = self._unsettled.settle(settled.uuids)
-        if self._later or self._most > memory.TRIM_THRESHOLD:
+    def _forget(self, confirmed: Confirmed) -> None:
+        """Forget confirmed calls, and log when the last replayed call is confirmed."""
+        count = self._unconfirmed.confirm(confirmed.uuids)
+        if self._spool or self._peak > memory.TRIM_THRESHOLD:
             self._wake.set()
-        self._lost = settled.lost
-        lost = self._lost_earlier + self._lost
+        self._lost = confirmed.lost
+        lost = self._lost_before + self._lost
         if count and lost:
             logger.warning("store: none of %d calls is waiting any more; this run has lost %d", count, lost)
         elif count:
@@ -149,8 +151,8 @@ class WriterClient:
             self._wake.wait(STREAM_INTERVAL if self._answers else None)
             self._stopping.wait(BATCH_INTERVAL)
             self._wake.clear()
-            self._guarded(self._hand_over)
-            self._give_back()
+            self._guarded(self._send_new)
+            self._trim_memory()
         self._guarded(self._end)
 
     def _guarded(self, work: Callable[[], None]) -> None:
@@ -159,35 +161,35 @@ class WriterClient:
             work()
         except Exception:
             self._faults += 1
-            logger.exception("store: calls could not be handed over because of a fault in MoonPalace")
+            logger.exception("store: calls could not be passed on because of a fault in MoonPalace")
 
-    def _hand_over(self) -> None:
+    def _send_new(self) -> None:
         """Send tasks as far as the window allows; spool the rest."""
-        self._take_in(self._say)
-        while self._later and not (self._is_full or self._process.is_over):
-            self._say_later()
+        self._pass_new(self._send)
+        while self._spool and not (self._is_full or self._process.is_over):
+            self._send_spooled()
         if self._process.is_over:
-            self._start_again()
+            self._restart()
 
-    def _take_in(self, say: Callable[[list[Task]], None]) -> None:
-        """Pass new tasks to `say` as far as the window allows; spool the rest."""
+    def _pass_new(self, send: Callable[[list[Task]], None]) -> None:
+        """Pass new tasks to `send` as far as the window allows; spool the rest."""
         for portion in portions(self._tasks):
-            for told in self._gathered(portion):
-                (self._later.put if self._later or self._is_full else say)(told)
+            for message in self._messages(portion):
+                (self._spool.put if self._spool or self._is_full else send)(message)
 
-    def _put_by(self) -> None:
+    def _spool_new(self) -> None:
         """Spool new tasks while a message cannot be sent, because the process does not read."""
         # An exception here would cut the message that is being sent.
-        self._guarded(partial(self._take_in, self._later.put))
+        self._guarded(partial(self._pass_new, self._spool.put))
 
-    def _keep(self) -> None:
+    def _keep_new(self) -> None:
         """Keep new tasks for replay while no process is running."""
-        self._take_in(self._unsettled.note)
+        self._pass_new(self._unconfirmed.note)
 
-    def _say_later(self) -> None:
+    def _send_spooled(self) -> None:
         """Send the oldest spooled message; log the number of affected calls if it cannot be read."""
         try:
-            told = self._later.take()
+            message = self._spool.take()
         except DamagedError as error:
             self._faults += 1
             logger.error(  # noqa: TRY400 - the message is complete
@@ -196,28 +198,28 @@ class WriterClient:
                 error.calls,
             )
         else:
-            self._say(told)
+            self._send(message)
 
     @property
     def _is_full(self) -> bool:
-        self._most = max(self._most, self._unsettled.waiting)
-        return self._unsettled.waiting > WINDOW_SIZE
+        self._peak = max(self._peak, self._unconfirmed.waiting)
+        return self._unconfirmed.waiting > WINDOW_SIZE
 
-    def _say(self, told: list[Task]) -> None:
+    def _send(self, message: list[Task]) -> None:
         """Send tasks; if the process has died, start a new one and replay all unconfirmed tasks."""
-        self._unsettled.note(told)
+        self._unconfirmed.note(message)
         try:
-            self._process.tell(told)
+            self._process.send(message)
         except OSError:
-            self._start_again()
+            self._restart()
 
-    def _give_back(self) -> None:
+    def _trim_memory(self) -> None:
         """Trim memory once everything that waited is stored, while no answer is in flight that this could delay."""
-        if self._most > memory.TRIM_THRESHOLD and not (self._unsettled or self._later or self._tasks):
-            self._most = 0
+        if self._peak > memory.TRIM_THRESHOLD and not (self._unconfirmed or self._spool or self._tasks):
+            self._peak = 0
             memory.trim()
 
-    def _gathered(self, tasks: Iterable[Task]) -> Iterator[list[Task]]:
+    def _messages(self, tasks: Iterable[Task]) -> Iterator[list[Task]]:
         """Yield messages with tasks in the order beginnings, chunks of answers in flight, endings.
 
         Chunks are taken when their message is, because new ones may be spooled while another message is sent.
@@ -236,18 +238,18 @@ class WriterClient:
                     begun.append(task)
         answers = (*over, *self._answers.values())
         message = [*begun, *answered]
-        while (came := self._came(answers)) and any(answer.chunks for answer in over):
-            yield [*message, came]
+        while (chunks := self._new_chunks(answers)) and any(answer.chunks for answer in over):
+            yield [*message, chunks]
             message = []
         for answer in over:
             self._answers.pop(answer.uuid, None)
-        if came and len(came.data) >= PORTION_SIZE:
+        if chunks and len(chunks.data) >= PORTION_SIZE:
             self._wake.set()  # answers in flight may have more
-        if told := [*message, *([came] if came else []), *ended]:
-            yield told
+        if message := [*message, *([chunks] if chunks else []), *ended]:
+            yield message
 
     @staticmethod
-    def _came(answers: Iterable[ResponseStarted]) -> Chunks | None:
+    def _new_chunks(answers: Iterable[ResponseStarted]) -> Chunks | None:
         """Return new chunks of answers, None if there are none; an error here must not lose their rows as well."""
         try:
             return packed(((answer.uuid, answer.chunks) for answer in answers), PORTION_SIZE)
@@ -255,30 +257,30 @@ class WriterClient:
             logger.exception("store: parts of answers are lost because of a fault in MoonPalace")
             return None
 
-    def _start_again(self) -> None:
-        """Restart the process and replay all unconfirmed tasks; only one attempt while the proxy stops."""
-        self._bury()
-        said = ""
+    def _restart(self) -> None:
+        """Restart the process and replay all unconfirmed tasks; make only one attempt while the proxy stops."""
+        self._close_ended()
+        logged = ""
         while True:
             # Back off if a process dies right after its tasks are replayed.
             lived = time.monotonic() - self._began
             self._delay = RESTART_MIN_DELAY if lived > RESTART_MAX_DELAY else min(self._delay * 2, RESTART_MAX_DELAY)
             is_last = self._wait(self._delay)
             try:
-                self._process = self._opened()
+                self._process = self._start()
             except (StoreError, OSError) as error:
-                if str(error) != said:
+                if str(error) != logged:
                     logger.warning("store: %s; calls continue, their rows wait", error)
-                said = str(error)
+                logged = str(error)
             else:
-                if said:
+                if logged:
                     logger.warning("store: the process that writes to it works again")
-                said = ""
-                self._unsettled.wait()
-                if self._tell_again():
+                logged = ""
+                self._unconfirmed.expect_ended()
+                if self._replay():
                     self._wake.set()  # spooled messages follow
                     return
-                self._bury()
+                self._close_ended()
             if is_last:
                 return
 
@@ -286,20 +288,20 @@ class WriterClient:
         """Wait while keeping new tasks; return True as soon as the proxy stops."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and not self._stopping.wait(min(left, STREAM_INTERVAL)):
-            self._keep()
+            self._keep_new()
         return self._stopping.is_set()
 
-    def _bury(self) -> None:
-        """Log that the process has ended."""
+    def _close_ended(self) -> None:
+        """Close the ended process, and log its exit code."""
         status = self._process.close()
-        self._lost, self._lost_earlier = 0, self._lost_earlier + self._lost
-        logger.error("store: the process that writes to it has ended (exit code %s); it is started again", status)
+        self._lost, self._lost_before = 0, self._lost_before + self._lost
+        logger.error("store: the process that writes to it has ended (exit code %s); restarting it", status)
 
-    def _tell_again(self) -> bool:
+    def _replay(self) -> bool:
         """Replay all unconfirmed tasks; return False if the process ends before that is done."""
         try:
-            for told in self._unsettled.again():
-                self._process.tell_again(told)
+            for message in self._unconfirmed.replayed():
+                self._process.resend(message)
         except OSError:
             return False
         return True
@@ -308,7 +310,7 @@ class WriterClient:
         """Wait until everything is stored, by a second process if the first one dies."""
         answer: Ready | Refused | Stopped | None = None
         for _ in range(2):
-            self._guarded(self._empty)
+            self._guarded(self._send_all)
             with contextlib.suppress(OSError):
                 self._process.write(Stop())
             answer = self._last_answer()
@@ -317,8 +319,8 @@ class WriterClient:
         self._process.close()
         # Calls that are safe, in the store or in a file, were confirmed before the final message.
         lost = answer.lost if isinstance(answer, Stopped) else self._lost
-        unsafe = self._unsafe + self._lost_earlier + lost
-        self._later.close()
+        unsafe = self._unsafe + self._lost_before + lost
+        self._spool.close()
         if unsafe:
             logger.error("store: %d calls are lost, or not known to be stored", unsafe)
         self._is_stored = not (unsafe or self._faults)
@@ -332,14 +334,14 @@ class WriterClient:
             answer = self._process.answer(STOP_TIMEOUT)
         return answer or self._process.answer(0)
 
-    def _empty(self) -> None:
+    def _send_all(self) -> None:
         """Send all spooled messages, as fast as calls are confirmed."""
-        self._hand_over()
-        while self._later and not self._process.is_over:
+        self._send_new()
+        while self._spool and not self._process.is_over:
             self._wake.clear()
             if self._is_full and not self._wake.wait(WINDOW_TIMEOUT):
-                self._say_later()
-            self._hand_over()
+                self._send_spooled()
+            self._send_new()
 
 
 def portions(tasks: deque[Task]) -> Iterator[list[Task]]:

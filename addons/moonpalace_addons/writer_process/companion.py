@@ -1,6 +1,6 @@
 """A program of `moonpalace_cli` in a process beside the proxy's: start it, stop it, and log its lines.
 
-This library does not import `moonpalace_cli`. The program gets one message on standard input, whose end tells it to
+This library does not import `moonpalace_cli`. The program gets one message on standard input, whose end asks it to
 stop, however the proxy ends; on standard output it sends lines for the log. `moonpalace_cli/companion.py` is its end.
 """
 
@@ -51,7 +51,7 @@ class Companion:
         return self._process.poll()
 
     def close(self) -> None:
-        """Tell it to stop."""
+        """Ask it to stop."""
         with contextlib.suppress(OSError):
             self._pipe.close()
 

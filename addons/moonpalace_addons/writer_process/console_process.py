@@ -1,4 +1,4 @@
-"""The process of the console that is started with a proxy; it ends with it."""
+"""The process of the console, which starts and ends with the proxy."""
 
 import logging
 import threading

@@ -1,8 +1,8 @@
 """Messages between the proxy and the writer's process: a sequence of pickles on one pipe in each direction.
 
-After `Opening` the proxy sends tasks, most of them as MessagePack in a pickle; the writer's process sends lists of the
-reports below and of log records. Pickles are safe here, because no other process has the pipes, and both ends are the
-same version of this program.
+After `Opening` the proxy sends tasks, most of them as MessagePack in a pickle; the writer's process sends lists of its
+messages and log records. Pickles are safe here, because no other process has the pipes, and both ends are the same
+version of this program.
 """
 
 import pickle
@@ -35,8 +35,8 @@ class Opening:
 
     `key`, the key of the store's fingerprints, was read by an earlier process: with it a process starts although the
     store cannot be opened at present. `log_width` is the width of lines of the log, None if they are not cut. With
-    `rows` a `RowLine` is sent when a row is first written and when its call has ended. A rule that the store
-    does not know yet sees the calls that began after `since`, in microseconds since the epoch.
+    `rows` a `RowLine` is sent when a row is first written and when its call has ended. A rule that is new
+    to the store sees the calls that began after `since`, in microseconds since the epoch.
     """
 
     settings: Settings
@@ -49,7 +49,7 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class RowLine:
-    """What the row of a call says: the call in one line, how it looks, what it cost, and its warnings."""
+    """A call as its row describes it: one line of text, its style, its price, and its warnings."""
 
     uuid: str
     row_id: int
@@ -74,13 +74,13 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The store cannot be used; `words` is the reason in one line."""
+    """The store cannot be used; `reason` is the reason in one line."""
 
-    words: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Confirmed:
     """Ended calls that are safe, in the store or in a file, or lost for good; the proxy may forget them.
 
     `lost` is the total number of lost calls so far.
@@ -92,7 +92,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The writer's last message, with the number of settled calls that are lost."""
+    """The writer's last message, with the number of confirmed calls that are lost."""
 
     lost: int
 
@@ -118,11 +118,11 @@ def packed(waiting: Iterable[tuple[str, deque[tuple[int, bytes]]]], limit: int) 
 
 
 def tasks_to_send(batch: Sequence[Task]) -> bytes | Sequence[Task]:
-    """Return tasks as bytes; those with large bodies, which that would copy, or with odd text, unchanged."""
+    """Return tasks as MessagePack; unchanged if bodies are so large that copying costs, or a value has no encoding."""
     try:
         return batch if sum(map(body_size, batch)) > MAX_COPIED_SIZE else tasks.dump(batch)
     except (ValueError, TypeError, OverflowError):  # such as surrogates, or a status beyond 64 bits
-        return batch  # a pickle takes anything
+        return batch  # a pickle takes any value
 
 
 def body_size(task: Task) -> int:

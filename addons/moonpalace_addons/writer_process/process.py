@@ -19,11 +19,11 @@ from moonpalace_addons.store.tasks import Task
 from moonpalace_addons.writer_process import messages
 from moonpalace_addons.writer_process.messages import (
     MAX_QUEUED_RECORDS,
+    Confirmed,
     Opening,
     Ready,
     Refused,
     RowLine,
-    Settled,
     Stopped,
 )
 
@@ -36,7 +36,7 @@ MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "1000000"}
 """Settings of glibc: large bodies are given back to the system at once, and do not add up in several heaps."""
 
 FULL_INTERVAL = 0.05
-"""Seconds between the calls of `waiting` while the pipe is full."""
+"""Seconds between the calls of `on_full` while the pipe is full."""
 
 EXIT_TIMEOUT = 5.0
 """Seconds to wait for the process to exit after its last message."""
@@ -47,10 +47,10 @@ LOG_TIMEOUT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """The writing end of a pipe. While the pipe is full, `waiting` is called every `FULL_INTERVAL` seconds."""
+    """The writing end of a pipe. While the pipe is full, `on_full` is called every `FULL_INTERVAL` seconds."""
 
     pipe: IO[bytes]
-    waiting: Callable[[], None]
+    on_full: Callable[[], None]
 
     def write(self, data: bytes) -> int:
         """Write all of it; raises OSError if the reader has closed the pipe."""
@@ -60,13 +60,13 @@ class Outlet:
                 rest = rest[os.write(self.pipe.fileno(), rest) :]
             except BlockingIOError:
                 if not wait_for_room(self.pipe):
-                    self.waiting()
+                    self.on_full()
         return len(data)
 
 
 def wait_for_room(pipe: IO[bytes]) -> bool:
     """Wait until data can be written to a pipe; return False after `FULL_INTERVAL` seconds."""
-    if sys.platform == "win32":  # which cannot wait for a pipe
+    if sys.platform == "win32":  # it cannot wait for a pipe
         time.sleep(FULL_INTERVAL)
         return False
     poll = select.poll()
@@ -75,25 +75,25 @@ def wait_for_room(pipe: IO[bytes]) -> bool:
 
 
 class WriterProcess:
-    """A started process. `settle`, `ended` and `tell` are called on the thread that receives its reports.
+    """A started process. `on_confirmed`, `on_end` and `on_row` are called on the thread that receives its messages.
 
-    `waiting` is called every `FULL_INTERVAL` seconds while `write` waits for the process to read. Its log records are
+    `on_full` is called every `FULL_INTERVAL` seconds while `write` waits for the process to read. Its log records are
     written on another thread, so that a slow or stopped terminal does not delay confirmations.
     """
 
     def __init__(
         self,
         opening: Opening,
-        settle: Callable[[Settled], None],
-        ended: Callable[[], None],
-        waiting: Callable[[], None],
-        tell: Callable[[RowLine], None] | None = None,
+        on_confirmed: Callable[[Confirmed], None],
+        on_end: Callable[[], None],
+        on_full: Callable[[], None],
+        on_row: Callable[[RowLine], None] | None = None,
     ) -> None:
         self.is_over = False
         """Whether it has closed its pipe: it has ended or is about to."""
-        self._settle = settle
-        self._ended = ended
-        self._tell = tell
+        self._on_confirmed = on_confirmed
+        self._on_end = on_end
+        self._on_row = on_row
         self._answers = queue.SimpleQueue[Ready | Refused | Stopped | None]()
         self._records = queue.SimpleQueue[logging.LogRecord | None]()
         self._process = subprocess.Popen(  # noqa: S603 - our own program
@@ -106,7 +106,7 @@ class WriterProcess:
         self._pipe = cast(IO[bytes], self._process.stdin)
         widen(self._pipe)
         os.set_blocking(self._pipe.fileno(), False)
-        self._outlet = Outlet(self._pipe, waiting)
+        self._outlet = Outlet(self._pipe, on_full)
         self._thread = threading.Thread(target=self._listen, name="moonpalace-writer-reports", daemon=True)
         self._logging = threading.Thread(target=self._log_all, name="moonpalace-writer-log", daemon=True)
         for thread in (self._thread, self._logging):
@@ -125,12 +125,12 @@ class WriterProcess:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         pickle.dump(message, self._outlet, messages.PROTOCOL)
 
-    def tell(self, batch: Sequence[Task]) -> None:
-        """Send tasks, as `write` does a message."""
+    def send(self, batch: Sequence[Task]) -> None:
+        """Send tasks; raises OSError like `write`."""
         self.write(messages.tasks_to_send(batch))
 
-    def tell_again(self, batch: Sequence[Task]) -> None:
-        """Send tasks again, which may have ended an earlier process, in the form that takes any value."""
+    def resend(self, batch: Sequence[Task]) -> None:
+        """Send tasks that may have ended an earlier process, as a pickle, which takes any value; raises OSError."""
         self.write(batch)
 
     def answer(self, timeout: float | None = None) -> Ready | Refused | Stopped | None:
@@ -156,32 +156,32 @@ class WriterProcess:
     def _listen(self) -> None:
         try:
             with cast(IO[bytes], self._process.stdout) as pipe:
-                for reports in messages.read(pipe):
-                    for report in cast(list[object], reports):
-                        self._take_guarded(report)
+                for batch in messages.read(pipe):
+                    for message in cast(list[object], batch):
+                        self._receive_guarded(message)
         finally:
             self.is_over = True
             self._records.put(None)
             self._answers.put(None)
-            self._ended()
+            self._on_end()
 
-    def _take_guarded(self, report: object) -> None:
+    def _receive_guarded(self, message: object) -> None:
         try:
-            self._take(report)
+            self._receive(message)
         except Exception:
-            logger.exception("store: a report was not understood because of a fault in MoonPalace")
+            logger.exception("store: a message was not understood because of a fault in MoonPalace")
 
-    def _take(self, report: object) -> None:
-        match report:
+    def _receive(self, message: object) -> None:
+        match message:
             case logging.LogRecord():
                 if self._records.qsize() < MAX_QUEUED_RECORDS:
-                    self._records.put(report)
-            case Settled():
-                self._settle(report)
-            case RowLine() if self._tell is not None:
-                self._tell(report)
+                    self._records.put(message)
+            case Confirmed():
+                self._on_confirmed(message)
+            case RowLine() if self._on_row is not None:
+                self._on_row(message)
             case Ready() | Refused() | Stopped():
-                self._answers.put(report)
+                self._answers.put(message)
 
     def _log_all(self) -> None:
         while (record := self._records.get()) is not None:

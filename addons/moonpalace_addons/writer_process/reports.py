@@ -1,4 +1,4 @@
-"""Send log records and reports from the writer's process to the proxy."""
+"""Send log records and messages from the writer's process to the proxy."""
 
 import logging
 import queue
@@ -46,12 +46,12 @@ class Reports(QueueHandler):
                     has_reader = False  # the proxy has died; the work continues
 
     def _next(self) -> list[object]:
-        """Wait for messages and return all queued ones, so that each write wakes the proxy once; empty at the end."""
+        """Wait for messages; return all that are queued, so that each write wakes the proxy once, none at the end."""
         batch = list[object]()
         while not batch or not self._waiting.empty():
             message = self._waiting.get()
             if message is None:
-                self._waiting.put(None)  # for the next time
+                self._waiting.put(None)  # for the next call
                 break
             batch.append(message)
         return batch

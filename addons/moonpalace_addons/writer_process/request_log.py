@@ -1,4 +1,4 @@
-"""Log every call once its row is stored."""
+"""Log each call when its row is stored."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ CALLS_PER_RECORD = 20
 
 
 def call_lines(call: Exchange, settings: Settings, words: str, width: int | None) -> Sequence[Line]:
-    """Return the lines for an ended, stored call in the form of the setting `log`; `words` are the user's last ones."""
+    """Return the lines for an ended call in the form of the setting `log`; `words` are the user's last words."""
     ended = outcome(call)
     if settings.log == "line":
         return [(line_text(call_line(call, words, width, ended=ended)), ended.style)]
@@ -27,7 +27,7 @@ def call_lines(call: Exchange, settings: Settings, words: str, width: int | None
 
 
 def document(call: Exchange, ended: Outcome) -> dict[str, object]:
-    """Return a call for a log that programs read; durations are in seconds."""
+    """Return a call as an entry of the JSON log; durations are in seconds."""
     return {
         "time": call.started_at.astimezone().isoformat(timespec="milliseconds"),
         "id": call.id,
@@ -58,7 +58,7 @@ def in_seconds(nanoseconds: int | None) -> float | None:
 
 
 class CallLog:
-    """Log calls that are stored together in one record, because each record wakes the proxy.
+    """Log the calls of a batch in one record, because each record wakes the proxy.
 
     Lines are formatted in the writer's process, so that this never delays clients or upstream. In the form `line` they
     are at most `width` columns wide.
@@ -72,7 +72,7 @@ class CallLog:
 
     @property
     def wants_words(self) -> bool:
-        """Tell whether the lines have the user's last words."""
+        """Return whether the lines contain the user's last words."""
         return self._settings.log == "line" and not self._settings.quiet
 
     def add(self, call: Exchange, words: str = "") -> None:

@@ -1,7 +1,7 @@
-"""The process that runs the rules which report calls, started by the writer's process and started again if it dies.
+"""The process of the rules that report calls; the writer's process starts it, and restarts it if it dies.
 
 A report is made by `moonpalace_cli`, which this library does not import, and may take much memory: in a process of its
-own, at a lower priority, it delays no row, and no mistake in it stops the writer.
+own, at a lower priority, it delays no row, and no fault in it stops the writer.
 """
 
 import logging
@@ -17,7 +17,7 @@ from moonpalace_addons.writer_process.messages import Opening
 logger = logging.getLogger("moonpalace.reports")  # below the one whose messages `mpal start` shows all
 
 FIRST_DELAY = 2.0
-"""Seconds from the start of the proxy, which is busy then, to that of the process."""
+"""Seconds after the start of the proxy, which is busy at first."""
 INTERVAL = 10.0
 """Seconds between checks whether it runs."""
 MODULE = "moonpalace_cli.reporting"
@@ -35,7 +35,7 @@ def check(rules: Iterable[ReportRule], dialect: str) -> None:
 
 
 class RulesProcess(Upkeep):
-    """Keep the process running; at the end it is told to stop, and left to finish what it is sending."""
+    """Keep the process running; at the end ask it to stop, without waiting until it has sent its report."""
 
     def __init__(self, opening: Opening) -> None:
         failure = "the process that reports calls could not be started"
@@ -58,12 +58,12 @@ class RulesProcess(Upkeep):
         if self._process is not None:
             if (code := self._process.exit_code) is None:
                 return
-            logger.warning("reports: the process that sends them has ended (exit code %d); it is started again", code)
+            logger.warning("reports: the process that sends them has ended (exit code %d); restarting it", code)
             self._process.close()
         self._process = Companion(MODULE, self.opening, logger)
 
     def stop(self) -> None:
-        """Tell it to stop."""
+        """Ask it to stop."""
         super().stop()
         if self._process is not None:
             self._process.close()

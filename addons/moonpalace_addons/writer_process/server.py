@@ -13,17 +13,20 @@ from moonpalace_addons.store.database.engine import unopened_store
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.pricing import price_list
 from moonpalace_addons.store.pricing.pricing import Pricing
+from moonpalace_addons.store.read.outcomes import outcome
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.state import State
 from moonpalace_addons.store.tasks import ProxyEnded
 from moonpalace_addons.store.upkeep.housekeeper import Housekeeper
 from moonpalace_addons.store.upkeep.indexer import Indexer
 from moonpalace_addons.store.write.units import Finished
 from moonpalace_addons.store.write.writer import Observer, Writer
+from moonpalace_addons.views.call_line import row_line
+from moonpalace_addons.views.money import price
 from moonpalace_addons.writer_process import messages, rules_process
-from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stop, Stopped
+from moonpalace_addons.writer_process.messages import Confirmed, Opening, Ready, Refused, RowLine, Stop, Stopped
 from moonpalace_addons.writer_process.reports import Reports
 from moonpalace_addons.writer_process.request_log import CallLog
-from moonpalace_addons.writer_process.row_lines import line_of
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.telemetry.exporter import Exporter
@@ -62,7 +65,7 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
     except (StoreError, SettingError) as error:
         reports.put(Refused(str(error)))
         return
-    except Exception as error:  # noqa: BLE001 - the proxy must know; its text may contain the password
+    except Exception as error:  # noqa: BLE001 - the proxy must learn of it; the error's text may contain the password
         reports.put(Refused(f"the store cannot be opened because of a fault in MoonPalace: {type(error).__name__}"))
         return
     helpers = (
@@ -75,7 +78,7 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
         each.start()
     reports.put(Ready(writer.fingerprint_key))
     for endpoint in opening.settings.endpoints:
-        price_list.prepare(endpoint.url)  # while nobody has called yet, as the first call would wait for it
+        price_list.prepare(endpoint.url)  # before the first call, which would wait for it
     release_output()
     gc.freeze()  # excludes imported modules from garbage collection
     for message in messages_in:
@@ -93,16 +96,16 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
 
 
 def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter | None]":
-    """Return a writer on the store, and what exports its calls if that is wanted.
+    """Return a writer on the store, and the exporter of its calls, None unless `otel` is set.
 
     Raises StoreError and SettingError, unless an earlier process had the store open.
     """
     settings = opening.settings
     log = CallLog(settings, opening.log_width)
 
-    def settled(uuids: list[str]) -> None:
+    def confirmed(uuids: list[str]) -> None:
         log.flush()
-        reports.put(Settled(uuids, writer.lost))
+        reports.put(Confirmed(uuids, writer.lost))
 
     try:
         engine = open_store(settings.database, create=True)
@@ -124,7 +127,7 @@ def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter |
             observer(log, exporter, reports if opening.rows else None),
             settings.home,
             run=opening.run,
-            settled=settled,
+            settled=confirmed,
             key=opening.key,
             pricing=pricing,
             observes_begun=opening.rows,
@@ -138,7 +141,7 @@ def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter |
 
 
 def observer(log: CallLog, exporter: "Exporter | None", rows: Reports | None) -> Observer:
-    """Return the observer that passes each stored call to the log, the export, and a proxy that shows `rows`."""
+    """Return the observer that passes each stored call to the log, the exporter, and, with `rows`, to the proxy."""
 
     def observe(finished: Finished) -> None:
         if rows is not None:
@@ -150,6 +153,19 @@ def observer(log: CallLog, exporter: "Exporter | None", rows: Reports | None) ->
             exporter.add(finished.call, finished.fields)
 
     return observe
+
+
+def line_of(call: Exchange) -> RowLine:
+    """Return the message about the row of a call."""
+    return RowLine(
+        uuid=call.uuid,
+        row_id=call.id,
+        text=row_line(call),
+        style=outcome(call).style,
+        is_running=call.state is State.IN_FLIGHT,
+        price=price(call.cost, call.cost_currency),
+        warnings=tuple(call.warnings),
+    )
 
 
 def release_output() -> None:

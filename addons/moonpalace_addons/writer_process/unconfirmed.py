@@ -30,11 +30,11 @@ class Call:
                 self.response = task
             case ExchangeEnded():
                 self.ended = task
-                body = len(self.response.headers) if self.response else 0
+                response = len(self.response.headers) if self.response else 0
                 request = len(self.request.body) + len(self.request.headers)
-                self.weight = CALL_WEIGHT + request + body + len(self.data) + CHUNK_WEIGHT * len(self.times)
+                self.weight = CALL_WEIGHT + request + response + len(self.data) + CHUNK_WEIGHT * len(self.times)
 
-    def again(self) -> Iterator[Task]:
+    def tasks(self) -> Iterator[Task]:
         """Yield all tasks of the call."""
         yield self.request
         if self.response is not None:
@@ -46,7 +46,7 @@ class Call:
             yield self.ended
 
 
-class Unsettled:
+class Unconfirmed:
     """The unconfirmed calls, in the order of their requests."""
 
     def __init__(self) -> None:
@@ -54,13 +54,13 @@ class Unsettled:
         self._awaited: set[str] = set()
         self._awaited_count = 0
         # Each counter is written by one thread only.
-        self._over = 0
-        self._forgotten = 0
+        self._ended_size = 0
+        self._confirmed_size = 0
 
     @property
     def waiting(self) -> int:
         """Return the approximate bytes of ended calls."""
-        return self._over - self._forgotten
+        return self._ended_size - self._confirmed_size
 
     def __len__(self) -> int:
         """Return the number of calls."""
@@ -76,7 +76,7 @@ class Unsettled:
             elif call := self._calls.get(each.uuid):
                 before = call.weight
                 call.note(each)
-                self._over += call.weight - before
+                self._ended_size += call.weight - before
 
     def _note_chunks(self, chunks: Chunks) -> None:
         for uuid, times, lengths, data in chunks.by_call():
@@ -85,25 +85,25 @@ class Unsettled:
                 call.lengths += lengths
                 call.data += data
 
-    def settle(self, uuids: Iterable[str]) -> int:
+    def confirm(self, uuids: Iterable[str]) -> int:
         """Forget calls whose rows are safe; thread-safe.
 
-        Return the number of replayed calls once the last of them is confirmed, else 0.
+        Return the number of replayed calls when the last of them is confirmed, else 0.
         """
         for uuid in uuids:
             if call := self._calls.pop(uuid, None):
-                self._forgotten += call.weight
+                self._confirmed_size += call.weight
         if not self._awaited:
             return 0
         self._awaited.difference_update(uuids)
         return 0 if self._awaited else self._awaited_count
 
-    def wait(self) -> None:
-        """Expect confirmation of all ended calls after a replay."""
+    def expect_ended(self) -> None:
+        """Expect the confirmation of all ended calls after a replay."""
         self._awaited = {uuid for uuid, call in list(self._calls.items()) if call.ended is not None}
         self._awaited_count = len(self._awaited)
 
-    def again(self) -> Iterator[list[Task]]:
-        """Yield all tasks to be replayed, call by call."""
+    def replayed(self) -> Iterator[list[Task]]:
+        """Yield all tasks to replay, one message per call."""
         for call in list(self._calls.values()):
-            yield list(call.again())
+            yield list(call.tasks())

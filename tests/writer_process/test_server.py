@@ -1,4 +1,4 @@
-"""Tests of the messages to the proxy about rows."""
+"""The lines about rows that the writer sends to the proxy."""
 
 from dataclasses import replace
 
@@ -7,14 +7,14 @@ import pytest
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.messages import Opening, RowLine
-from moonpalace_addons.writer_process.row_lines import line_of
+from moonpalace_addons.writer_process.server import line_of
 from tests.exchanges import an_exchange
 from tests.waiting import until
 from tests.writer_process.calls import Call
 from tests.writer_process.stored import begin
 
 
-def test_what_is_told() -> None:
+def test_what_a_line_says() -> None:
     """The line has no time, as a view has a column for it; the cost is in it and also separate."""
     row = line_of(an_exchange(cost=0.0213, cost_currency="CNY", warnings=("odd",)))
     assert row == RowLine(
@@ -40,8 +40,8 @@ def test_how_it_stands(state: State, style: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("rows", [True, False])
-def test_a_proxy_is_told(opening: Opening, rows: bool) -> None:
-    """On request a proxy is told about a row once while the call runs, and once after its end."""
+def test_a_proxy_gets_lines(opening: Opening, rows: bool) -> None:
+    """On request a proxy gets the line of a row once while the call runs, and once after its end."""
     received: list[RowLine] = []
     client = WriterClient(replace(opening, rows=rows), received.append)
     call = Call()
