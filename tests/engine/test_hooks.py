@@ -12,6 +12,7 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.io import FlowReader, FlowWriter
 from mitmproxy.proxy.mode_specs import ReverseMode
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+from mitmproxy.test import tflow
 
 from moonpalace_addons.engine.hooks import Hooks
 from tests.engine.harness import Script, engine, refusal, shared_master
@@ -282,13 +283,13 @@ def test_the_list_of_listeners_follows_the_addons() -> None:
             for added in ([outer], [Listener("halts", halts=True)], [Listener("last")]):
                 master.addons.add(*added)
                 hooks.refresh()
-                assert hooks.call("request", None) is None
+                assert hooks.call("request", tflow.tflow()) is None
             assert called == ["outer", "inner", "outer", "inner", "halts", "outer", "inner", "halts"]
             called.clear()
             for name in ("outer", "halts"):
                 master.addons.remove(master.addons.get(name))
             hooks.refresh()
-            assert hooks.call("request", None) is None
+            assert hooks.call("request", tflow.tflow()) is None
             assert called == ["last"]
             master.addons.remove(master.addons.get("last"))
 

@@ -62,7 +62,7 @@ class ClientConnection(Endpoint):
         self.last_active = time.monotonic()
         self.connection = self.service.client_of(self.transport)
         self.service.opened(self)
-        waiting = self.service.hooks.call("client_connected", self.connection)
+        waiting = self.service.hooks.notify("client_connected", self.connection)
         if waiting is None:
             self._accepted()
         else:
@@ -170,7 +170,7 @@ class ClientConnection(Endpoint):
             self._tunnel = None
         if self.journey is not None:
             self.journey.client_lost()
-        waiting = self.service.hooks.call("client_disconnected", self.connection)
+        waiting = self.service.hooks.notify("client_disconnected", self.connection)
         if waiting is not None:
             self.service.spawn(waiting)
 

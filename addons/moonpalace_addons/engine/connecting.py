@@ -65,13 +65,13 @@ class Connector:
         raise why from (cause and cause.with_traceback(None))  # its frames refer to the error
 
     async def _hook(self, name: str, data: ServerConnectionHookData) -> None:
-        if (waiting := self.service.hooks.call(name, data)) is not None:
+        if (waiting := self.service.hooks.notify(name, data)) is not None:
             await waiting
 
     def disconnected(self, api: ApiConnection) -> None:
         """Call `server_disconnected` for a connection that addons know of."""
         data = self._data.pop(api, None)
-        if data is not None and (waiting := self.service.hooks.call("server_disconnected", data)) is not None:
+        if data is not None and (waiting := self.service.hooks.notify("server_disconnected", data)) is not None:
             self.service.spawn(waiting)
 
     async def _open(self, api: ApiConnection) -> None:

@@ -15,7 +15,9 @@ from typing import Any
 
 from mitmproxy import exceptions
 from mitmproxy.addonmanager import AddonManager, traverse
+from mitmproxy.connection import Client
 from mitmproxy.flow import Flow
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 logger = logging.getLogger(__name__)
 
@@ -72,13 +74,16 @@ class Hooks:
         owners = (getattr(listener, "__self__", None) for listener in self._listeners[name])
         return all(name in getattr(owner, "watches", ()) for owner in owners)
 
-    def call(self, name: str, data: object) -> Coroutine[Any, Any, None] | None:
-        """Call the listeners of an event; return a coroutine to await until they finish, or None if they have."""
-        if (left := self._call(self._listeners[name], data)) is not None:
-            return self._finish(left, data)
-        if isinstance(data, Flow) and (data.intercepted or self._listeners["update"]):
-            return self._updated(data)
-        return None
+    def call(self, name: str, flow: Flow) -> Coroutine[Any, Any, None] | None:
+        """Call the listeners of a flow's event; return a coroutine to await until they finish, or None if they have."""
+        if (left := self._call(self._listeners[name], flow)) is not None:
+            return self._finish(left, flow)
+        return self._updated(flow) if flow.intercepted or self._listeners["update"] else None
+
+    def notify(self, name: str, of: Client | ServerConnectionHookData) -> Coroutine[Any, Any, None] | None:
+        """Do the same for an event of a connection, which cannot be intercepted."""
+        left = self._call(self._listeners[name], of)
+        return None if left is None else self._call_rest(left, of)
 
     def _updated(self, flow: Flow) -> Coroutine[Any, Any, None] | None:
         """Call `update`, as mitmproxy does after each event of a flow, and wait if the flow is intercepted."""
@@ -100,9 +105,9 @@ class Hooks:
                     return result, listeners[listeners.index(listener) + 1 :]
         return None
 
-    async def _finish(self, left: Pending, data: object) -> None:
-        await self._call_rest(left, data)
-        if isinstance(data, Flow) and (waiting := self._updated(data)) is not None:
+    async def _finish(self, left: Pending, flow: Flow) -> None:
+        await self._call_rest(left, flow)
+        if (waiting := self._updated(flow)) is not None:
             await waiting
 
     async def _finish_update(self, left: Pending, flow: Flow) -> None:
