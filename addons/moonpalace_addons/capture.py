@@ -19,11 +19,12 @@ from moonpalace_addons.calls.tunnel import Tunnel
 from moonpalace_addons.configuration import REFUSED, Configuration
 from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.mitm.headers import media_type
+from moonpalace_addons.mitm.quick_headers import named_fields
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.store.tasks import RequestRead, ResponseStarted, State
 from moonpalace_addons.wire.foreign import quoted
 from moonpalace_addons.wire.forms import is_json
-from moonpalace_addons.wire.header_fields import as_text, by_name, text_of
+from moonpalace_addons.wire.header_fields import as_text, text_of
 
 SWITCHING_PROTOCOLS = 101
 
@@ -49,7 +50,8 @@ class Capture:
         room = self.configuration.settings.max_body
         answer = KeptAnswer(room, self.calls.room)
         uuid = flow_control.identifier(flow)
-        call = Call(flow, time.monotonic_ns(), flow.request.headers.fields, query, path, answer, uuid)
+        headers = flow.request.headers
+        call = Call(flow, time.monotonic_ns(), headers.fields, query, path, answer, uuid, named=named_fields(headers))
         self.calls.begin(call)
         if why is not None:
             call.given_up = UNKNOWN_ENDPOINT, why
@@ -193,13 +195,12 @@ def is_whole(call: Call, failure: Failure) -> bool:
 
 def started(call: Call, response: Response) -> ResponseStarted:
     """Return the task with the head of an answer."""
-    fields = response.headers.fields
-    named = by_name(fields)
+    named = named_fields(response.headers)
     return ResponseStarted(
         uuid=call.uuid,
         at=call.now(),
         status_code=response.status_code,
-        headers=as_text(fields),
+        headers=as_text(response.headers.fields),
         content_type=media_type(text_of(named, b"content-type")),
         content_encoding=text_of(named, b"content-encoding"),
         chunks=call.answer.chunks,

@@ -3,14 +3,13 @@
 import pickle
 import time
 import uuid
-from collections.abc import Callable
 
 import pytest
 from mitmproxy.http import Headers, HTTPFlow, Request, Response
 from mitmproxy.test import tflow
 
 from moonpalace_addons.engine.events import RequestHead, ResponseHead
-from moonpalace_addons.engine.messages import make_flow, make_headers, make_request, make_response
+from moonpalace_addons.engine.messages import make_flow, make_request, make_response
 from moonpalace_addons.wire.header_fields import by_name
 
 FIELDS = [(b"Host", b"x"), (b"a", b"1"), (b"A", b"\xff")]
@@ -110,73 +109,8 @@ def test_flows() -> None:
     assert begun <= first.timestamp_created <= time.time()
 
 
-def test_headers() -> None:
-    """Headers equal mitmproxy's."""
-    made = make_headers(list(FIELDS))
-    assert vars(made) == vars(Headers(FIELDS))
-    assert made.get_all("A") == ["1", "\udcff"]
-
-
-def value_or_error(read: Callable[[], object]) -> object:
-    """Return the result of a lookup, or its error."""
-    try:
-        return read()
-    except KeyError:
-        return KeyError
-
-
-@pytest.mark.parametrize("name", ["a", "A", b"a", "host", "HOST", "", "none", "hos", "\udcff", "é"])
-def test_look_ups(name: str) -> None:
-    """Every kind of lookup gives mitmproxy's result."""
-    fields = [*FIELDS, (b"", b"empty"), (b"\xff", b"odd"), ("é".encode(), "é".encode())]
-    quick, ordinary = make_headers(fields), Headers(fields)
-    for headers in (quick, ordinary):
-        headers.add("added", "x")
-    reads: list[Callable[[Headers], object]] = [
-        lambda headers: headers.get(name),
-        lambda headers: headers.get(name, "default"),
-        lambda headers: headers[name],
-        lambda headers: name in headers,
-        lambda headers: headers.get_all(name),
-        lambda headers: headers.pop(name, None),
-        lambda headers: (list(headers), list(headers.items()), headers.fields, bytes(headers)),
-    ]
-    for read in reads:
-        assert value_or_error(lambda read=read: read(quick)) == value_or_error(lambda read=read: read(ordinary))  # type: ignore[misc]
-    assert quick == ordinary
-    assert quick.copy() == ordinary.copy()
-
-
 def test_a_flow_can_be_saved() -> None:
     """A flow with such messages can be saved and loaded."""
     flow = tflow.tflow(resp=True)
     flow.request, flow.response = quick_request(), quick_response()
     assert type(flow).from_state(flow.get_state()).get_state() == flow.get_state()
-
-
-CHANGES: dict[str, Callable[[Headers], object]] = {
-    "set one that is there": lambda headers: headers.__setitem__("HOST", "y"),
-    "set one that is there twice": lambda headers: headers.__setitem__("a", "2"),
-    "set one that is not there": lambda headers: headers.__setitem__("new", "ä"),
-    "set several": lambda headers: headers.set_all("host", ["1", b"2"]),
-    "set none": lambda headers: headers.set_all("a", []),
-    "delete": lambda headers: headers.pop("a"),
-    "add": lambda headers: headers.add("host", "z"),
-    "fields": lambda headers: setattr(headers, "fields", ((b"x", b"y"),)),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_headers_that_were_looked_up_change(change: Callable[[Headers], object]) -> None:
-    """Lookups after a change give mitmproxy's result."""
-    quick, ordinary = make_headers(list(FIELDS)), Headers(FIELDS)
-    for headers in (quick, ordinary):
-        assert "host" in headers
-        change(headers)
-    assert quick.fields == ordinary.fields
-    for name in ("host", "a", b"A", "new", "x"):
-        assert (quick.get_all(name), quick.get(name), name in quick) == (
-            ordinary.get_all(name),
-            ordinary.get(name),
-            name in ordinary,
-        )

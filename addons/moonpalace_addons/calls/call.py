@@ -56,14 +56,14 @@ class Call:
     given_up: tuple[Failure, str] | None = None
     method: str = field(init=False)
     face: Face = field(init=False, repr=False)
-    named: Named = field(init=False, repr=False)
+    named: Named = field(default_factory=dict, repr=False, kw_only=True)
     _states: dict[type[Any], Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Index the headers by name, and find the face that the path names."""
+        """Index the headers by name unless they are, and find the face that the path names."""
         self.method = self.flow.request.method
         self.face = face_of_path(self.path)
-        self.named = by_name(self.fields)
+        self.named = self.named or by_name(self.fields)
 
     def find[State](self, kind: type[State]) -> State | None:
         """Return the state of this type, or None if no addon added one."""

@@ -11,6 +11,7 @@ from mitmproxy.http import Headers, Request, Response
 
 from moonpalace_addons.engine.errors import InternalError
 from moonpalace_addons.engine.targets import authority_of
+from moonpalace_addons.mitm.quick_headers import named_fields
 
 HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"http2-settings", b"te")
@@ -32,14 +33,14 @@ def request_bytes(request: Request, *, upgrade: bool) -> list[bytes]:
     """Return the bytes of a request to the API, as pieces."""
     data = request.data
     body = data.content or b""
-    names = names_of(data.headers)
-    chunked = bool(data.trailers) or b"transfer-encoding" in names
+    named = named_fields(data.headers)
+    chunked = bool(data.trailers) or b"transfer-encoding" in named
     lines = [b"%b %b HTTP/1.1\r\n" % (data.method, data.path)]
-    if b"host" not in names:
+    if b"host" not in named:
         lines.append(b"Host: %b\r\n" % authority_of(request.scheme, data.host, data.port))
     if chunked:
         length_field: bytes | None = b"Transfer-Encoding: chunked\r\n"
-    elif body or b"content-length" in names or data.method in (b"POST", b"PUT", b"PATCH"):
+    elif body or b"content-length" in named or data.method in (b"POST", b"PUT", b"PATCH"):
         length_field = b"Content-Length: %d\r\n" % len(body)
     else:
         length_field = None
@@ -53,11 +54,6 @@ def request_bytes(request: Request, *, upgrade: bool) -> list[bytes]:
         return [head + body] if len(body) < LARGE_BODY_SIZE else [head, body]
     chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
     return [head, chunk, last_chunk(data.trailers)]
-
-
-def names_of(headers: Headers) -> set[bytes]:
-    """Return the lower-case names of all header fields: each lookup in mitmproxy's headers scans all of them."""
-    return {name.lower() for name, _ in headers.fields}
 
 
 def response_head(response: Response, length_field: bytes | None, connection: bytes | None) -> bytes:
@@ -181,16 +177,17 @@ def no_body(response: Response, method: bytes) -> Body | None:
     status = response.data.status_code
     if not (method == b"HEAD" or status in (204, 304) or status < 200):
         return None
-    length = response.data.headers.get("content-length") if method == b"HEAD" or status == 304 else None
-    line = b"Content-Length: %b\r\n" % length.encode() if length is not None and length.isdecimal() else None
+    has_length = method == b"HEAD" or status == 304
+    length = named_fields(response.data.headers).get(b"content-length", b"") if has_length else b""
+    line = b"Content-Length: %b\r\n" % length if length.isdigit() else None
     return Body(line, chunked=False, left=0, ends_connection=False)
 
 
 def streamed_body(response: Response, version: bytes) -> Body:
     """Return the framing of a streamed answer."""
-    names = names_of(response.data.headers)
-    length = response.data.headers["content-length"] if b"content-length" in names else ""
-    if length.isascii() and length.isdecimal() and b"transfer-encoding" not in names:
+    named = named_fields(response.data.headers)
+    length = named.get(b"content-length", b"")
+    if length.isdigit() and b"transfer-encoding" not in named:
         size = int(length)
         return Body(b"Content-Length: %d\r\n" % size, chunked=False, left=size, ends_connection=False)
     if version == b"HTTP/1.0":
@@ -201,7 +198,7 @@ def streamed_body(response: Response, version: bytes) -> Body:
 def whole_body(response: Response, version: bytes) -> Body:
     """Return the framing of an answer whose body is complete."""
     size = len(response.data.content or b"")
-    is_chunked = response.data.trailers or "transfer-encoding" in response.data.headers
+    is_chunked = response.data.trailers or b"transfer-encoding" in named_fields(response.data.headers)
     if version == b"HTTP/1.1" and is_chunked:
         return Body(b"Transfer-Encoding: chunked\r\n", chunked=True, left=None, ends_connection=False)
     return Body(b"Content-Length: %d\r\n" % size, chunked=False, left=size, ends_connection=False)

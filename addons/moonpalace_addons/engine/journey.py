@@ -16,10 +16,11 @@ from moonpalace_addons.engine.errors import (
 from moonpalace_addons.engine.events import End, Event, Malformed, Pieces, RequestHead, ResponseHead, Switch
 from moonpalace_addons.engine.journey_control import JourneyControl
 from moonpalace_addons.engine.limits import MAX_REFUSAL_SIZE
-from moonpalace_addons.engine.messages import make_headers, make_response
+from moonpalace_addons.engine.messages import make_response
 from moonpalace_addons.engine.phases import Phase
 from moonpalace_addons.engine.tunnel import Tunnel, WebSocketTunnel
 from moonpalace_addons.engine.watching import WatchedTunnel
+from moonpalace_addons.mitm.quick_headers import make_headers
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.api import ApiConnection
