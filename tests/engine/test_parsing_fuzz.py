@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import h11
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -36,9 +37,12 @@ def lower(fields: object) -> tuple[tuple[bytes, bytes], ...]:
     return tuple((bytes(name).lower(), bytes(value)) for name, value in fields)  # type: ignore[attr-defined]
 
 
-def ours(data: bytes, cuts: list[int], *, request: bool) -> Outcome:
-    """Return our parser's result for bytes in pieces."""
+def ours(data: bytes, cuts: list[int], *, request: bool, first: bytes = b"") -> Outcome:
+    """Return our parser's result for bytes in pieces, perhaps after a `first` answer on the same connection."""
     reader = RequestReader() if request else ResponseReader(bodyless=False)
+    if isinstance(reader, ResponseReader):
+        reader.feed(first, MOST)
+        reader = reader.next(bodyless=False)
     edges = [0, *sorted({cut for cut in cuts if 0 < cut < len(data)}), len(data)]
     events: list[Event] = []
     for start, end in pairwise(edges):
@@ -186,6 +190,45 @@ def test_requests(data: bytes, cuts: list[int]) -> None:
 def test_answers(data: bytes, cuts: list[int]) -> None:
     """Both parsers give the same answer, however it is split."""
     compare(data, cuts, request=False)
+
+
+@ROUNDS
+@given(ANSWERS, ANSWERS, CUTS)
+def test_answers_one_after_the_other(first: bytes, data: bytes, cuts: list[int]) -> None:
+    """An answer is read the same after any other on its connection."""
+    assert ours(data, cuts, request=False, first=first) == ours(data, [], request=False)
+
+
+@pytest.mark.parametrize(
+    ("first", "is_kept"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", True),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nT: v\r\n\r\n", True),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nProxy-Connection: close\r\nContent-Length: 3\r\n\r\nabc", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcHTTP", False),
+        (b"HTTP/1.1 200 OK\r\n\r\nabc", False),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", False),
+        (b"HTTP/2 200 OK\r\n\r\n", False),
+        (b"", False),
+    ],
+)
+def test_a_reader_reads_on_after_a_whole_answer(first: bytes, is_kept: bool) -> None:
+    """The next answer is read by the same parser only if that expects a new one."""
+    reader = ResponseReader(bodyless=False)
+    reader.feed(first, MOST)
+    assert (reader.next(bodyless=False) is reader) is is_kept
+
+
+def test_a_reader_does_not_wait_for_the_body_of_an_answer_to_head() -> None:
+    """The parser would take the next answer for that body."""
+    reader = ResponseReader(bodyless=True)
+    assert [type(each) for each in reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", MOST)] == [
+        ResponseHead,
+        End,
+    ]
+    assert reader.next(bodyless=False) is not reader
 
 
 @ROUNDS

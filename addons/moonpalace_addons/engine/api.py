@@ -53,7 +53,7 @@ class ApiConnection(Endpoint):
             self.transport.write(pieces[0])
         else:
             self.transport.writelines(pieces)
-        self.reader = ResponseReader(bodyless=bodyless)
+        self.reader = self.reader.next(bodyless=bodyless)
 
     def data_received(self, data: bytes) -> None:
         """Pass the data on as events; abort the connection if no request is pending."""
@@ -123,7 +123,7 @@ class ApiConnection(Endpoint):
 
     def release(self) -> None:
         """Return the connection to the pool after an answer, or close it if it cannot be reused."""
-        self.detach()
+        self.receiver = None
         self.resume()
         if self.reader.keep_alive and not self.get_write_buffer_size():
             self.service.pool.put(self)

@@ -264,13 +264,21 @@ class ResponseReader(_Reader):
 
     def __init__(self, *, bodyless: bool) -> None:
         super().__init__(httptools.HttpResponseParser)
+        self._begin(bodyless=bodyless)
+
+    def _begin(self, *, bodyless: bool) -> None:
         self._bodyless = bodyless
         self._reason = b""
-        self._interim = 0
-        self._until_close = False
-        self.keep_alive = False
-        self.has_begun = False
-        self.is_over = False
+        self._interim = self._head_size = 0
+        self._until_close = self._is_ready = False
+        self.keep_alive = self.has_begun = self.is_over = False
+
+    def next(self, *, bodyless: bool) -> "ResponseReader":
+        """Return the reader of the connection's next answer: this one, unless its parser still expects something."""
+        if self._broken or not (self.keep_alive and self._is_ready):
+            return ResponseReader(bodyless=bodyless)
+        self._begin(bodyless=bodyless)
+        return self
 
     def _refuse(self, why: str, status: int = 502) -> CallError:
         return ResponseError(f"the API's answer cannot be read: {why}")
@@ -347,6 +355,7 @@ class ResponseReader(_Reader):
         """Emit the end, unless it is that of an interim answer."""
         if self.has_begun and not self.is_over:
             self._end()
+        self._is_ready = self.has_begun and self._parser.should_keep_alive()
 
     def _end(self) -> None:
         self.is_over = True
