@@ -100,7 +100,7 @@ def _join_head(lines: list[bytes]) -> bytes:
     lines.append(b"\r\n")
     head = b"".join(lines)
     ends = len(lines)
-    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
+    if head.count(b"\n") != ends or head.count(b"\r") != ends or 0 in head:
         raise InternalError("an addon has put a line end into a header")
     return head
 
