@@ -51,6 +51,10 @@ class RequestRead(_Task, frozen=True):
         """Return the request of a call within the connection that this request has opened."""
         return structs.replace(self, uuid=uuid, started_at=started_at, body=body)
 
+    def with_body(self, body: bytes) -> "RequestRead":
+        """Return the request with another body."""
+        return structs.replace(self, body=body)
+
 
 class ResponseStarted(_Task, frozen=True):
     """The headers of a response have arrived.

@@ -26,6 +26,7 @@ from moonpalace_addons.writer_process.messages import (
     RowLine,
     Stopped,
 )
+from moonpalace_addons.writer_process.shared_bodies import SharedBodies
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +107,7 @@ class WriterProcess:
         self._pipe = cast(IO[bytes], self._process.stdin)
         widen(self._pipe)
         os.set_blocking(self._pipe.fileno(), False)
+        self._bodies = SharedBodies()
         self._outlet = Outlet(self._pipe, on_full)
         self._thread = threading.Thread(target=self._listen, name="moonpalace-writer-reports", daemon=True)
         self._logging = threading.Thread(target=self._log_all, name="moonpalace-writer-log", daemon=True)
@@ -127,7 +129,7 @@ class WriterProcess:
 
     def send(self, batch: Sequence[Task]) -> None:
         """Send tasks; raises OSError like `write`."""
-        self.write(messages.tasks_to_send(batch))
+        self.write(self._bodies.pack(batch))
 
     def resend(self, batch: Sequence[Task]) -> None:
         """Send tasks that may have ended an earlier process, as a pickle, which takes any value; raises OSError."""

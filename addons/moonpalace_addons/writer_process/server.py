@@ -27,6 +27,7 @@ from moonpalace_addons.writer_process import messages, rules_process
 from moonpalace_addons.writer_process.messages import Confirmed, Opening, Ready, Refused, RowLine, Stop, Stopped
 from moonpalace_addons.writer_process.reports import Reports
 from moonpalace_addons.writer_process.request_log import CallLog
+from moonpalace_addons.writer_process.shared_bodies import SharedBodies
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.telemetry.exporter import Exporter
@@ -81,10 +82,11 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
         price_list.prepare(endpoint.url)  # before the first call, which would wait for it
     release_output()
     gc.freeze()  # excludes imported modules from garbage collection
+    bodies = SharedBodies()
     for message in messages_in:
         if isinstance(message, Stop):
             break
-        writer.put_all(messages.received_tasks(message))
+        writer.put_all(bodies.unpack(message))
     writer.put(ProxyEnded())
     for helper in helpers:
         helper.stop()
