@@ -8,9 +8,8 @@ from mitmproxy.http import HTTPFlow, Response
 from moonpalace_addons.caching.call_state import ContextCacheState
 from moonpalace_addons.calls.body_limits import declared_length, refuse_larger
 from moonpalace_addons.calls.call import Call, Calls
-from moonpalace_addons.calls.ending import ended
+from moonpalace_addons.calls.ending import STOPPED, ended
 from moonpalace_addons.calls.failures import PROXY_STOPPED, UNKNOWN_ENDPOINT, Failure, FailureOf
-from moonpalace_addons.calls.giving_up import STOPPED
 from moonpalace_addons.calls.kept_answer import KeptAnswer
 from moonpalace_addons.calls.opening import Hold
 from moonpalace_addons.calls.stream_edit import adapter_of, is_forced, reason

@@ -14,11 +14,11 @@ from moonpalace_addons.caching.api import Account, CachingApi, Ready, answer_tex
 from moonpalace_addons.caching.call_state import ContextCacheState
 from moonpalace_addons.calls.call import Call, Calls
 from moonpalace_addons.calls.failures import UPSTREAM_PROTOCOL
-from moonpalace_addons.calls.plain_requests import has_plain_body
 from moonpalace_addons.calls.stream_edit import StreamEdit
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.mitm import flow_control, own_requests
+from moonpalace_addons.mitm.headers import has_plain_body
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.wire.chat.prefix import Content, key_hint, prefixes, read_content, with_member

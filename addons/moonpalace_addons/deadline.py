@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 
 from moonpalace_addons.calls.call import Call, Calls
+from moonpalace_addons.calls.ending import give_up
 from moonpalace_addons.calls.failures import CLIENT_SILENT, TUNNEL_IDLE, UPSTREAM_SILENT, Failure
-from moonpalace_addons.calls.giving_up import give_up
 from moonpalace_addons.calls.tunnel import Tunnel
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.mitm import flow_control

@@ -5,9 +5,9 @@ from collections.abc import Collection
 from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.calls.call import Calls
-from moonpalace_addons.calls.plain_requests import has_plain_body
 from moonpalace_addons.calls.stream_edit import StreamEdit
 from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.mitm.headers import has_plain_body
 
 
 class ForceStream:

@@ -16,8 +16,8 @@ from mitmproxy import ctx
 from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.calls.call import Calls
+from moonpalace_addons.calls.ending import STOPPED, give_up
 from moonpalace_addons.calls.failures import PROXY_STOPPED
-from moonpalace_addons.calls.giving_up import STOPPED, give_up
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.mitm import client_connections, flow_control
 from moonpalace_addons.mitm.proxy_server import proxyserver

@@ -18,9 +18,8 @@ from mitmproxy.tcp import TCPFlow, TCPMessage
 from mitmproxy.websocket import WebSocketMessage
 
 from moonpalace_addons.calls.call import Call, Calls
-from moonpalace_addons.calls.ending import ended
+from moonpalace_addons.calls.ending import STOPPED, ended
 from moonpalace_addons.calls.failures import CLIENT_LEFT, KILLED, PROXY_STOPPED, UPSTREAM_CUT, Failure
-from moonpalace_addons.calls.giving_up import STOPPED
 from moonpalace_addons.calls.tunnel import LEFT_OUT, PASSED, UNREAD, Tunnel
 from moonpalace_addons.calls.websocket_calls import WebSocketCalls
 from moonpalace_addons.configuration import Configuration

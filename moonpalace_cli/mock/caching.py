@@ -10,9 +10,9 @@ from moonpalace_cli.mock.chat_request import (
     Json,
     message_tokens,
     parse_messages,
+    parse_model,
     parse_object,
     parse_positive,
-    parse_text,
 )
 from moonpalace_cli.mock.completions import Fields
 from moonpalace_cli.mock.failures import Failure, RejectedError, invalid, not_found
@@ -57,7 +57,7 @@ class Caches:
         cache = Cache(
             id=f"cache-{name}",
             owner=owner,
-            model=parse_text(value, "model", FAMILY),
+            model=parse_model(value, FAMILY),
             messages=tuple(map(_canonical, messages)),
             tools=_tools(value.get("tools")),
             tokens=sum(map(message_tokens, messages)),

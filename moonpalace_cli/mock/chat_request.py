@@ -80,11 +80,11 @@ def chat_request(value: dict[str, Json]) -> ChatRequest:
     options = value.get("stream_options")
     limit = "max_completion_tokens" if value.get("max_completion_tokens") is not None else "max_tokens"
     return ChatRequest(
-        model=parse_text(value, "model", DEFAULT_MODEL),
+        model=parse_model(value, DEFAULT_MODEL),
         question=next((message_text(message) for message in reversed(messages) if message.get("role") == "user"), ""),
         tool_result=message_text(last) if last.get("role") == "tool" else None,
         tools=_tools(value),
-        stream=_flag(value, "stream"),
+        stream=_stream(value),
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         budget=parse_positive(value, limit),
         n=_choices(value),
@@ -130,19 +130,19 @@ def part_text(part: Json) -> str:
     return text if isinstance(text, str) else ""
 
 
-def parse_text(value: dict[str, Json], name: str, default: str) -> str:
-    """Return a member that must be a non-empty string, or raise `RejectedError` with status 400."""
-    member = value.get(name, default)
-    if not isinstance(member, str) or not member:
-        raise RejectedError(invalid(f"{name} must be a string"))
-    return member
+def parse_model(value: dict[str, Json], default: str) -> str:
+    """Return the model, or raise `RejectedError` with status 400 if it is not a non-empty string."""
+    model = value.get("model", default)
+    if not isinstance(model, str) or not model:
+        raise RejectedError(invalid("model must be a string"))
+    return model
 
 
-def _flag(value: dict[str, Json], name: str) -> bool:
-    member = value.get(name)
-    if member is not None and not isinstance(member, bool):
-        raise RejectedError(invalid(f"{name} must be true or false"))
-    return bool(member)
+def _stream(value: dict[str, Json]) -> bool:
+    stream = value.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise RejectedError(invalid("stream must be true or false"))
+    return bool(stream)
 
 
 def parse_positive(value: dict[str, Json], name: str) -> int | None:

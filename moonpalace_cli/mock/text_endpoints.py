@@ -15,7 +15,7 @@ from moonpalace_cli.mock.answers import (
     failure_answer,
     json_answer,
 )
-from moonpalace_cli.mock.chat_request import ChatRequest, Json, chat_request, count_tokens, parse_object, parse_text
+from moonpalace_cli.mock.chat_request import ChatRequest, Json, chat_request, count_tokens, parse_model, parse_object
 from moonpalace_cli.mock.chunks import Streaming, as_chunks
 from moonpalace_cli.mock.completions import Completion, Fields, as_answer
 from moonpalace_cli.mock.failures import RejectedError, invalid
@@ -60,7 +60,7 @@ def completion_answer(request: ChatRequest, scenario: Scenario) -> Answer:
 def embeddings_answer(digest: str, body: bytes) -> Answer:
     """Answer a request for embeddings with numbers that only depend on the text."""
     value = parse_object(body)
-    model, content = parse_text(value, "model", "mock-embedding"), value.get("input")
+    model, content = parse_model(value, "mock-embedding"), value.get("input")
     texts = content if isinstance(content, list) and content and not isinstance(content[0], int) else [content]
     if None in texts or [] in texts:
         raise RejectedError(invalid("input must be a string, or a list of strings"))

@@ -24,7 +24,7 @@ from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.reverse_proxy import server_mode
 from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.store.database.private import make_home
-from moonpalace_cli.proxy.listening_errors import cannot_listen
+from moonpalace_cli.listening import cannot_listen
 
 
 class Tls(TlsConfig):

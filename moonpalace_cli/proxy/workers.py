@@ -22,7 +22,7 @@ from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.settings import banner
 from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.writer_process.console_process import ConsoleProcess
-from moonpalace_cli.proxy.listening_errors import cannot_listen
+from moonpalace_cli.listening import cannot_listen
 
 logger = logging.getLogger("moonpalace")
 

@@ -146,13 +146,6 @@ class Page(RequestHandler):
             raise MoonPalaceError("the body must be a JSON object whose members are texts")
         return parsed
 
-    def give(self, template: str, document: Callable[[], Document], **values: object) -> None:
-        """Answer with a page, or with a document if the client is a program."""
-        if self.wants_json:
-            self.give_json(document())
-        else:
-            self.give_page(template, **values)
-
     def give_json(self, document: Document) -> None:
         """Answer with JSON."""
         self.set_header("Content-Type", "application/json; charset=UTF-8")
@@ -189,7 +182,10 @@ class Page(RequestHandler):
             message = "something went wrong: the log of mpal web, or of mpal start, says what"
         position = getattr(error, "position", None)
         members = {"message": message} | ({} if position is None else {"position": position})
-        self.give("error.html", lambda: {"error": members}, status=status_code, message=message, here=self.here)
+        if self.wants_json:
+            self.give_json({"error": members})
+        else:
+            self.give_page("error.html", status=status_code, message=message, here=self.here)
 
     def log_exception(
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+from markupsafe import Markup
 
 from moonpalace_addons.store.fields import cost_saved, url
 from moonpalace_addons.store.read.header_text import header_pairs
 from moonpalace_addons.views import timeline
 from moonpalace_addons.views.money import price
-from moonpalace_addons.wire.json_text import Json, dumps
+from moonpalace_addons.wire.json_text import Json, Verbatim, dumps
 from moonpalace_addons.wire.status import status_line
-from moonpalace_cli.calls.content import answer, members, read
+from moonpalace_cli.calls.content import Content, answer, members, read, readable
 from moonpalace_cli.calls.documents import inspect_document
 from moonpalace_cli.views.context_caches import prefix_report
 from moonpalace_cli.views.context_caches.misses import Prompts
 from moonpalace_cli.views.inspecting.timeline_table import json_lines
-from moonpalace_cli.web.bodies import body
 from moonpalace_cli.web.call import ShownCall
+from moonpalace_cli.web.json_tree import tree
 from moonpalace_cli.web.messages import talk
 
 if TYPE_CHECKING:
@@ -161,3 +164,24 @@ TABS = {
     "cost": Tab("Cost", cost, cost_document),
 }
 """The tabs by the end of their address."""
+
+
+MAX_TEXT = 200_000
+"""Maximum characters of a text that are shown; the raw text has all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body: the HTML of its JSON, or its text, without the last `rest` characters."""
+
+    html: Markup | None
+    text: str
+    rest: int = 0
+
+
+def body(content: Content) -> Body:
+    """Return a body as shown on a page."""
+    if isinstance(content, Verbatim):
+        return Body(tree(content.text), "")
+    text = readable(content)
+    return Body(None, text[:MAX_TEXT], max(0, len(text) - MAX_TEXT))

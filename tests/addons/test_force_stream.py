@@ -8,10 +8,10 @@ from mitmproxy.http import Headers, HTTPFlow, Response
 from mitmproxy.test import tflow, tutils
 
 from moonpalace_addons.calls.call import Call, Calls
-from moonpalace_addons.calls.plain_requests import has_plain_body
 from moonpalace_addons.calls.stream_edit import StreamEdit
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.force_stream import ForceStream
+from moonpalace_addons.mitm.headers import has_plain_body
 from moonpalace_addons.settings.values import resolve
 from tests.tables import for_each
 

@@ -10,8 +10,8 @@ from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons import stopping
 from moonpalace_addons.calls.call import Call, Calls
+from moonpalace_addons.calls.ending import STOPPED
 from moonpalace_addons.calls.failures import PROXY_STOPPED
-from moonpalace_addons.calls.giving_up import STOPPED
 from moonpalace_addons.calls.tap import Tap
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.mitm import flow_control

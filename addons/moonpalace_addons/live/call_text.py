@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from moonpalace_addons.views.chat_text import EMPTY, Line, answer_lines, harmless, heading, plain_text, turn_lines
 from moonpalace_addons.views.completions import merged, parsed
 from moonpalace_addons.views.conversation import Conversation, conversation, usage_line
+from moonpalace_addons.views.durations import duration
 from moonpalace_addons.views.parameters import parameter_lines
-from moonpalace_addons.views.timeline import moments
-from moonpalace_addons.views.timeline_text import timeline_lines
+from moonpalace_addons.views.timeline import Moment, Run, longest, moments, runs
+from moonpalace_addons.wire.columns import shortened
 from moonpalace_addons.wire.faces.summary import summarize
 from moonpalace_addons.wire.faces.table import face_of
 from moonpalace_addons.wire.forms import MAX_HEAD, Form, form_of
@@ -109,3 +110,30 @@ def hint(info: CallInfo) -> str:
     """Return the command that shows the whole body."""
     name = "ID" if info.row_id is None else info.row_id
     return f"mpal inspect {name} --chat shows all of it"
+
+
+TEXT_WIDTH = 80
+MAX_LINES = 500
+
+
+def timeline_lines(events: Sequence[Moment], *, is_cut: bool = False) -> Iterator[Line]:
+    """Yield a heading that summarizes the stream, and a line for each event or run of similar events.
+
+    `is_cut` means that only the first events are given.
+    """
+    worst = longest(events)
+    stall = "" if worst is None else f", longest stall {duration(worst.gap)} before event {worst.number}"
+    count = f"the first {len(events)}" if is_cut else f"{len(events)}"
+    yield Line(f"── {count} {'event' if len(events) == 1 else 'events'}{stall}", "heading")
+    lines = runs(events)
+    for run in lines[:MAX_LINES]:
+        yield Line(run_text(run, is_stalled=worst is not None and run.first is worst), "code", "  ")
+    if len(lines) > MAX_LINES:
+        yield Line(f"… {len(lines) - MAX_LINES} more", "quiet", "  ")
+
+
+def run_text(run: Run, *, is_stalled: bool) -> str:
+    """Return a line with number, time, preceding gap, kind and text of an event or a run of events."""
+    mark = "<" if is_stalled else " "
+    cells = f"{run.numbers:>11} {run.times:>14} {duration(run.first.gap):>7}{mark} {run.kind:<16}"
+    return f"{cells} {shortened(harmless(run.text), TEXT_WIDTH)}".rstrip()

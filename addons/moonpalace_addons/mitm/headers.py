@@ -1,4 +1,4 @@
-"""Conversions of mitmproxy's headers."""
+"""What mitmproxy's headers say, and headers for answers that are edited."""
 
 from mitmproxy.http import HTTPFlow
 
@@ -24,3 +24,13 @@ def set_headers(flow: HTTPFlow, *, coerce: bool) -> None:
         headers["Connection"] = "close"  # no chunked coding: the end of the connection ends the answer
     if coerce:
         headers["Content-Type"] = "application/json; charset=utf-8"
+
+
+def has_plain_body(flow: HTTPFlow) -> bool:
+    """Tell whether a request has a JSON body without content encoding."""
+    request = flow.request
+    return (
+        request.method == "POST"
+        and media_type(request.headers.get("content-type")) in (None, "application/json")
+        and request.headers.get("content-encoding", "identity").lower() in ("", "identity")
+    )

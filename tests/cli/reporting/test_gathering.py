@@ -8,8 +8,7 @@ import pytest
 
 from moonpalace_addons.settings.reports import ReportRule
 from moonpalace_addons.store.records.exchanges import Exchange
-from moonpalace_cli.reporting.gathering import Seen, shares
-from moonpalace_cli.reporting.likeness import MAX_SIZE, likeness
+from moonpalace_cli.reporting.gathering import MAX_SIZE, Seen, likeness, shares
 from moonpalace_cli.reporting.simulation import planned
 
 MINUTE = 60_000_000

@@ -44,12 +44,14 @@ def test_in_order(engine: Engine, calls: list[int], monkeypatch: pytest.MonkeyPa
     assert [exchange.id for exchange in selection.in_order(engine, wanted)] == [calls[3], calls[0], calls[2]]
 
 
-def test_values_seen(engine: Engine, calls: list[int]) -> None:
+def test_values_seen(engine: Engine, calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """The values of a field among the newest calls have their numbers, most frequent first."""
-    assert selection.values_seen(engine, FIELDS["path"], among=11) == [("/v1/models", 6), ("/v1/chat/completions", 5)]
-    assert selection.values_seen(engine, FIELDS["chatcmpl"], among=10) == [("cmpl-2", 1)]
     assert selection.values_seen(engine, FIELDS["status_code"]) == []
     assert [calls for _, calls in selection.values_seen(engine, FIELDS["url"])] == [6, 6]
+    monkeypatch.setattr(selection, "MAX_SEARCHED", 11)
+    assert selection.values_seen(engine, FIELDS["path"]) == [("/v1/models", 6), ("/v1/chat/completions", 5)]
+    monkeypatch.setattr(selection, "MAX_SEARCHED", 10)
+    assert selection.values_seen(engine, FIELDS["chatcmpl"]) == [("cmpl-2", 1)]
 
 
 def test_candidates(engine: Engine, calls: list[int]) -> None:
@@ -59,12 +61,13 @@ def test_candidates(engine: Engine, calls: list[int]) -> None:
     assert [[each.id for each in side] for side in sides] == [[calls[4], calls[2]], [calls[8], calls[10]]]
 
 
-def test_beginnings(engine: Engine, calls: list[int]) -> None:
+def test_beginnings(engine: Engine, calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Identifiers are found by their beginning, newest first."""
     newest = calls[-1]
     assert selection.ids_beginning(engine, str(newest))[0] == (newest, "POST /v1/models")
-    assert [row_id for row_id, _ in selection.ids_beginning(engine, "", limit=2)] == calls[:-3:-1]
     assert selection.ids_beginning(engine, "999") == []
     assert selection.names_beginning(engine, "chatcmpl_id", "cmpl") == ["cmpl-2", "cmpl-1", "cmpl-0"]
     assert selection.names_beginning(engine, "chatcmpl_id", "cmpl-1") == ["cmpl-1"]
     assert selection.names_beginning(engine, "chatcmpl_id", "%") == []
+    monkeypatch.setattr(selection, "MAX_OFFERED", 2)
+    assert [row_id for row_id, _ in selection.ids_beginning(engine, "")] == calls[:-3:-1]

@@ -21,6 +21,8 @@ IDENTIFIERS = (
 """The columns of identifiers that users may give for a call."""
 MAX_OFFERED, MAX_VALUES = 50, 200
 """Maximum numbers of identifiers, and of a field's values, that completion offers."""
+MAX_SEARCHED = 2000
+"""Newest calls whose values completion offers."""
 
 
 def chosen_ids(
@@ -67,13 +69,13 @@ def called(engine: Engine, name: str) -> list[int]:
     return [row_id for row_id, _ in own or with_identifier(engine, [column == name for column in IDENTIFIERS])]
 
 
-def identified(engine: Engine, beginning: str, end: str = "", *, limit: int = 50) -> dict[int, list[str]]:
+def identified(engine: Engine, beginning: str, end: str = "") -> dict[int, list[str]]:
     """Return the newest calls with an identifier that begins and ends like this, as identifiers by call id."""
     conditions = [
         and_(column.startswith(beginning, autoescape=True), column.endswith(end, autoescape=True))
         for column in IDENTIFIERS
     ]
-    rows = with_identifier(engine, conditions, limit)
+    rows = with_identifier(engine, conditions, MAX_OFFERED)
     return {row_id: [each for each in names if each and suits(each, beginning, end)] for row_id, names in rows}
 
 
@@ -94,9 +96,9 @@ def suits(identifier: str, beginning: str, end: str) -> bool:
     return identifier.lower().startswith(beginning.lower()) and identifier.lower().endswith(end.lower())
 
 
-def ids_beginning(engine: Engine, beginning: str, *, limit: int = 50) -> list[tuple[int, str]]:
+def ids_beginning(engine: Engine, beginning: str) -> list[tuple[int, str]]:
     """Return the newest ids that begin with these digits, each with the call's method and path."""
-    query = select(EXCHANGES.c.id, EXCHANGES.c.method, EXCHANGES.c.path).order_by(*NEWEST_FIRST).limit(limit)
+    query = select(EXCHANGES.c.id, EXCHANGES.c.method, EXCHANGES.c.path).order_by(*NEWEST_FIRST).limit(MAX_OFFERED)
     if beginning:
         query = query.where(cast(EXCHANGES.c.id, Text).startswith(beginning, autoescape=True))
     with engine.connect() as connection:
@@ -113,9 +115,9 @@ def names_beginning(engine: Engine, column: str, beginning: str) -> list[str]:
         return list(dict.fromkeys(connection.execute(query).scalars()))
 
 
-def values_seen(engine: Engine, field: Field, *, among: int = 2000) -> list[tuple[object, int]]:
+def values_seen(engine: Engine, field: Field) -> list[tuple[object, int]]:
     """Return the values of a field among the newest calls with their numbers of calls, most frequent first."""
-    newest = select(expression(field).label("value")).select_from(EXCHANGES).order_by(*NEWEST_FIRST).limit(among)
+    newest = select(expression(field).label("value")).select_from(EXCHANGES).order_by(*NEWEST_FIRST).limit(MAX_SEARCHED)
     value, calls = newest.subquery().c.value, func.count().label("calls")
     query = (
         select(value, calls).where(value.is_not(None)).group_by(value).order_by(calls.desc(), value).limit(MAX_VALUES)

@@ -121,17 +121,15 @@ def latest(
     chat_only: bool = False,
     where: ColumnElement[bool] | None = None,
     order: Sequence[ColumnElement[object]] = (),
-    offset: int = 0,
 ) -> list[Exchange]:
     """Return at most `limit` matching calls (None: all), newest first unless `order` is given.
 
     `chat_only` selects calls to `…/chat/completions`, `where` adds a condition.
-    The first `offset` calls are skipped.
     """
     query = select(*COLUMNS).where(*matching(chat_only=chat_only, where=where))
     query = query.order_by(*(order or NEWEST_FIRST))
-    if limit is not None or offset:
-        query = query.limit(MAX_INT64 if limit is None else min(limit, MAX_INT64)).offset(min(offset, MAX_INT64))
+    if limit is not None:
+        query = query.limit(min(limit, MAX_INT64))
     with engine.connect() as connection:
         return [to_exchange(row) for row in connection.execute(query).mappings()]
 

@@ -4,7 +4,7 @@ import pytest
 from wcwidth import wcswidth
 
 from moonpalace_cli.views.listing.columns import DEFAULT
-from moonpalace_cli.views.listing.running_table import RunningTable
+from moonpalace_cli.views.listing.watching import RunningTable
 
 ROW = [
     "15",

@@ -2,9 +2,9 @@
 
 import json
 
+from moonpalace_addons.live.call_text import MAX_LINES, timeline_lines
 from moonpalace_addons.views.chat_text import plain_text
 from moonpalace_addons.views.timeline import moments
-from moonpalace_addons.views.timeline_text import MAX_LINES, timeline_lines
 
 MS = 10**6
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_addons.views.stream_events import EventContent, event_content
+from moonpalace_addons.views.timeline import EventContent, event_content
 from moonpalace_addons.wire.faces.table import FACES, UNKNOWN, face_of
 from moonpalace_addons.wire.sse import Event
 from tests.tables import for_each
