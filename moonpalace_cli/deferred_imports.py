@@ -37,7 +37,7 @@ class DeferredPackage(DeferredModule):
 
 
 def defer(name: str, attributes: Mapping[str, object] | None = None) -> None:
-    """Make the next `import name` return a stand-in that has only `known`, unless the module is loaded already."""
+    """Make the next `import name` return a stand-in with only these attributes, unless the module is loaded already."""
     if name not in sys.modules:
         module = DeferredModule(name)
         vars(module).update(attributes or {})

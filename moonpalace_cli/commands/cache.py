@@ -75,7 +75,7 @@ def show_cache(name: str, as_json: bool, settings: Settings) -> None:
 
         cache = context_caches.find(engine, name)
     if cache is None:
-        raise NotFoundError(f"no context cache is called {name!r}; mpal cache list shows what there is")
+        raise NotFoundError(f"there is no context cache {name!r}; mpal cache list shows all")
     written = iso_time if as_json else local_time
     values = record(cache, written) | {
         "endpoint": cache.endpoint,
@@ -192,7 +192,7 @@ def not_comparable(call: Exchange) -> str:
     """Return why nothing is known of a call to an endpoint whose caching is unknown."""
     cached = f"; {cached_of(call)}" if call.cached_tokens is not None else ""
     return (
-        f"why call {call.id} was cached or not cannot be told: it went to {call.path}, and only prompts of chat "
+        f"why call {call.id} was cached or not is unknown: it went to {call.path}, and only prompts of chat "
         f"completions, messages and responses can be compared{cached}"
     )
 

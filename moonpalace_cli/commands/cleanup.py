@@ -146,7 +146,7 @@ def report(
     verb = "would delete" if dry_run else "deleted"
     click.echo(f"{verb} {counted(cleaned.deleted)} {' or '.join(why)}")
     if cleaned.labelled:
-        click.echo(f"{counted(cleaned.labelled)} stayed for their labels; --include-labelled deletes them too")
+        click.echo(f"{counted(cleaned.labelled)} kept because of their labels; --include-labelled deletes them too")
     if max_size is not None and not dry_run and cleaned.size_after > max_size:
         click.echo(f"the database still has {in_megabytes(cleaned.size_after)}: nothing more may be deleted")
 

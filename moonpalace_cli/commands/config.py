@@ -62,12 +62,12 @@ def command(context: click.Context, file: Path | None, form: Form) -> None:
 
 
 @command.command("init")
-@click.option("--force", is_flag=True, help="Replace the file that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 def init(force: bool) -> None:
     """Write config.yaml into ~/.moonpalace, with every setting commented out."""
     file = home(os.environ) / "config.yaml"
     if file.exists() and not force:
-        raise MoonPalaceError(f"{file} is there already: edit it, or replace it with --force")
+        raise MoonPalaceError(f"{file} already exists: edit it, or replace it with --force")
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file.unlink(missing_ok=True)  # so that a new one has the right permissions
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as written:

@@ -50,7 +50,7 @@ CALLS: tuple[tuple[str, Mapping[str, object]], ...] = (
 
 
 VIEWS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Every call is a row. Which were there?", ("log",)),
+    ("Every call is a row. Here they are:", ("log",)),
     ("What happened to the second one?", ("show", "2")),
     ("And why does the answer of the third stop in the middle?", ("why", "3")),
     ("As a report, to send with a question, without any secret:", ("export", "3", "--report")),

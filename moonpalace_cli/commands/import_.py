@@ -78,7 +78,7 @@ def sentence(counts: Counts, *, dry_run: bool) -> str:
     calls = "1 call" if counts.imported == 1 else f"{counts.imported} calls"
     parts = [f"{'would import' if dry_run else 'imported'} {calls}"]
     if counts.present:
-        parts.append(f"{counts.present} {'was' if counts.present == 1 else 'were'} here already")
+        parts.append(f"{counts.present} {'was' if counts.present == 1 else 'were'} already here")
     if counts.left_out:
         parts.append(f"{counts.left_out} still under way {'was' if counts.left_out == 1 else 'were'} left out")
     return ", ".join(parts)

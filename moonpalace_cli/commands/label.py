@@ -55,7 +55,7 @@ def command(
     """
     category = category_of(good=good, bad=bad)
     if clear and category is not None:
-        raise click.UsageError("--clear takes the category away: leave out --good and --bad")
+        raise click.UsageError("--clear removes the category: leave out --good and --bad")
     both = [tag for tag in tags if tag in untag]
     if both:
         raise click.UsageError(f"--tag and --untag name the same tag, {both[0]!r}")

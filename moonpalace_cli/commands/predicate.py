@@ -97,9 +97,9 @@ def lines(tree: Node, plan: Plan, shares: Mapping[str, tuple[int, int]]) -> Iter
     yield "Plan:"
     yield from (f"  {shortened(step)}" for step in plan.steps)
     for phrase, (some, total) in shares.items():
-        calls = f"{some} of {total} calls are looked into, the index of words rules the others out"
-        yield f"Search: {visible(repr(phrase))}: {calls if some < total else 'all calls are looked into'}"
-    yield f"Index: {index_in(plan.steps) or 'none, calls are looked at from the newest on until enough are found'}"
+        calls = f"{some} of {total} calls are read; the index of words rules out the others"
+        yield f"Search: {visible(repr(phrase))}: {calls if some < total else 'all calls are read'}"
+    yield f"Index: {index_in(plan.steps) or 'none; calls are read from the newest until enough are found'}"
 
 
 def shortened(text: str) -> str:

@@ -108,7 +108,7 @@ def chosen(settings: Settings, name: str | None) -> Destination:
     if name is None and len(destinations) == 1:
         return settings.reports[0]
     if name not in destinations:
-        problem = "which destination" if name is None else f"no destination is called {name!r}"
+        problem = "which destination" if name is None else f"there is no destination {name!r}"
         raise click.UsageError(f"{problem}: give --to with one of {', '.join(destinations)}")
     return destinations[name]
 
@@ -164,7 +164,7 @@ def agreed(messages: Sequence[Message], sender: Sender, *, yes: bool, dry_run: b
         click.echo(visible(f"{count} would go to {sender.name}: {sender.receiver.place}"), err=True)
         return False
     if not sys.stdin.isatty():
-        raise MoonPalaceError("nobody can be asked here: --yes sends without asking, --dry-run only shows")
+        raise MoonPalaceError("there is no terminal to ask on: --yes sends without asking, --dry-run only shows")
     return click.confirm(visible(f"Send {count} to {sender.name}, {sender.receiver.place}?"), err=True)
 
 

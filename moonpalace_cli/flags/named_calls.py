@@ -59,8 +59,8 @@ def identified(engine: Engine, name: str) -> int:
     beginning, *end = ELLIPSIS.split(name, maxsplit=1)
     identifiers = selection.identified(engine, beginning, end[0] if end else "") if name.strip() else {}
     if not identifiers:
-        hint = f"write {' '.join(name.split(','))}" if LIST.fullmatch(name) else "mpal list shows what there is"
-        raise NotFoundError(f"no stored call is called {name!r}; {hint}")
+        hint = f"write {' '.join(name.split(','))}" if LIST.fullmatch(name) else "mpal list shows the stored calls"
+        raise NotFoundError(f"no stored call matches {name!r}; {hint}")
     ids = list(identifiers)
     if not set[str].intersection(*map(set, identifiers.values())):
         raise NotFoundError(f"{name!r} matches the calls {listed(ids)}: write more of it")
@@ -79,7 +79,7 @@ def find_call(engine: Engine, *, row_id: int | None, chatcmpl: str | None, reque
     calls = exchanges.find(engine, id=row_id, chatcmpl=chatcmpl, request_id=request_id)
     if not calls:
         criteria = " and ".join(f"{name} {value}" for name, value in identifiers.items() if value is not None)
-        raise NotFoundError(f"no stored call has {criteria}; mpal list shows what there is")
+        raise NotFoundError(f"no stored call has {criteria}; mpal list shows the stored calls")
     ids = [exchange.id for exchange in calls]
     tell_others(ids)
     return ids[0]
@@ -100,7 +100,7 @@ def existing(engine: Engine, ids: Sequence[int]) -> list[int]:
     there = {exchange.id for exchange in selection.in_order(engine, [each for each in ids if each <= MAX_INTEGER])}
     missing = [row_id for row_id in dict.fromkeys(ids) if row_id not in there]
     if missing:
-        raise NotFoundError(f"no stored call has id {listed(missing)}; mpal list shows what there is")
+        raise NotFoundError(f"no stored call has id {listed(missing)}; mpal list shows the stored calls")
     return list(dict.fromkeys(ids))
 
 

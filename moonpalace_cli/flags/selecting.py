@@ -112,7 +112,7 @@ class CallSelection:
         )
         if not chosen:
             raise NotFoundError(
-                "no stored call matches; mpal list shows what there is" if self.is_filtered else NOTHING_STORED
+                "no stored call matches; mpal list shows the stored calls" if self.is_filtered else NOTHING_STORED
             )
         return chosen
 

@@ -117,7 +117,7 @@ def deepest(tokens: Sequence[Token], keys: Sequence[str]) -> tuple[int, Sequence
         if value is None:
             return opened, keys[depth:]
         opened = value
-    raise UnfitFileError("the entry is there already")
+    raise UnfitFileError("the entry already exists")
 
 
 def value_of(tokens: Sequence[Token], opened: int, key: str) -> int | None:

@@ -47,7 +47,7 @@ def add(client: Client, file: Path, entry: Mapping[str, object]) -> None:
     read = insertion.read_toml if is_toml(file) else insertion.read_json
     there = insertion.at(read(text) if text.strip() else {}, [*client.keys, NAME])
     if there == entry:
-        click.echo(f"{file} has the entry already")
+        click.echo(f"{file} already has the entry")
         return
     if there is not None:
         raise insertion.UnfitFileError(f"it has another one called {NAME}: remove that first")

@@ -134,7 +134,7 @@ def prompts(compared: Comparison) -> Iterator[str]:
 
     yield "Prompts:"
     if compared.prompts is None:
-        yield "They cannot be compared: at least one is of no kind that is known."
+        yield "They cannot be compared: at least one is of an unknown kind."
         return
     for line in lines(compared.prompts):
         yield from quoted(str(line))

@@ -75,5 +75,5 @@ def place_of(cursor: str, lines: Sequence[str]) -> tuple[int, int]:
     match = CURSOR.fullmatch(cursor)
     number, character = (int(match[1]), int(match[2])) if match else (-1, 0)
     if not (0 <= number < len(lines) and (character == 0 or len(MARK) <= character <= len(lines[number]))):
-        raise MoonPalaceError("the cursor is not one of this answer: call without it to start again")
+        raise MoonPalaceError("the cursor does not belong to this answer: call without it to start over")
     return number, character

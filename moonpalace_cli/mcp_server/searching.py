@@ -71,6 +71,6 @@ def before(reader: Reader, cursor: str) -> ColumnElement[bool]:
     from moonpalace_addons.store.records.ordering import AGE
 
     if not cursor.isdecimal() or len(cursor) > 18:
-        raise MoonPalaceError("the cursor is not one of search_calls: call without it to start again")
+        raise MoonPalaceError("the cursor does not come from search_calls: call without it to start over")
     last = reader.row(int(cursor))
     return tuple_(*AGE) < tuple_(microseconds(last.started_at), last.id)

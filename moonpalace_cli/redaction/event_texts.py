@@ -81,7 +81,7 @@ def split(text: str) -> list[str]:
 
 
 def string(written: str) -> str:
-    """Return the value of a JSON string that is written so; raise ValueError for a wrong one."""
+    """Return the value of a JSON string from its JSON text; raise ValueError if it is invalid."""
     return str(json.loads(f'"{written}"')) if "\\" in written or not written.isprintable() else written
 
 

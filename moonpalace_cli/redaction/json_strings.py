@@ -17,7 +17,7 @@ WORDS = frozenset({"true", "false", "null"})
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A string or number of JSON text: where it stands in it, what it means, the keys to it; `is_key` for a key."""
+    """A string or number of JSON text: its position, its value, and the path of keys to it; `is_key` for a key."""
 
     start: int
     end: int

@@ -1,6 +1,6 @@
-"""Mask the secrets of a stored call once more, by the rules of today.
+"""Mask the secrets of a stored call by today's rules.
 
-What was stored by an earlier version, or imported, passed the rules of its time.
+What an earlier version stored, and what was imported, was masked by older rules.
 """
 
 from __future__ import annotations

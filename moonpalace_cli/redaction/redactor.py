@@ -12,7 +12,7 @@ without the store. Replaced are:
     files         `data:` URLs, base64 members, bodies that are not text: the placeholder states type and size
     matches       matches of the settings' pattern
 
-What the proxy would mask today and is still there is masked (`redaction.masked`): a call may be an earlier version's.
+What today's rules mask is masked first (`redaction.masked`), as the call may have been stored by an earlier version.
 
 `Redactor.summary` counts what was replaced, and names strings that look random and were kept.
 """

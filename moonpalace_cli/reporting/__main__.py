@@ -1,6 +1,6 @@
 """Run the rules that report calls, in a process that the writer's process starts: `python -m moonpalace_cli.reporting`.
 
-A report that is being sent when the proxy ends is still completed, so that nobody has to doubt whether it arrived.
+A report that is being sent when the proxy ends is still completed, so that it is not left in doubt.
 """
 
 from __future__ import annotations

@@ -135,6 +135,6 @@ def retried(engine: Engine, number: int) -> Delivery:
 
 def reopened(engine: Engine, delivery: Delivery) -> Delivery:
     """Make a report pending again."""
-    deliveries.settle(engine, delivery, DeliveryState.PENDING, reason=delivery.reason)
+    deliveries.set_state(engine, delivery, DeliveryState.PENDING, reason=delivery.reason)
     with engine.connect() as connection:
         return deliveries.numbered(connection, delivery.id) or delivery

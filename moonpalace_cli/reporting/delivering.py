@@ -68,20 +68,20 @@ def record_once(engine: Engine, delivery: Delivery, outcome: Outcome) -> None:
     """Record the outcome of a claimed report."""
     match outcome:
         case Sent(address):
-            deliveries.settle(engine, delivery, DeliveryState.SENT, address=address)
+            deliveries.set_state(engine, delivery, DeliveryState.SENT, address=address)
         case Refused(reason):
-            deliveries.settle(engine, delivery, DeliveryState.REFUSED, reason=reason)
+            deliveries.set_state(engine, delivery, DeliveryState.REFUSED, reason=reason)
         case InDoubt(reason):
-            deliveries.settle(engine, delivery, DeliveryState.IN_DOUBT, reason=reason, delay=SETTLING_TIME)
+            deliveries.set_state(engine, delivery, DeliveryState.IN_DOUBT, reason=reason, delay=SETTLING_TIME)
         case Later(reason) if delivery.rule is None:  # a user has to send it again
-            deliveries.settle(engine, delivery, DeliveryState.REFUSED, reason=f"{reason}; try again later")
+            deliveries.set_state(engine, delivery, DeliveryState.REFUSED, reason=f"{reason}; try again later")
         case Later(reason, seconds):
             if delivery.attempts >= MAX_ATTEMPTS:
                 given_up = f"given up after {delivery.attempts} attempts: {reason}"
-                deliveries.settle(engine, delivery, DeliveryState.REFUSED, reason=given_up)
+                deliveries.set_state(engine, delivery, DeliveryState.REFUSED, reason=given_up)
                 return
             pause = min(FIRST_PAUSE * 2 ** (delivery.attempts - 1), MAX_PAUSE) if seconds is None else seconds
-            deliveries.settle(engine, delivery, DeliveryState.PENDING, reason=reason, delay=pause)
+            deliveries.set_state(engine, delivery, DeliveryState.PENDING, reason=reason, delay=pause)
 
 
 def find_out(engine: Engine, delivery: Delivery, receiver: Receiver) -> Delivery:
@@ -99,7 +99,7 @@ def find_out(engine: Engine, delivery: Delivery, receiver: Receiver) -> Delivery
         else:
             state, delay = (DeliveryState.SENT if address else DeliveryState.PENDING), 0.0
             reason = "" if address else reason
-    deliveries.settle(engine, delivery, state, address=address, reason=reason or None, delay=delay)
+    deliveries.set_state(engine, delivery, state, address=address, reason=reason or None, delay=delay)
     with engine.connect() as connection:
         return deliveries.numbered(connection, delivery.id) or delivery
 

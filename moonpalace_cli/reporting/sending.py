@@ -73,13 +73,13 @@ class Sending:
             destination = self._destination(delivery)
             where = receiver(destination, self.environ)
         except SettingError as error:
-            deliveries.settle(self.engine, delivery, delivery.state, reason=str(error), delay=ASK_AGAIN)
+            deliveries.set_state(self.engine, delivery, delivery.state, reason=str(error), delay=ASK_AGAIN)
             raise
         try:
             hidden = redactor(self.engine, self.redact_pattern) if destination.is_redacted else None
             message = compose_for(self.engine, delivery, hidden)
         except MoonPalaceError as error:
-            deliveries.settle(self.engine, delivery, DeliveryState.REFUSED, reason=str(error))
+            deliveries.set_state(self.engine, delivery, DeliveryState.REFUSED, reason=str(error))
             self.warn(f"report {delivery.id} of rule {delivery.rule} is not sent: {error}")
             return
         if done := attempt(self.engine, delivery, message, where):

@@ -8,14 +8,14 @@ from tests.cli.conftest import Mpal, Store
 
 WRONG = (
     # calls that there are not
-    ("show 99", "no stored call has id 99", "mpal list shows what there is"),
-    ("show nothing", "no stored call is called 'nothing'", "mpal list shows"),
+    ("show 99", "no stored call has id 99", "mpal list shows the stored calls"),
+    ("show nothing", "no stored call matches 'nothing'", "mpal list shows"),
     ("show chatcmpl-a", "'chatcmpl-a' matches the calls 2, 1", "write more of it"),
     ("show 5-3", "the range 5-3 is empty", "write 3-5"),
     ("show -3", "no option -3", "for the newest 3 write --last 3"),
     ("list -3", "no option -3", "for the newest 3 write -n 3"),
     ("cache why 99", "no stored call has id 99", "mpal list shows"),
-    ("cache show nope", "no context cache is called 'nope'", "mpal cache list shows"),
+    ("cache show nope", "there is no context cache 'nope'", "mpal cache list shows"),
     ("label 99 --good", "no stored call has id 99", "mpal list shows"),
     # commands and flags that there are not
     ("frobnicate", "no command 'frobnicate'", "see mpal --help"),
@@ -62,9 +62,9 @@ WRONG = (
     ("list --since ", "'' is not a time", "write -2h"),
     ("inspect 1 --print ", "name at least one of", "metadata"),
     ("label 1 --tag ", "'' is not a tag", "give one line of 1 to 100 characters"),
-    ("show ", "no stored call is called ''", "mpal list shows"),
+    ("show ", "no stored call matches ''", "mpal list shows"),
     # what people write who know other programs
-    ("show 1,2", "no stored call is called '1,2'", "write 1 2"),
+    ("show 1,2", "no stored call matches '1,2'", "write 1 2"),
     ("list -n 1e3", "'1e3' must be a whole number", "0 or more"),
     ("list --since 2026-13-45", "'2026-13-45' is not a time", "write -2h"),
     ("cleanup --keep 5", "no option --keep", "did you mean --keep-last?"),

@@ -1,6 +1,6 @@
 """One stored call, as the table `exchanges` has it, and what each of its columns means.
 
-What stands behind an attribute is all that is said of a stored field (`field.py`); `fields.py` has the others.
+The default of each attribute describes a stored field (`field.py`); `fields.py` has the derived ones.
 """
 
 from datetime import datetime
@@ -274,11 +274,11 @@ class Exchange(NamedTuple):
 
     @property
     def holds_error(self) -> bool:
-        """Tell whether the answer says that the call failed, in spite of its status: mostly at the end of a stream."""
+        """Tell whether the answer reports an error in spite of its status, mostly at the end of a stream."""
         names_one = bool(self.error_kind or self.error_message)
         return names_one and self.state is State.COMPLETED and (self.status_code or 0) < FIRST_ERROR
 
 
 STORED = Exchange._field_defaults
-"""What is said of each attribute."""
-Exchange.__new__.__defaults__ = None  # it is no value that a call could have
+"""The description of each attribute."""
+Exchange.__new__.__defaults__ = None  # the descriptions are no default values

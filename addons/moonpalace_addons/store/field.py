@@ -1,4 +1,4 @@
-"""One field of a call: its meaning in both languages, and whatever the places that use fields need to know of it."""
+"""One field of a call: its meaning in both languages, and how it is read, shown, redacted and exported."""
 
 from __future__ import annotations
 

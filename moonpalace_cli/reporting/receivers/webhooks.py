@@ -118,7 +118,7 @@ class Feishu(Webhook):
         """Return the meaning of the first of these members in an answer: 0 is a success."""
         answer = mapping(parse(response.body))
         code = next((answer[name] for name in names if name in answer), None)
-        description = f"{self.site} answers {words_of(response.body, self.secrets) or 'nothing that is known'}"
+        description = f"{self.site} answers {words_of(response.body, self.secrets) or 'in an unknown form'}"
         if code == 0:
             return Sent(self.place)
         if code is None:

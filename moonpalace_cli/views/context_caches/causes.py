@@ -91,13 +91,13 @@ def explained(cause: Cause, seconds: float, before: Request, cost: Cost) -> Phra
     match cause:
         case "expired" if before.ttl is not None:
             return phrase(
-                "expired: {passed} had passed, and the cache was to live for {seconds} s",
+                "expired: {passed} had passed, and the cache's lifetime was {seconds} s",
                 passed=passed,
                 seconds=f"{before.ttl:,}",
             )
         case "expired":
             return phrase(
-                "probably expired: {passed} had passed, and caches mostly live for {minutes} to 10 minutes",
+                "probably expired: {passed} had passed, and caches usually live for {minutes} to 10 minutes",
                 passed=passed,
                 minutes=LIKELY_TTL // 60,
             )
@@ -116,9 +116,9 @@ WORDS: Mapping[Cause, Phrase] = {
     "unmarked": phrase("unmarked: neither request has a cache_control, without which this API caches nothing"),
     "changed": phrase("changed: the API had cached the prompt up to the difference"),
     "not ended": phrase(
-        "not ended: the earlier call was in flight when this began, and perhaps its prompt not yet cached"
+        "not ended: the earlier call was in flight when this began, so its prompt may not have been cached yet"
     ),
-    "other model": phrase("other model: models share no cache"),
+    "other model": phrase("other model: models do not share caches"),
 }
 
 

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 CHANGED_TOOLS = "tools: {count}, changed: a prefix begins with them"
 TOKENS_IF_ENDED = (
-    "tokens: {cached} of {prompt} were cached; had the earlier call ended, {possible} could have been{blocks}"
+    "tokens: {cached} of {prompt} were cached; if the earlier call had ended, {possible} could have been{blocks}"
 )
 TOKENS_IF_STAYED = (
-    "tokens: {cached} of {prompt} were cached; had the earlier prompt stayed, {possible} could have been{blocks}"
+    "tokens: {cached} of {prompt} were cached; with the earlier prompt unchanged, {possible} could have been{blocks}"
 )
 
 
@@ -115,7 +115,7 @@ def relation(finding: Finding) -> Phrase:
     if finding.comparison.shared_messages:
         return phrase("call {id} continues call {earlier}, {passed} earlier", **calls)
     return phrase(
-        "call {id} continues no call; call {earlier}, {passed} earlier, has the most alike prompt",
+        "call {id} continues no call; call {earlier}, {passed} earlier, has the most similar prompt",
         **calls,
     )
 
@@ -123,13 +123,13 @@ def relation(finding: Finding) -> Phrase:
 def divergence_lines(earlier: Exchange, divergence: Divergence | None) -> list[Phrase]:
     """Return the lines that state where the prompts diverge, and the text there."""
     if divergence is None:
-        return [phrase("diverged: nowhere, one is the beginning of the other")]
+        return [phrase("diverged: nowhere, one is a prefix of the other")]
     place = {"number": divergence.number, "role": divergence.role or phrase("no role")}
     before, after = phrase("  - {text}", text=divergence.before), phrase("  + {text}", text=divergence.after)
     if divergence.kind == "put in":
-        return [phrase("diverged: message {number} ({role}) was put in", **place), after]
+        return [phrase("diverged: message {number} ({role}) was inserted", **place), after]
     if divergence.kind == "left out":
-        return [phrase("diverged: message {number} ({role}) of call {id} was left out", **place, id=earlier.id), before]
+        return [phrase("diverged: message {number} ({role}) of call {id} was removed", **place, id=earlier.id), before]
     same = divergence.characters
     if same is None:
         where = phrase("{count} bytes", count=f"{divergence.offset:,}")
@@ -143,7 +143,7 @@ def model_line(earlier: Exchange, later: Exchange, comparison: Comparison) -> Ph
     if comparison.same_model:
         return phrase("model: {name}, the same", name=later.model_requested)
     names = {"before": earlier.model_requested, "after": later.model_requested}
-    return phrase("model: {before} -> {after}: models share no cache", **names)
+    return phrase("model: {before} -> {after}: models do not share caches", **names)
 
 
 def cost_lines(

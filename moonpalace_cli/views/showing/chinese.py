@@ -203,7 +203,7 @@ CACHE = {
 }
 PROMPTS = {
     "call {id} continues call {earlier}, {passed} earlier": "调用 {id} 接着 {passed} 之前的调用 {earlier} 往下说",
-    "call {id} continues no call; call {earlier}, {passed} earlier, has the most alike prompt": (
+    "call {id} continues no call; call {earlier}, {passed} earlier, has the most similar prompt": (
         "调用 {id} 没有接着任何调用往下说；提示词与它最像的是 {passed} 之前的调用 {earlier}"
     ),
     "messages: {shared} of {all} were in call {id} too, the first {same} in the same place": (
@@ -212,15 +212,15 @@ PROMPTS = {
     "tools: {count}, the same": "工具：{count} 个，相同",
     "tools: {count}, changed: a prefix begins with them": "工具：{count} 个，有改动；前缀是从工具开始的",
     "model: {name}, the same": "模型：{name}，相同",
-    "model: {before} -> {after}: models share no cache": "模型：{before} -> {after}；不同的模型不共用缓存",
+    "model: {before} -> {after}: models do not share caches": "模型：{before} -> {after}；不同的模型不共用缓存",
     "other parameters, which are not part of a prefix: {names}": "其他不同的参数（不属于前缀）：{names}",
     "context cache: {used}": "上下文缓存：{used}",
     "cause: {why}": "原因：{why}",
     "the API says: {said}": "API 的说法：{said}",
-    "diverged: nowhere, one is the beginning of the other": "没有分歧：一个是另一个的开头",
+    "diverged: nowhere, one is a prefix of the other": "没有分歧：一个是另一个的开头",
     "no role": "没有角色",
-    "diverged: message {number} ({role}) was put in": "分歧：第 {number} 条消息（{role}）是插入的",
-    "diverged: message {number} ({role}) of call {id} was left out": (
+    "diverged: message {number} ({role}) was inserted": "分歧：第 {number} 条消息（{role}）是插入的",
+    "diverged: message {number} ({role}) of call {id} was removed": (
         "分歧：调用 {id} 的第 {number} 条消息（{role}）被去掉了"
     ),
     "diverged: message {number} ({role}) changed after {where}": "分歧：第 {number} 条消息（{role}）在{where}之后变了",
@@ -229,10 +229,10 @@ PROMPTS = {
     "{count} characters": " {count} 个字符",
     "tokens: unknown, one of the two calls has no usage": "token：未知，两次调用之一没有用量",
     "tokens: {cached} of {prompt} were cached": "token：{prompt} 个中有 {cached} 个命中缓存",
-    "tokens: {cached} of {prompt} were cached; had the earlier call ended, {possible} could have been{blocks}": (
+    "tokens: {cached} of {prompt} were cached; if the earlier call had ended, {possible} could have been{blocks}": (
         "token：{prompt} 个中有 {cached} 个命中缓存；如果前一次调用已经结束，可以命中 {possible} 个{blocks}"
     ),
-    "tokens: {cached} of {prompt} were cached; had the earlier prompt stayed, {possible} could have been{blocks}": (
+    "tokens: {cached} of {prompt} were cached; with the earlier prompt unchanged, {possible} could have been{blocks}": (
         "token：{prompt} 个中有 {cached} 个命中缓存；如果沿用前一次的提示词，可以命中 {possible} 个{blocks}"
     ),
     " (1 block of {size})": "（1 块，每块 {size} 个）",
@@ -240,10 +240,10 @@ PROMPTS = {
     "cost: nothing": "代价：无",
     ": {amount}": "：{amount}",
     "cost: {count} tokens that were not cached{money}": "代价：{count} 个 token 没有命中缓存{money}",
-    "expired: {passed} had passed, and the cache was to live for {seconds} s": (
+    "expired: {passed} had passed, and the cache's lifetime was {seconds} s": (
         "已过期：过去了 {passed}，而缓存的有效期是 {seconds} s"
     ),
-    "probably expired: {passed} had passed, and caches mostly live for {minutes} to 10 minutes": (
+    "probably expired: {passed} had passed, and caches usually live for {minutes} to 10 minutes": (
         "可能已过期：过去了 {passed}，而缓存一般保留 {minutes} 到 10 分钟"
     ),
     "lost: only {passed} had passed: another machine of the API answered, or it had dropped the cache": (
@@ -254,10 +254,10 @@ PROMPTS = {
     "unmarked: neither request has a cache_control, without which this API caches nothing": (
         "没有标记：两次请求都没有 cache_control，而这个 API 没有它就不缓存"
     ),
-    "not ended: the earlier call was in flight when this began, and perhaps its prompt not yet cached": (
+    "not ended: the earlier call was in flight when this began, so its prompt may not have been cached yet": (
         "前一次还没结束：这次开始时前一次调用还在进行，它的提示词可能还没有进缓存"
     ),
-    "other model: models share no cache": "换了模型：不同的模型不共用缓存",
+    "other model: models do not share caches": "换了模型：不同的模型不共用缓存",
     "call {id} continues none of the (at most 50) calls before it{cached}": (
         "调用 {id} 没有接着之前的调用（最多比较 50 次）往下说{cached}"
     ),

@@ -154,7 +154,7 @@ def test_empty(run_cache: RunCache) -> None:
     assert run_cache("list")[1].count("\n") == 4
     assert run_cache("show", "cache-1")[::2] == (
         1,
-        "Error: no context cache is called 'cache-1'; mpal cache list shows what there is\n",
+        "Error: there is no context cache 'cache-1'; mpal cache list shows all\n",
     )
 
 
@@ -203,7 +203,7 @@ def test_a_changed_message(run_cache: RunCache, stored: Callable[..., None]) -> 
         '  + …content": "It is 10:32:07. Be helpful. Be helpful. Be helpful. Be helpful. Be he…\n'
         "tools: 0, the same\n"
         "model: kimi-k3, the same\n"
-        "tokens: 0 of 900 were cached; had the earlier prompt stayed, 512 could have been (2 blocks of 256)\n"
+        "tokens: 0 of 900 were cached; with the earlier prompt unchanged, 512 could have been (2 blocks of 256)\n"
         "cost: 512 tokens that were not cached\n"
         "cause: changed: the part before the difference is too short to be cached\n",
         "",
@@ -273,7 +273,7 @@ def test_other_paths(run_cache: RunCache, stored: Callable[..., None]) -> None:
     stored(([SYSTEM], 600, 512), ([SYSTEM, LAST], 600, None), path="/v1/embeddings")
     code, out, err = run_cache("why", "--id", "1")
     assert (code, out) == (1, "")
-    assert "cannot be told: it went to /v1/embeddings" in err
+    assert "is unknown: it went to /v1/embeddings" in err
     assert err.endswith("; 512 of its 600 prompt tokens were cached\n")
     assert run_cache("why", "--id", "2")[2].endswith("can be compared\n")
 
@@ -293,7 +293,7 @@ def test_another_model(run_cache: RunCache, stored: Callable[..., None]) -> None
     assert run_cache("why", "--id", "3")[1].startswith("call 3 continues call 1, ")
     _, out, _ = run_cache("why", "--id", "2")
     assert "call 2 continues call 1" in out
-    assert "model: kimi-k3 -> kimi-k2.6: models share no cache" in out
+    assert "model: kimi-k3 -> kimi-k2.6: models do not share caches" in out
 
 
 def test_no_chat(run_cache: RunCache, stored: Callable[..., None]) -> None:

@@ -63,7 +63,7 @@ def test_messages(conversation: None, mpal: Mpal) -> None:
     assert lines[0] == "call 3 continues call 2, 10.0 s earlier"
     assert lines[2].startswith("diverged: message 1 (system) changed after ")
     assert lines[-4:] == [
-        "tokens: 0 of 1,030 were cached; had the earlier prompt stayed, 1,020 could have been",
+        "tokens: 0 of 1,030 were cached; with the earlier prompt unchanged, 1,020 could have been",
         "cost: 1,020 tokens that were not cached: 0.002754 USD",
         "cause: changed: the part before the difference is too short to be cached",
         "the API says: system_changed",
@@ -73,7 +73,7 @@ def test_messages(conversation: None, mpal: Mpal) -> None:
 def test_expired(conversation: None, mpal: Mpal) -> None:
     """A cache with a lifetime of five minutes had expired after more than six."""
     assert mpal("cache", "why", "4").out.splitlines()[-1] == (
-        "cause: expired: 380 s had passed, and the cache was to live for 300 s"
+        "cause: expired: 380 s had passed, and the cache's lifetime was 300 s"
     )
     document = json.loads(mpal("cache", "why", "4", "--json").out)
     assert (document["cause"], document["ttl"], document["seconds"], document["earlier_id"]) == (
@@ -88,7 +88,7 @@ def test_expired(conversation: None, mpal: Mpal) -> None:
 def test_cached(conversation: None, mpal: Mpal) -> None:
     """A cached prompt has no cause, though its marker moved."""
     lines = mpal("cache", "why", "2").out.splitlines()
-    assert "diverged: nowhere, one is the beginning of the other" in lines
+    assert "diverged: nowhere, one is a prefix of the other" in lines
     assert lines[-1] == "cost: nothing"
 
 
@@ -117,7 +117,7 @@ def test_a_clock_at_the_beginning(claude: Callable[..., int], mpal: Mpal) -> Non
         claude(number, f"Time: {number}7. {SYSTEM}", f"question {number}", prompt_tokens=2000)
     claude(9, "Another " + " ".join(map(str, range(900))), "something else", prompt_tokens=2000)
     lines = mpal("cache", "why", "3").out.splitlines()
-    assert lines[0] == "call 3 continues no call; call 2, 1.0 s earlier, has the most alike prompt"
+    assert lines[0] == "call 3 continues no call; call 2, 1.0 s earlier, has the most similar prompt"
     assert lines[2].startswith("diverged: message 1 (system) changed after ")
     assert "Time: 17." in lines[3]
     assert "Time: 27." in lines[4]
@@ -139,11 +139,11 @@ def test_a_burst(claude: Callable[..., int], mpal: Mpal) -> None:
     claude(0.002, SYSTEM, "c", model="other", prompt_tokens=2000)
     lines = mpal("cache", "why", "2").out.splitlines()
     assert lines[0] == "call 2 continues call 1, 1.0 ms earlier"
-    assert "had the earlier call ended, 2,000 could have been" in lines[-3]
+    assert "if the earlier call had ended, 2,000 could have been" in lines[-3]
     assert lines[-1].startswith("cause: not ended: the earlier call was in flight when this began")
     assert mpal("cache", "why", "3").out.splitlines()[-2:] == [
         "tokens: 0 of 2,000 were cached",
-        "cause: other model: models share no cache",
+        "cause: other model: models do not share caches",
     ]
     assert mpal("cache", "why", "--all").out.count("not ended") == 2
     (reason,) = json.loads(mpal("why", "2", "--json").out)["reasons"]

@@ -93,7 +93,7 @@ def test_labelled_calls_stay(store: Store, mpal: Mpal) -> None:
     first = mpal("cleanup", "--before", "2999-01-01")
     assert first.out == (
         "deleted 1 call made before 2999-01-01 00:00:00\n"
-        "2 calls stayed for their labels; --include-labelled deletes them too\n"
+        "2 calls kept because of their labels; --include-labelled deletes them too\n"
     )
     assert remaining(mpal) == [3, 2]
     second = mpal("cleanup", "--before", "2999-01-01", "--include-labelled")
@@ -133,7 +133,7 @@ def test_a_size_is_kept(store: Store, mpal: Mpal) -> None:
     store.add(request=varied(b"x" * 2_000_000))
     mpal("label", "--id", "10", "--id", "11", "--good")
     outcome = mpal("cleanup", "--max-size", "1MB").out.splitlines()
-    assert outcome[1] == "2 calls stayed for their labels; --include-labelled deletes them too"
+    assert outcome[1] == "2 calls kept because of their labels; --include-labelled deletes them too"
     assert re.fullmatch(r"the database still has 2\.\d MB: nothing more may be deleted", outcome[2])
     assert remaining(mpal) == [11, 10]
 

@@ -210,7 +210,7 @@ def test_identifiers_must_all_hold(store: Store, mpal: Mpal) -> None:
     assert (result.code, result.out) == (1, "")
     assert result.err == (
         "Error: no stored call has id 2 and chatcmpl chatcmpl-00000001 and request_id req-00000001-aaaa-bbbb; "
-        "mpal list shows what there is\n"
+        "mpal list shows the stored calls\n"
     )
 
 
@@ -231,7 +231,7 @@ def test_identifiers_must_all_hold(store: Store, mpal: Mpal) -> None:
             "--directory and --output exclude each other (see mpal export --help)",
         ),
         (["--id", "0"], 2, None),
-        (["--id", "1", "--id", "7"], 1, "no stored call has id 7; mpal list shows what there is"),
+        (["--id", "1", "--id", "7"], 1, "no stored call has id 7; mpal list shows the stored calls"),
         (["--id", "1", "--force"], 2, None),
         (
             ["--id", "1", "--curl", "--report"],

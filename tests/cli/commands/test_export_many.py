@@ -57,7 +57,7 @@ def test_predicates(three: Store, mpal: Mpal) -> None:
     assert ids_of(mpal("export", "-p", "tags == 'x'", "-p", "category == 'badcase'").out) == ["1", "2"]
     result = mpal("export", "-p", "id > 3")
     assert (result.code, result.out) == (1, "")
-    assert result.err == "Error: no stored call matches; mpal list shows what there is\n"
+    assert result.err == "Error: no stored call matches; mpal list shows the stored calls\n"
     assert mpal("export", "-p", "nothing == 1").code == 2
 
 

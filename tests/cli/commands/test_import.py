@@ -23,7 +23,7 @@ def test_file_is_imported_once(mpal: Mpal, old: Path) -> None:
     """The first run imports the calls into a new store; the second says that they exist."""
     first, second = mpal("import", str(old)), mpal("import", str(old))
     assert (first.code, first.out, first.err) == (0, "imported 49 calls\n", "")
-    assert (second.code, second.out, second.err) == (0, "imported 0 calls, 49 were here already\n", "")
+    assert (second.code, second.out, second.err) == (0, "imported 0 calls, 49 were already here\n", "")
     assert mpal("list", "-n", "100", "--json").out.count("\n") == 49
     assert old.read_bytes() == REFERENCE.read_bytes()
 
@@ -37,7 +37,7 @@ def test_counts_as_json(mpal: Mpal, old: Path, tmp_path: Path) -> None:
     for _ in range(2):
         printed = mpal("import", str(old), "--dry-run", "--json")
         assert json.loads(printed.out) == {"imported": 1, "present": 48, "left_out": 0, "dry_run": True}
-    assert mpal("import", str(old), "--dry-run").out == "would import 1 call, 48 were here already\n"
+    assert mpal("import", str(old), "--dry-run").out == "would import 1 call, 48 were already here\n"
 
 
 def test_bar_is_drawn_on_a_terminal(mpal: Mpal, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def test_a_case_travels(mpal: Mpal, old: Path, tmp_path: Path, ending: str) -> N
     mpal("export", "--all", "--allow-secrets", "-o", str(file), *(["--format", "jsonl"] if ending == "jsonl" else []))
     result = mpal("import", str(file), "--database", there)
     assert (result.code, result.out, result.err) == (0, "imported 49 calls\n", "")
-    assert mpal("import", str(file), "--database", there).out == "imported 0 calls, 49 were here already\n"
+    assert mpal("import", str(file), "--database", there).out == "imported 0 calls, 49 were already here\n"
     exported = [
         mpal("export", "--all", "--allow-secrets", "--format", "jsonl", "-o", "-", "--database", database).out
         for database in (str(tmp_path / "home" / "moonpalace.sqlite"), there)

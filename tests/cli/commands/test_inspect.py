@@ -206,8 +206,8 @@ def test_json(store: Store, mpal: Mpal) -> None:
             "at least one of the flags in the group [id chatcmpl requestid] is required, or an ID (mpal inspect 13), "
             "--last or a filter such as --failed (see mpal inspect --help)",
         ),
-        (["--id", "99999"], 1, "no stored call has id 99999; mpal list shows what there is"),
-        (["--chatcmpl", ""], 1, "no stored call has chatcmpl ; mpal list shows what there is"),
+        (["--id", "99999"], 1, "no stored call has id 99999; mpal list shows the stored calls"),
+        (["--chatcmpl", ""], 1, "no stored call has chatcmpl ; mpal list shows the stored calls"),
         (
             ["--id", "1", "--print", "metadata,bodies"],
             2,

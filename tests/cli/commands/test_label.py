@@ -81,7 +81,7 @@ def test_labels_are_shown(three: Store, mpal: Mpal) -> None:
         (
             ["--id", "1", "--clear", "--bad"],
             2,
-            "--clear takes the category away: leave out --good and --bad (see mpal label --help)",
+            "--clear removes the category: leave out --good and --bad (see mpal label --help)",
         ),
         (
             ["--id", "1", "--tag", "a", "--untag", "a"],
@@ -95,11 +95,11 @@ def test_labels_are_shown(three: Store, mpal: Mpal) -> None:
         (["--id", "1", "--tag", "\ud800"], 2, None),
         (["--id", "1", "--note", "x" * 10_001], 2, None),
         (["--id", "1", "--note", "\x1b"], 2, None),
-        (["--id", "9", "--good"], 1, "no stored call has id 9; mpal list shows what there is"),
+        (["--id", "9", "--good"], 1, "no stored call has id 9; mpal list shows the stored calls"),
         (
             ["--id", "1", "--id", "9", "--id", "8", "--good"],
             1,
-            "no stored call has id 9, 8; mpal list shows what there is",
+            "no stored call has id 9, 8; mpal list shows the stored calls",
         ),
     ],
 )

@@ -139,7 +139,7 @@ def test_doctor_says_what_waits(mpal: Mpal, call: int, hook: Site) -> None:
 
 MISTAKES = [
     (("report", "1"), "which destination: give --to with one of tracker, hook, disk"),
-    (("report", "1", "--to", "x"), "no destination is called 'x': give --to with one of tracker, hook, disk"),
+    (("report", "1", "--to", "x"), "there is no destination 'x': give --to with one of tracker, hook, disk"),
     (("report", "--list", "--rules"), "--rules, --list and --retry exclude each other"),
     (("report", "--retry", "7"), "there is no report 7; mpal report --list shows all"),
     (("report", "99", "--to", "disk"), "99"),

@@ -102,7 +102,7 @@ def test_all_identifiers_must_hold(store: Store) -> None:
     assert find_call(store.engine, row_id=second, chatcmpl="b", request_id="req-00000001-aaaa-bbbb") == second
     with pytest.raises(NotFoundError) as caught:
         find_call(store.engine, row_id=second, chatcmpl="a", request_id=None)
-    assert str(caught.value) == "no stored call has id 2 and chatcmpl a; mpal list shows what there is"
+    assert str(caught.value) == "no stored call has id 2 and chatcmpl a; mpal list shows the stored calls"
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_the_entry_is_printed_or_written_once(client: str, home: Path, mpal: Mpa
     assert Path(str(words[0])).is_file()
     assert words[-1] == "mcp"
     again = mpal("mcp", "--install", client, "--write")
-    assert (again.code, again.out) == (0, f"{file} has the entry already\n")
+    assert (again.code, again.out) == (0, f"{file} already has the entry\n")
     assert file.read_text() == printed.out
     other = mpal("mcp", "--install", client, "--write", "--raw")
     assert other.code == 1

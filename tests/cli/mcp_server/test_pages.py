@@ -46,5 +46,5 @@ def test_the_largest_budget_is_kept() -> None:
 @pytest.mark.parametrize("cursor", ["x", "1", "-1.0", "9.0", "0.99", "0.1", "1.2.3", "٣.0"])
 def test_a_cursor_of_another_text_is_refused(cursor: str) -> None:
     """A cursor that no page has returned is refused."""
-    with pytest.raises(MoonPalaceError, match="the cursor is not one of this answer"):
+    with pytest.raises(MoonPalaceError, match="the cursor does not belong to this answer"):
         page(["| abc"], MIN_TOKENS, cursor)

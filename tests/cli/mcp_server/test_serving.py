@@ -129,7 +129,7 @@ def test_a_mistake_keeps_to_the_smallest_budget(seen: SimpleNamespace) -> None:
     """An error only repeats the beginning of an argument."""
     told = text_of(seen.long)
     assert seen.long.is_error
-    assert told.startswith("Error: no stored call is called '月月")
+    assert told.startswith("Error: no stored call matches '月月")
     assert len(told.encode()) <= MIN_TOKENS * BYTES_PER_TOKEN
     assert told.endswith("…")
 

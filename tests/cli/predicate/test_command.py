@@ -79,7 +79,7 @@ def test_index(mpal: Mpal, text: str, index: str) -> None:
 def test_no_index(mpal: Mpal, text: str) -> None:
     """If all calls are scanned, it says so; no store is needed."""
     result = mpal("predicate", text)
-    assert result.out.splitlines()[-1] == "Index: none, calls are looked at from the newest on until enough are found"
+    assert result.out.splitlines()[-1] == "Index: none; calls are read from the newest until enough are found"
 
 
 def test_search(store: Store, mpal: Mpal) -> None:
@@ -87,11 +87,11 @@ def test_search(store: Store, mpal: Mpal) -> None:
     for _ in range(2 * BLOCK_SIZE):
         store.add()
     lines = mpal("predicate", "text ~ 'nowhere' || not text ~ 'no where'").out.splitlines()
-    searches = [f"Search: '{sought}': all calls are looked into" for sought in ("nowhere", "no where")]
+    searches = [f"Search: '{sought}': all calls are read" for sought in ("nowhere", "no where")]
     assert lines[-3:-1] == searches
     catch_up(store.engine)
     last = mpal("predicate", "text ~ 'nowhere'").out.splitlines()[-2:]
-    assert last[0] == "Search: 'nowhere': 1 of 128 calls are looked into, the index of words rules the others out"
+    assert last[0] == "Search: 'nowhere': 1 of 128 calls are read; the index of words rules out the others"
     assert last[1].startswith("Index: ")
 
 

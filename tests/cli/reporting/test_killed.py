@@ -50,7 +50,7 @@ MOMENTS: dict[str, Callable[[], None]] = {
     "after it is claimed": lambda: kill_after(deliveries, "claim"),
     "before it is sent": kill_before_sending,
     "after it was sent": lambda: kill_before(delivering, "record"),
-    "after it is settled": lambda: kill_after(delivering, "record"),
+    "after it is recorded": lambda: kill_after(delivering, "record"),
 }
 
 
@@ -92,7 +92,7 @@ def test_a_command_is_killed(
         assert f"call {call} was sent to {name}" in again.out
     else:
         assert name == "hook"
-        assert moment not in ("before it is recorded", "before it is claimed", "after it is settled")
+        assert moment not in ("before it is recorded", "before it is claimed", "after it is recorded")
         assert len(site.arrived) == (moment == "after it was sent")
         assert f"whether hook has the report is in doubt ({delivering.ABANDONED})" in again.err
         assert f"mpal report {call} --to hook --again" in again.err

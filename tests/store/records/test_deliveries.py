@@ -28,7 +28,7 @@ def test_a_report_is_recorded_once(engine: Engine, add: Add) -> None:
     assert wanted(engine, call, again=True) == first  # it was not sent yet
     claimed = deliveries.claim(engine, first)
     assert claimed is not None
-    deliveries.settle(engine, claimed, DeliveryState.SENT, address="there")
+    deliveries.set_state(engine, claimed, DeliveryState.SENT, address="there")
     assert wanted(engine, call).address == "there"
     second = wanted(engine, call, again=True)
     assert second.id != first.id
@@ -66,21 +66,21 @@ def test_what_may_have_been_sent_is_not_sent(engine: Engine, add: Add, state: De
     claimed = deliveries.claim(engine, wanted(engine, add()))
     assert claimed is not None
     if state is not DeliveryState.SENDING:
-        assert deliveries.settle(engine, claimed, state)
+        assert deliveries.set_state(engine, claimed, state)
     with engine.connect() as connection:
         now = deliveries.numbered(connection, claimed.id)
     assert now is not None
     assert deliveries.claim(engine, now) is None
-    deliveries.settle(engine, now, DeliveryState.REFUSED, reason="no")
+    deliveries.set_state(engine, now, DeliveryState.REFUSED, reason="no")
     assert deliveries.claim(engine, wanted(engine, now.exchange_id or 0)) is not None
 
 
-def test_what_somebody_else_has_settled(engine: Engine, add: Add) -> None:
-    """A report is settled in the state in which it was read: later changes are not overwritten."""
+def test_what_another_process_has_changed(engine: Engine, add: Add) -> None:
+    """The state of a report is set as it was read: later changes are not overwritten."""
     claimed = deliveries.claim(engine, wanted(engine, add()))
     assert claimed is not None
-    assert deliveries.settle(engine, claimed, DeliveryState.SENT, address="a")
-    assert not deliveries.settle(engine, claimed, DeliveryState.IN_DOUBT)
+    assert deliveries.set_state(engine, claimed, DeliveryState.SENT, address="a")
+    assert not deliveries.set_state(engine, claimed, DeliveryState.IN_DOUBT)
 
 
 def test_similar_calls_share_a_report(engine: Engine, add: Add) -> None:
@@ -159,7 +159,7 @@ def test_what_a_dead_process_left(engine: Engine, add: Add, monkeypatch: pytest.
         assert deliveries.left(connection, "r") == [claimed]
         assert deliveries.is_abandoned(connection, claimed)
         assert deliveries.left(connection, "other") == []
-    deliveries.settle(engine, claimed, DeliveryState.IN_DOUBT, delay=60)
+    deliveries.set_state(engine, claimed, DeliveryState.IN_DOUBT, delay=60)
     with engine.connect() as connection:
         assert deliveries.left(connection, "r") == []
 
@@ -172,7 +172,7 @@ KEPT = {"sent": 0, "refused": 0, "in_doubt": 0, "pending": 1, "sending": 1}
 def test_reports_of_deleted_calls_are_forgotten(
     engine: Engine, add: Add, rows: Callable[[str], int], state: str, count: int
 ) -> None:
-    """A settled report is deleted some days after its last change if its call was deleted; others are kept."""
+    """A finished report is deleted some days after its last change if its call was deleted; others are kept."""
     gone, stays = add(), add()
     for call in (gone, stays):
         wanted(engine, call)
@@ -200,7 +200,7 @@ def test_a_wrong_clock(engine: Engine, add: Add, years: int) -> None:
         assert not deliveries.any_open(connection)
     claimed = deliveries.claim(engine, going)
     assert claimed is not None
-    deliveries.settle(engine, doubted, DeliveryState.IN_DOUBT, delay=60)
+    deliveries.set_state(engine, doubted, DeliveryState.IN_DOUBT, delay=60)
     with writing(engine) as connection:
         assert deliveries.tried_today(connection, "r") == 1
         names = ("due_at", "changed_at", "tried_at", "created_at")

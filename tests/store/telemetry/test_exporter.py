@@ -119,7 +119,7 @@ def test_a_receiver_that_is_away_for_a_while(
     place = f"otel: {receiver.url}/v1/traces"
     assert caplog.messages == [
         f"{place} {words}; calls are stored, and exported once that is over",
-        f"{place} takes calls again; no call was left out",
+        f"{place} accepts calls again; no call was left out",
     ]
 
 
@@ -143,7 +143,8 @@ def test_a_receiver_that_is_not_there(
     assert state is not None
     assert (state.sent, state.left_out, state.left_out_since) == (len(taken), left, 1_795_368_422_000_000)
     assert (
-        f"takes calls again; {left} were left out, which this command sends: mpal otel --since '" in caplog.messages[1]
+        f"accepts calls again; {left} were left out, which this command sends: mpal otel --since '"
+        in caplog.messages[1]
     )
     assert "refuses the connection" in caplog.messages[0] or "takes fewer calls than there are" in caplog.messages[0]
 

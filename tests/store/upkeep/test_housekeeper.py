@@ -49,7 +49,7 @@ def left(engine: Engine) -> list[int]:
 def test_reports_go_after_their_calls(engine: Engine, store: Callable[[float], int]) -> None:
     """The report of a deleted call is kept for a week after it was sent."""
     delivery = deliveries.wanted(engine, store(8), 5, "chat", again=False)
-    deliveries.settle(engine, delivery, DeliveryState.SENT, address="there")
+    deliveries.set_state(engine, delivery, DeliveryState.SENT, address="there")
     stop = threading.Event()
     assert enforce(engine, days=7, max_size=None, stop=stop) == 1
     assert reports(engine) == [(None, "there")]

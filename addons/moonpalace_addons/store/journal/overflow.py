@@ -182,7 +182,7 @@ class Overflow:
         except OSError as error:
             self._done.add(source.journal.path)
             source.journal.close()
-            logger.warning("%s; it stays, the next start takes it in again: %s", message, why(error))
+            logger.warning("%s; it is kept, and the next start reads it again: %s", message, why(error))
 
     def close(self) -> None:
         """Close the journals; the next start reads them."""

@@ -1,6 +1,6 @@
 """Reports of calls: pending and sent ones, and which process may send them.
 
-A report is claimed by a conditional update before its first byte is sent, and settled by another one afterwards. A
+A report is claimed by a conditional update before its first byte is sent, and its outcome is recorded by another one. A
 report that stays claimed was being sent by a process that died: whether it arrived is in doubt.
 """
 
@@ -25,7 +25,7 @@ DAY = 86_400 * SECOND
 MAX_PAUSE = 8 * DAY
 """Microseconds; longer than any rule gathers calls and any receiver asks to wait."""
 KEPT_TIME = 7 * DAY
-"""Microseconds for which a settled report is kept after its call was deleted, so that a rule's limit counts it.
+"""Microseconds for which a finished report is kept after its call was deleted, so that a rule's limit counts it.
 
 It cannot be sent twice: nobody can report a deleted call, and ids are not reused.
 """
@@ -203,7 +203,7 @@ def claim(engine: Engine, delivery: Delivery) -> Delivery | None:
         return numbered(connection, delivery.id)
 
 
-def settle(
+def set_state(
     engine: Engine,
     delivery: Delivery,
     state: DeliveryState,
@@ -280,14 +280,14 @@ def counts(connection: Connection) -> dict[str, int]:
 
 
 def outlived(connection: Connection) -> list[int]:
-    """Return the numbers of settled reports that changed long ago and whose calls were deleted."""
+    """Return the numbers of finished reports that changed long ago and whose calls were deleted."""
     return list(connection.execute(select(TABLE.id).where(is_outlived())).scalars())
 
 
 def is_outlived() -> ColumnElement[bool]:
-    """Return the condition for settled reports that changed long ago and whose calls were deleted."""
-    is_settled = TABLE.state.not_in(WAITING) & (TABLE.changed_at < database_now() - KEPT_TIME)
-    return TABLE.exchange_id.is_(None) & is_settled
+    """Return the condition for finished reports that changed long ago and whose calls were deleted."""
+    is_finished = TABLE.state.not_in(WAITING) & (TABLE.changed_at < database_now() - KEPT_TIME)
+    return TABLE.exchange_id.is_(None) & is_finished
 
 
 def forget(connection: Connection, numbers: Sequence[int]) -> int:

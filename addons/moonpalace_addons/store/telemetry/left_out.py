@@ -17,7 +17,7 @@ class LeftOut:
     def __init__(self, place: str) -> None:
         self.place = place
         self.problem: str | None = None
-        """Why calls are not exported now; empty if they are."""
+        """Why calls are not exported now; None if they are."""
         self.last: tuple[str, int] | None = None
         """The last such reason, and when it began, in microseconds since the epoch."""
         self.total = 0
@@ -56,7 +56,7 @@ class LeftOut:
             if self.problem is None:
                 return
             self.problem, words = None, self._taken()
-        logger.warning("otel: %s takes calls again; %s", self.place, words)
+        logger.warning("otel: %s accepts calls again; %s", self.place, words)
 
     def close(self) -> None:
         """Log how many calls were left out until the end, if any."""

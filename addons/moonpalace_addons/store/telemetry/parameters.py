@@ -1,4 +1,4 @@
-"""What a request asks for besides its messages: the members of its body that spans say."""
+"""What a request asks for besides its messages: the members of its body that spans name."""
 
 import math
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def of_fields(fields: Mapping[str, object]) -> Parameters:
 
 
 def small(value: object) -> object:
-    """Return a value as far as anything of it is said: a short text, a number, short texts, or the kind of a format."""
+    """Return what spans show of a value: a short text, a number, short texts, or the kind of a format."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
@@ -49,7 +49,7 @@ def first(parameters: Parameters, *names: str) -> object:
 
 
 def choices(parameters: Parameters) -> object:
-    """Return how many answers were parameters for, if that is not one."""
+    """Return how many answers were asked for, if that is not one."""
     count = parameters.get("n")
     return None if count == 1 else count
 
@@ -61,19 +61,19 @@ def stops(parameters: Parameters) -> object:
 
 
 def reasoning_level(parameters: Parameters) -> object:
-    """Return how much the model is parameters to think."""
+    """Return how much the model is asked to think."""
     named = (mapping(parameters.get(name)).get("effort") for name in ("reasoning", "output_config"))
     return first(parameters, "reasoning_effort") or next(filter(None, named), None)
 
 
 def output_type(parameters: Parameters) -> object:
-    """Return the kind of output that was parameters for: json, or text where the request says so."""
+    """Return the kind of output that was asked for: json, or text if the request names it."""
     form = mapping(parameters.get("response_format")) or mapping(mapping(parameters.get("text")).get("format"))
     kind = form.get("type")
     return "json" if kind in ("json_object", "json_schema") else kind if kind == "text" else None
 
 
 def formats(parameters: Parameters) -> object:
-    """Return the encodings of embeddings that were parameters for."""
+    """Return the encodings of embeddings that were asked for."""
     named = parameters.get("encoding_format")
     return [named] if isinstance(named, str) else None

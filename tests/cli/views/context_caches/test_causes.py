@@ -58,8 +58,8 @@ def test_causes(name: str) -> None:
 @pytest.mark.parametrize(
     ("cause", "before", "words"),
     [
-        ("expired", HOUR, "expired: 4,000 s had passed, and the cache was to live for 3,600 s"),
-        ("expired", PLAIN, "probably expired: 4,000 s had passed, and caches mostly live for 5 to 10 minutes"),
+        ("expired", HOUR, "expired: 4,000 s had passed, and the cache's lifetime was 3,600 s"),
+        ("expired", PLAIN, "probably expired: 4,000 s had passed, and caches usually live for 5 to 10 minutes"),
         ("lost", PLAIN, "lost: only 4,000 s had passed: another machine"),
         ("unmarked", UNMARKED, "unmarked: neither request has a cache_control"),
     ],

@@ -50,11 +50,11 @@ def test_another_model_keeps_nothing() -> None:
 @pytest.mark.parametrize(
     ("divergence", "expected"),
     [
-        (None, ["diverged: nowhere, one is the beginning of the other"]),
-        (Divergence(2, "user", "put in", 0, "", "new"), ["diverged: message 2 (user) was put in", "  + new"]),
+        (None, ["diverged: nowhere, one is a prefix of the other"]),
+        (Divergence(2, "user", "put in", 0, "", "new"), ["diverged: message 2 (user) was inserted", "  + new"]),
         (
             Divergence(2, "", "left out", 0, "old", ""),
-            ["diverged: message 2 (no role) of call 7 was left out", "  - old"],
+            ["diverged: message 2 (no role) of call 7 was removed", "  - old"],
         ),
         (
             Divergence(1, "system", "changed", 1234, "old", "new"),
