@@ -65,9 +65,9 @@ class Tunnels:
             return
         last, left_out = flow.websocket.messages[-1], flow.metadata.pop(LEFT_OUT, 0)
         self._take(flow.client_conn, flow.websocket.messages, left_out)
-        messages = self._open[flow.client_conn.id][0].find(WebSocketCalls)
-        if messages is not None:
-            messages.take(last.content, from_client=last.from_client, is_text=last.is_text, left_out=left_out)
+        websocket = self._open[flow.client_conn.id][0].find(WebSocketCalls)
+        if websocket is not None:
+            websocket.take(last.content, from_client=last.from_client, is_text=last.is_text, left_out=left_out)
 
     def tcp_message(self, flow: TCPFlow) -> None:
         """Count bytes."""
@@ -125,14 +125,14 @@ class Tunnels:
         else:
             side = {True: "the client ended it", False: "the API ended it", None: "it ended"}[by_client]
             how_ended = f"{side} {how}".strip()
-        messages = call.find(WebSocketCalls)
+        websocket = call.find(WebSocketCalls)
         call.warnings.append(
-            f"{description(tunnel, messages)}; {how_ended} after {time.monotonic() - tunnel.began:.1f} s"
+            f"{description(tunnel, websocket)}; {how_ended} after {time.monotonic() - tunnel.began:.1f} s"
         )
         if call.flow.metadata.pop(UNREAD, False):
             call.warnings.append(NOT_READ)
-        if messages is not None:
-            messages.end(*(call.given_up or (failure or (CLIENT_LEFT if by_client else UPSTREAM_CUT), how_ended)))
+        if websocket is not None:
+            websocket.end(*(call.given_up or (failure or (CLIENT_LEFT if by_client else UPSTREAM_CUT), how_ended)))
         why = call.given_up or ((failure, how_ended) if failure is not None else ())
         self.recorder.put(ended(call, *why))
 

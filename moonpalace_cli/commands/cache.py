@@ -210,15 +210,15 @@ def print_alone(call: Exchange, form: Form) -> None:
         return
     from moonpalace_cli.views.showing.phrases import phrase
 
-    cached = phrase(": none of them has a message in common with it, or a prompt nearly like it")
+    remark = phrase(": none of them has a message in common with it, or a prompt nearly like it")
     if call.cached_tokens:
-        cached = phrase(
+        remark = phrase(
             ", yet {count} of its {all} prompt tokens were cached: another call, older or not in this store, began in "
             "the same way",
             count=f"{call.cached_tokens:,}",
             all=f"{call.prompt_tokens or 0:,}",
         )
-    tell(phrase("call {id} continues none of the (at most 50) calls before it{cached}", id=call.id, cached=cached))
+    tell(phrase("call {id} continues none of the (at most 50) calls before it{cached}", id=call.id, cached=remark))
 
 
 def record(cache: ContextCache, written: Callable[[int], str]) -> dict[str, str | int | None]:

@@ -142,10 +142,10 @@ def chosen(turns: Sequence[Turn], named: Sequence[int], limit: int) -> Iterator[
 def named_messages(facts: Facts) -> list[int]:
     """Return the indexes of messages that the error names, counting from 0 or 1, and where the cache was lost."""
     numbers = [int(number) for number in NAMED_MESSAGE.findall(facts.call.error_message or "")]
-    tools = sum(turn.role == "tools" for turn in facts.conversation.request_turns[:1])
+    offset = sum(turn.role == "tools" for turn in facts.conversation.request_turns[:1])
     earlier = facts.earlier() if facts.call.prompt_tokens and not facts.call.cached_tokens else None
     numbers += [earlier.parts_at - 1] if earlier is not None and earlier.parts_at else []
-    return [number + tools + shift for number in numbers for shift in (0, -1, 1) if number + tools + shift >= 0]
+    return [number + offset + shift for number in numbers for shift in (0, -1, 1) if number + offset + shift >= 0]
 
 
 def turn_line(place: int, turn: Turn, limit: int) -> str:

@@ -23,13 +23,13 @@ class PrefixCaching:
     def cached_tokens(self, owner: str, model: str, messages: Sequence[dict[str, Json]], tools: Json) -> int:
         """Return the tokens that a prompt shares with an earlier one of the same key and model; remember it."""
         blocks = block_hashes(_canonical([owner, model, tools]), messages)
-        known_blocks = next((number for number, block in enumerate(blocks) if block not in self._blocks), len(blocks))
+        shared = next((number for number, block in enumerate(blocks) if block not in self._blocks), len(blocks))
         for block in blocks:
             self._blocks[block] = None
             self._blocks.move_to_end(block)
         while len(self._blocks) > MAX_BLOCKS:
             self._blocks.popitem(last=False)
-        return known_blocks * BLOCK
+        return shared * BLOCK
 
 
 def block_hashes(seed: str, messages: Sequence[dict[str, Json]]) -> list[bytes]:

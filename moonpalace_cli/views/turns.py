@@ -50,7 +50,7 @@ class Thread:
     """The identity of a conversation: the hash of a request's beginning, and the answer that it continues."""
 
     beginning: bytes | None
-    goes_on_from: str | None
+    continues: str | None
 
 
 def turns(engine: Engine, call: Exchange) -> Turns:
@@ -73,11 +73,9 @@ def nearest(
         room -= other.request_bytes
         if room < 0:
             break
-        neighbours = thread(engine, other.id, other.path)
-        answer, pointer = (
-            (call.chatcmpl_id, neighbours.goes_on_from) if later else (other.chatcmpl_id, own.goes_on_from)
-        )
-        if (pointer is not None and pointer == answer) or (own.beginning and own.beginning == neighbours.beginning):
+        theirs = thread(engine, other.id, other.path)
+        answer, pointer = (call.chatcmpl_id, theirs.continues) if later else (other.chatcmpl_id, own.continues)
+        if (pointer is not None and pointer == answer) or (own.beginning and own.beginning == theirs.beginning):
             return other.id
     return None
 
@@ -94,9 +92,9 @@ def thread(engine: Engine, row_id: int, path: str) -> Thread:
 
 def beginning(request: Request) -> bytes:
     """Return the hash of the messages of a request up to the first one that is not an instruction."""
-    neighbours = blake2b(digest_size=16)
+    digest = blake2b(digest_size=16)
     for message in request.messages:
-        neighbours.update(message)
+        digest.update(message)
         if role_of(message) not in INSTRUCTION_ROLES:
             break
-    return neighbours.digest()
+    return digest.digest()

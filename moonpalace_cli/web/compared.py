@@ -176,10 +176,10 @@ def side(turn: Turn, blocks: Sequence[Block]) -> Side:
     return Side(turn.role, turn.note, blocks, len(turn.parts) - len(blocks))
 
 
-def block(part: Part, result: Sequence[Piece] | None = None) -> Block:
+def block(part: Part, changed: Sequence[Piece] | None = None) -> Block:
     """Return a part of a message; unchanged unless its pieces are given."""
     text = part.text
-    return Block(part.kind, part.label, [*cut("same", text, MAX_CHANGED)] if result is None else result)
+    return Block(part.kind, part.label, [*cut("same", text, MAX_CHANGED)] if changed is None else changed)
 
 
 def pieces(runs: Sequence[Run], name: Literal["before", "after"]) -> list[Piece]:

@@ -1,4 +1,4 @@
-"""The reports of the writer process."""
+"""Messages of the writer's process to the proxy."""
 
 import contextlib
 import logging
@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from moonpalace_addons.writer_process import messages, reports
+from moonpalace_addons.writer_process import messages, outbox
 from moonpalace_addons.writer_process.messages import Confirmed, Ready
 
 
@@ -15,11 +15,11 @@ def test_messages_and_records_come_in_order() -> None:
     taken, given = os.pipe()
     with os.fdopen(taken, "rb") as reader:
         with os.fdopen(given, "wb") as writer:
-            said = reports.Reports(writer)
-            said.put(Ready(b"k"))
-            said.handle(logging.makeLogRecord({"name": "moonpalace", "msg": "stored %d", "args": (7,)}))
-            said.put(Confirmed(["a"]))
-            said.finish()
+            sent = outbox.Outbox(writer)
+            sent.put(Ready(b"k"))
+            sent.handle(logging.makeLogRecord({"name": "moonpalace", "msg": "stored %d", "args": (7,)}))
+            sent.put(Confirmed(["a"]))
+            sent.finish()
         ready, record, confirmed = [message for batch in messages.read(reader) for message in batch]  # type: ignore[attr-defined]
     assert (ready, confirmed) == (Ready(b"k"), Confirmed(["a"]))
     assert isinstance(record, logging.LogRecord)
@@ -28,20 +28,20 @@ def test_messages_and_records_come_in_order() -> None:
 
 def test_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A full pipe blocks nobody: surplus records are dropped, messages wait; after it breaks, all are discarded."""
-    monkeypatch.setattr(reports, "MAX_QUEUED_RECORDS", 3)
-    monkeypatch.setattr(reports, "CLOSE_TIMEOUT", 0.05)
+    monkeypatch.setattr(outbox, "MAX_QUEUED_RECORDS", 3)
+    monkeypatch.setattr(outbox, "CLOSE_TIMEOUT", 0.05)
     taken, given = os.pipe()
     writer = os.fdopen(given, "wb")
-    said = reports.Reports(writer)
-    said.put("x" * 1_000_000)
+    sent = outbox.Outbox(writer)
+    sent.put("x" * 1_000_000)
     for _ in range(10):
-        said.handle(logging.makeLogRecord({"msg": "one"}))
-    said.put(Confirmed(["a"]))
-    assert said._waiting.qsize() <= 5
-    said.finish()
-    assert said._thread.is_alive()
+        sent.handle(logging.makeLogRecord({"msg": "one"}))
+    sent.put(Confirmed(["a"]))
+    assert sent._waiting.qsize() <= 5
+    sent.finish()
+    assert sent._thread.is_alive()
     os.close(taken)
-    said._thread.join(10)
-    assert not said._thread.is_alive()
+    sent._thread.join(10)
+    assert not sent._thread.is_alive()
     with contextlib.suppress(BrokenPipeError):
         writer.close()

@@ -12,14 +12,14 @@ from moonpalace_addons.writer_process.messages import MAX_QUEUED_RECORDS
 CLOSE_TIMEOUT = 5.0
 
 
-class Reports(QueueHandler):
+class Outbox(QueueHandler):
     """Send messages and log records on a thread of its own, so that a slow reader never delays a row."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._waiting = queue.SimpleQueue[object]()
         super().__init__(self._waiting)
         self._pipe = pipe
-        self._thread = threading.Thread(target=self._send_all, name="moonpalace-reports", daemon=True)
+        self._thread = threading.Thread(target=self._send_all, name="moonpalace-outbox", daemon=True)
         self._thread.start()
 
     def enqueue(self, record: logging.LogRecord) -> None:

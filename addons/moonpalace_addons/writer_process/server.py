@@ -25,7 +25,7 @@ from moonpalace_addons.views.call_line import row_line
 from moonpalace_addons.views.money import price
 from moonpalace_addons.writer_process import messages, rules_process
 from moonpalace_addons.writer_process.messages import Confirmed, Opening, Ready, Refused, RowLine, Stop, Stopped
-from moonpalace_addons.writer_process.reports import Reports
+from moonpalace_addons.writer_process.outbox import Outbox
 from moonpalace_addons.writer_process.request_log import CallLog
 from moonpalace_addons.writer_process.shared_bodies import SharedBodies
 
@@ -47,27 +47,27 @@ def main() -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(NICE_INCREMENT)
-    reports = Reports(os.fdopen(os.dup(1), "wb"))
-    os.dup2(2, 1)  # other output must not garble the reports
+    outbox = Outbox(os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)  # other output must not garble the messages
     root = logging.getLogger()
     root.setLevel(logging.INFO)
-    root.addHandler(reports)
+    root.addHandler(outbox)
     messages_in = messages.read(sys.stdin.buffer)
     opening = next(messages_in, None)
     if isinstance(opening, Opening):
-        serve(opening, messages_in, reports)
-    reports.finish()
+        serve(opening, messages_in, outbox)
+    outbox.finish()
 
 
-def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> None:
+def serve(opening: Opening, messages_in: Iterable[object], outbox: Outbox) -> None:
     """Open the store and write until the last message."""
     try:
-        writer, exporter = open_writer(opening, reports)
+        writer, exporter = open_writer(opening, outbox)
     except (StoreError, SettingError) as error:
-        reports.put(Refused(str(error)))
+        outbox.put(Refused(str(error)))
         return
     except Exception as error:  # noqa: BLE001 - the proxy must learn of it; the error's text may contain the password
-        reports.put(Refused(f"the store cannot be opened because of a fault in MoonPalace: {type(error).__name__}"))
+        outbox.put(Refused(f"the store cannot be opened because of a fault in MoonPalace: {type(error).__name__}"))
         return
     helpers = (
         Housekeeper(writer.engine, days=opening.settings.retention_days, max_size=opening.settings.max_size),
@@ -77,7 +77,7 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
     exporters = () if exporter is None else (exporter,)
     for each in (writer, *helpers, *exporters):
         each.start()
-    reports.put(Ready(writer.fingerprint_key))
+    outbox.put(Ready(writer.fingerprint_key))
     for endpoint in opening.settings.endpoints:
         price_list.prepare(endpoint.url)  # before the first call, which would wait for it
     release_output()
@@ -94,10 +94,10 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
     for exporter in exporters:
         exporter.stop()
     writer.engine.dispose()
-    reports.put(Stopped(writer.lost))
+    outbox.put(Stopped(writer.lost))
 
 
-def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter | None]":
+def open_writer(opening: Opening, outbox: Outbox) -> "tuple[Writer, Exporter | None]":
     """Return a writer on the store, and the exporter of its calls, None unless `otel` is set.
 
     Raises StoreError and SettingError, unless an earlier process had the store open.
@@ -107,7 +107,7 @@ def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter |
 
     def confirmed(uuids: list[str]) -> None:
         log.flush()
-        reports.put(Confirmed(uuids, writer.lost))
+        outbox.put(Confirmed(uuids, writer.lost))
 
     try:
         engine = open_store(settings.database, create=True)
@@ -126,7 +126,7 @@ def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter |
             exporter = Exporter(engine, str(opening.run["id"]), content=settings.otel_content)
         writer = Writer(
             engine,
-            observer(log, exporter, reports if opening.rows else None),
+            observer(log, exporter, outbox if opening.rows else None),
             settings.home,
             run=opening.run,
             settled=confirmed,
@@ -142,7 +142,7 @@ def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter |
     return writer, exporter
 
 
-def observer(log: CallLog, exporter: "Exporter | None", rows: Reports | None) -> Observer:
+def observer(log: CallLog, exporter: "Exporter | None", rows: Outbox | None) -> Observer:
     """Return the observer that passes each stored call to the log, the exporter, and, with `rows`, to the proxy."""
 
     def observe(finished: Finished) -> None:

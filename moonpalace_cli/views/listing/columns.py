@@ -37,26 +37,26 @@ class Column:
         """
         if self.field.name == "status":
             return status(call.exchange)
-        raw = self.read(call)
-        if relative and isinstance(raw, datetime):
-            return ago(raw)
+        value = self.read(call)
+        if relative and isinstance(value, datetime):
+            return ago(value)
         if self.field.kind == "json":
-            return beginning(raw)
-        if raw is not None and self.field.unit:
-            return duration(cast(int, raw))
-        if isinstance(raw, tuple):
-            return (", " if self.needs == "tags" else "\n").join(raw)
-        cut_text = text_of(raw)
-        return cut_text.replace("\r\n", "\n").strip() if self.field.kind == "headers" else cut_text
+            return beginning(value)
+        if value is not None and self.field.unit:
+            return duration(cast(int, value))
+        if isinstance(value, tuple):
+            return (", " if self.needs == "tags" else "\n").join(value)
+        text = text_of(value)
+        return text.replace("\r\n", "\n").strip() if self.field.kind == "headers" else text
 
     def value(self, call: Listed) -> Json:
         """Return the value for JSON; null if it is unknown."""
-        raw = self.read(call)
-        if raw is not None and self.field.unit:
-            return cast(int, raw) // self.field.unit
-        if isinstance(raw, datetime):
-            return iso(raw)
-        return list(raw) if isinstance(raw, tuple) else cast(Json, raw)
+        value = self.read(call)
+        if value is not None and self.field.unit:
+            return cast(int, value) // self.field.unit
+        if isinstance(value, datetime):
+            return iso(value)
+        return list(value) if isinstance(value, tuple) else cast(Json, value)
 
 
 def column_of(name: str, field: Field) -> Column:
@@ -79,15 +79,15 @@ def body(name: str, call: Listed) -> str | Verbatim | None:
     """Return a body; None if it is not text."""
     if call.bodies is None:
         return None
-    raw = read(call.bodies.request) if name == "request_body" else answer(call.exchange, call.bodies).body
-    return None if isinstance(raw, bytes) or raw == "" else raw
+    content = read(call.bodies.request) if name == "request_body" else answer(call.exchange, call.bodies).body
+    return None if isinstance(content, bytes) or content == "" else content
 
 
 def beginning(body: object) -> str:
     """Return the beginning of a body in one line."""
-    cut_text = body.text if isinstance(body, Verbatim) else text_of(body)
-    line = " ".join(cut_text[: 2 * BODY_SHOWN].split())
-    return line if len(line) <= BODY_SHOWN and len(cut_text) <= 2 * BODY_SHOWN else line[:BODY_SHOWN] + "…"
+    text = body.text if isinstance(body, Verbatim) else text_of(body)
+    line = " ".join(text[: 2 * BODY_SHOWN].split())
+    return line if len(line) <= BODY_SHOWN and len(text) <= 2 * BODY_SHOWN else line[:BODY_SHOWN] + "…"
 
 
 BY_NAME: Mapping[str, Column] = {

@@ -44,10 +44,10 @@ class Lines:
 
         words = last_words(parse_bounded(contents.request_body(self._engine, exchange.id) or b""))
         is_old = exchange.started_at.astimezone().date() != self._today
-        quoted = words if is_utf8() else visible(words)
+        shown = words if is_utf8() else visible(words)
         ended = outcome(exchange)
         ended = ended._replace(text=translated(ended.text, self._language))
-        pieces = call_line(exchange, quoted, self._width(), day=is_old, ended=ended)
+        pieces = call_line(exchange, shown, self._width(), day=is_old, ended=ended)
         if not is_utf8():
             pieces = [piece._replace(text=visible(piece.text)) for piece in pieces]
         return painted(pieces) if self._is_coloured else line_text(pieces)

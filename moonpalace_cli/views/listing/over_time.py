@@ -101,7 +101,7 @@ def merged[K, N](groups: Mapping[K, Group], name: Callable[[K], N]) -> dict[N, G
 
 def over_time(batches: Iterable[Sequence[Measured]]) -> OverTime:
     """Return the sums of calls, given as values of `FIELDS`."""
-    by_name = Gathering()
+    gathering = Gathering()
     for batch in batches:
-        by_name.add(batch)
-    return by_name.result()
+        gathering.add(batch)
+    return gathering.result()

@@ -112,8 +112,10 @@ def add_numbered(connection: Connection, data: Mapping[bytes, Buffer]) -> dict[b
 def add(connection: Connection, data: Mapping[bytes, Buffer]) -> dict[bytes, int]:
     """Add pieces that others may be adding too, in the order of their hashes to avoid deadlocks."""
     rows = [row(key, bytes(data[key])) for key in sorted(data)]
-    returned = connection.execute(addition(), {f"{each.name}s": [piece[each.name] for piece in rows] for each in ADDED})
-    ids: dict[bytes, int] = {piece.hash: piece.id for piece in returned}
+    returned = connection.execute(
+        addition(), {f"{column.name}s": [values[column.name] for values in rows] for column in ADDED}
+    )
+    ids: dict[bytes, int] = {added.hash: added.id for added in returned}
     return ids | find(connection, data.keys() - ids.keys())
 
 

@@ -70,19 +70,19 @@ def clean_up(
 ) -> Cleaned:
     """Run `clean` on an engine with a large page cache."""
     before = space.size(engine)
-    calls = retention.expired(engine, rule)
-    deleted, labelled = delete(engine, calls.calls, rule, stop, done), calls.labelled
+    chosen = retention.expired(engine, rule)
+    deleted, labelled = delete(engine, chosen.calls, rule, stop, done), chosen.labelled
     forget_reports(engine, stop)
     sweep(engine, stop)
     for _ in range(MAX_ROUNDS if max_size is not None else 0):
         excess = space.size(engine) - (max_size or 0)
         if excess <= 0 or stop.is_set():
             break
-        calls = retention.oldest(engine, excess, include_labelled=rule.include_labelled)
-        labelled = max(labelled, calls.labelled)
-        if not calls.calls:
+        chosen = retention.oldest(engine, excess, include_labelled=rule.include_labelled)
+        labelled = max(labelled, chosen.labelled)
+        if not chosen.calls:
             break
-        deleted += delete(engine, calls.calls, rule, stop, done)
+        deleted += delete(engine, chosen.calls, rule, stop, done)
         sweep(engine, stop)
     free_space(engine, stop)
     return Cleaned(deleted, labelled, before, space.size(engine))

@@ -45,9 +45,9 @@ def texts(connection: Connection) -> Iterator[Text]:
     yield from columns_of(connection, CONTEXT_CACHES, "id", BATCH_SIZE)
     yield from runs(connection)
     yield from columns_of(connection, PARTS, "id", LARGE_BATCH_SIZE)
-    for columns in columns_of(connection, EVENT_STREAMS, "exchange_id", LARGE_BATCH_SIZE):
-        data = zstandard.decompress(columns.data) if columns.column == "data" else columns.data
-        yield Text(columns.table, columns.column, columns.row, data)
+    for text in columns_of(connection, EVENT_STREAMS, "exchange_id", LARGE_BATCH_SIZE):
+        data = zstandard.decompress(text.data) if text.column == "data" else text.data
+        yield Text(text.table, text.column, text.row, data)
     yield from segments(connection)
 
 
