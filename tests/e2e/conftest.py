@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -89,3 +90,9 @@ def client(proxy: Proxy) -> Iterator[httpx.Client]:
 def request_id(request: pytest.FixtureRequest) -> str:
     """Provide an `X-Request-Id` that only this test sends."""
     return f"{request.node.name}-{time.monotonic_ns()}"
+
+
+@pytest.fixture
+def key() -> str:
+    """Provide a key that only this test has."""
+    return f"sk-e2e-{uuid4().hex}"

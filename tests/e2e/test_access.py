@@ -43,7 +43,7 @@ def ask(proxy: Proxy, request_id: str, headers: dict[str, str]) -> httpx.Respons
 
 def upstream_headers(mock: MockServer, request_id: str) -> list[dict[str, str]]:
     """Return the headers of the calls that reached upstream."""
-    return [dict(call.headers) for call in mock.log if call.headers.get("X-Request-Id") == request_id]
+    return [dict(call.headers) for call in mock.calls_of(request_id)]
 
 
 def assert_refused(answer: httpx.Response, status: int, mock: MockServer, request_id: str) -> None:

@@ -5,7 +5,6 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from uuid import uuid4
 
 import openai
 import pytest
@@ -58,12 +57,6 @@ def shared(launch: Launcher, mock: MockServer, mode: str) -> Iterator[Proxy]:
     """Provide a proxy that caches, shared by the tests that need no other options."""
     with launch.start(*CACHED, "--cache-ttl", "90", mode, endpoint=mock.url) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def key() -> str:
-    """Provide a key that only this test has."""
-    return f"sk-e2e-{uuid4().hex}"
 
 
 @pytest.fixture

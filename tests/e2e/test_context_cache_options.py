@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import openai
 import pytest
@@ -33,12 +32,6 @@ def mock() -> Iterator[MockServer]:
 def mode() -> str:
     """Provide the flag that forces streams, unless a test is run with the other one too."""
     return "--force-stream"
-
-
-@pytest.fixture
-def key() -> str:
-    """Provide a key that only this test has."""
-    return f"sk-e2e-{uuid4().hex}"
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_an_endpoint_with_a_path(named: Proxy, mock: MockServer, request_id: str
     """The path of an endpoint is put before that of its calls, upstream and in the row's URL."""
     with named.client() as client:
         client.post(f"/@gateway{CHAT}?a=1", json=BODY, headers={"X-Request-Id": request_id})
-    assert [call.path for call in mock.log if call.headers.get("X-Request-Id") == request_id] == [f"/openai{CHAT}"]
+    assert [call.path for call in mock.calls_of(request_id)] == [f"/openai{CHAT}"]
     row = named.row(request_id)
     assert (row.endpoint, row.path, row.query) == (f"{mock.url}/openai", CHAT, "a=1")
 

@@ -11,12 +11,10 @@ import pytest
 
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.scenarios import Times
-from moonpalace_cli.mock.served import Served
 from tests.authorities import NO_AUTHORITIES
 from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.all_scenarios import scenarios
 from tests.scenarios.server import MockServer
-from tests.waiting import until
 
 KEY = "sk-e2e-client-0123456789"
 CHAT = "/v1/chat/completions"
@@ -46,12 +44,6 @@ def proxy(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
     """Provide an `mpal start --force-stream` before the mock, shared by the tests of this module."""
     with launch.start("--force-stream", "--heartbeat", "0.1", endpoint=mock.url) as running:
         yield running
-
-
-def served(mock: MockServer, request_id: str) -> Served:
-    """Return the call in the mock's record, once it has ended there."""
-    (call,) = until(lambda: [call for call in mock.log if call.headers.get("X-Request-Id") == request_id])
-    return call
 
 
 def request_body(model: str, **more: object) -> dict[str, object]:
@@ -157,7 +149,7 @@ def test_only_two_fields_of_the_request_change(
         headers = {"Content-Type": "application/json", "X-Request-Id": f"{request_id}-{number}"}
         answer = client.post(CHAT, content=content, headers=headers)
         assert answer.json()["choices"][0]["message"]["content"] == "Hello"
-        assert served(mock, f"{request_id}-{number}").body == upstream
+        assert mock.call_of(f"{request_id}-{number}").body == upstream
         row = proxy.row(f"{request_id}-{number}")
         assert proxy.bodies(row).request == body
         assert (row.is_coerced, row.changes) == (True, (CHANGE,))
@@ -203,7 +195,7 @@ def test_all_else_passes_untouched(
             raw = b"".join(answer.iter_raw())
         kept = sorted((name, value) for name, value in answer.headers.items() if name not in ("date", "connection"))
         found.append((answer.status_code, kept, raw))
-        assert served(mock, f"{request_id}-{number}").body == body
+        assert mock.call_of(f"{request_id}-{number}").body == body
     assert found[0] == found[1]
     row = proxy.row(f"{request_id}-1")
     assert (row.state, row.is_coerced, row.changes) == (State.COMPLETED, False, ())
@@ -223,7 +215,7 @@ def test_headers_and_heartbeats_come_at_once(
         assert beats.isspace()
     row = proxy.row(request_id)
     assert (row.state, row.is_coerced) == (State.CLIENT_DISCONNECTED, True)
-    assert (served(mock, request_id).sent_events, served(mock, request_id).cut_off) == (1, True)
+    assert (mock.call_of(request_id).sent_events, mock.call_of(request_id).cut_off) == (1, True)
 
 
 @pytest.mark.engine
@@ -386,4 +378,4 @@ def test_an_upstream_that_stalls_is_given_up(launch: Launcher, mock: MockServer)
     assert got.isspace()
     assert (row.state, row.error_kind, row.is_coerced) == (State.TIMED_OUT, "upstream_timeout", True)
     assert "idle-timeout" in (row.error_message or "")
-    assert served(mock, "stall").cut_off
+    assert mock.call_of("stall").cut_off

@@ -82,7 +82,7 @@ def test_the_first_event_comes_at_once(mock: MockServer, dump: Proxy, request_id
     row = dump.row(request_id)
     assert row.state is State.CLIENT_DISCONNECTED
     assert dump.bodies(row).event_stream == got
-    (served,) = [call for call in mock.log if call.headers.get("X-Request-Id") == request_id]
+    (served,) = mock.calls_of(request_id)
     assert (served.sent_events, served.cut_off) == (1, True)
 
 
@@ -121,7 +121,7 @@ def test_the_port_is_the_settings_without_p(launch: Launcher, mock: MockServer) 
             assert client.get("/v1/models", headers={"Origin": "https://evil.example"}).status_code == 403
         dump.row("keyed")
         assert key not in dump.log.text
-    (served,) = [call for call in mock.log if call.headers.get("X-Request-Id") == "keyed"]
+    (served,) = mock.calls_of("keyed")
     assert served.headers["Authorization"] == f"Bearer {key}"
 
 

@@ -60,7 +60,7 @@ def test_a_call_arrives_once_it_is_stored(
     assert asked[1]["parts"][0]["content"].startswith("Hello ")
     answered = json.loads(str(said["gen_ai.output.messages"]))
     assert (answered[0]["role"], answered[0]["finish_reason"]) == ("assistant", "stop")
-    (seen,) = [dict(call.headers) for call in mock.log if call.headers.get("X-Request-Id") == request_id]
+    (seen,) = [dict(call.headers) for call in mock.calls_of(request_id)]
     assert {name.lower(): value for name, value in seen.items()}["traceparent"] == TRACEPARENT
     assert SECRET.encode() not in receiver.bodies
     command = subprocess.run(["ps", "-eo", "args"], capture_output=True, check=True, text=True).stdout

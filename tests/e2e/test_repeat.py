@@ -21,12 +21,10 @@ from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire import sse
 from moonpalace_cli.mock.scripts import LOOP
-from moonpalace_cli.mock.served import Served
 from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
 from tests.scenarios.spelling import Encoding, OddSpelling
 from tests.socket_server import SocketServer, read_request
-from tests.waiting import until
 
 KEY = "sk-e2e-client-0123456789"
 CHAT = "/v1/chat/completions"
@@ -49,14 +47,9 @@ class Guarded:
     mock: MockServer
     proxy: Proxy
 
-    def served(self, request_id: str) -> Served:
-        """Return the call in the mock's record, once it has ended there."""
-        (call,) = until(lambda: [call for call in self.mock.log if call.headers.get("X-Request-Id") == request_id])
-        return call
-
     def assert_stopped(self, request_id: str, model: str) -> Exchange:
         """Check that upstream was disconnected early, and that the row and the log say so."""
-        served = self.served(request_id)
+        served = self.mock.call_of(request_id)
         assert served.cut_off
         assert served.sent_events < served.total_events / 3
         row = self.proxy.row(request_id)
@@ -227,7 +220,7 @@ def test_forced_streams(launch: Launcher, mock: MockServer, flags: tuple[str, ..
                 assert row.is_coerced
                 assert json.loads(proxy.bodies(row).response or b"") == found
             else:
-                assert not Guarded(mock, proxy).served(request_id).cut_off
+                assert not mock.call_of(request_id).cut_off
         with openai.OpenAI(base_url=f"{proxy.url}/v1", api_key=KEY, max_retries=0) as sdk:
             for _ in range(2):
                 body = {**chat_body("mock-repeat"), "stream": False}

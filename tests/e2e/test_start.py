@@ -193,7 +193,7 @@ def test_the_target_is_forwarded_as_it_is(
     answer = exchange(proxy, f"GET {target} HTTP/1.1", request_id)
     assert answer.startswith(b"HTTP/1.1 ")
     mock.log.wait_for(before + 1)
-    served = next(call for call in mock.log if call.headers.get("X-Request-Id") == request_id)
+    served = mock.call_of(request_id)
     assert f"{served.path}?{served.query}".rstrip("?") == target.rstrip("?")
     row = proxy.row(request_id)
     assert row.state is State.COMPLETED
@@ -248,7 +248,7 @@ def test_the_first_event_comes_at_once(mock: MockServer, proxy: Proxy, request_i
     row = proxy.row(request_id)
     assert row.state is State.CLIENT_DISCONNECTED
     assert proxy.bodies(row).event_stream == b"".join(event)
-    served = next(call for call in mock.log if call.headers.get("X-Request-Id") == request_id)
+    served = mock.call_of(request_id)
     assert (served.sent_events, served.cut_off) == (1, True)
 
 

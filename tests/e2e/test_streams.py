@@ -11,10 +11,8 @@ import pytest
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire import sse
 from moonpalace_cli.mock.scenarios import Times
-from moonpalace_cli.mock.served import Served
 from tests.e2e.launching import Launcher, Proxy
 from tests.scenarios.server import MockServer
-from tests.waiting import until
 
 KEY = "sk-e2e-client-0123456789"
 CHAT = "/v1/chat/completions"
@@ -81,12 +79,6 @@ def request_body(model: str, **more: object) -> Fields:
     return {"model": model, "messages": MESSAGES, "tools": TOOLS, **more}
 
 
-def served(mock: MockServer, request_id: str) -> Served:
-    """Return the call in the mock's record, once it has ended there."""
-    (call,) = until(lambda: [call for call in mock.log if call.headers.get("X-Request-Id") == request_id])
-    return call
-
-
 def data_of(body: bytes) -> list[str]:
     """Return the data of the events of a stream."""
     decoder = sse.Decoder()
@@ -105,7 +97,7 @@ def test_usage_is_asked_for_and_hidden(
     headers = {"Content-Type": "application/json", "X-Request-Id": request_id}
     through = client.post(CHAT, content=body, headers=headers)
     direct = client.post(f"{mock.url}{CHAT}", content=body, headers={"Content-Type": "application/json"})
-    assert served(mock, request_id).body == body[:-1] + b', "stream_options":{"include_usage":true}}'.replace(
+    assert mock.call_of(request_id).body == body[:-1] + b', "stream_options":{"include_usage":true}}'.replace(
         b", ", b","
     )
     assert data_of(through.content) == data_of(direct.content)
@@ -142,7 +134,7 @@ def test_a_client_that_asks_gets_the_usage(
     headers = {"Content-Type": "application/json", "X-Request-Id": request_id}
     through = client.post(CHAT, content=body, headers=headers)
     direct = client.post(f"{mock.url}{CHAT}", content=body, headers={"Content-Type": "application/json"})
-    assert served(mock, request_id).body == body
+    assert mock.call_of(request_id).body == body
     assert through.content == direct.content
     assert json.loads(data_of(through.content)[-2])["choices"] == []
     row = proxy.row(request_id)
@@ -159,7 +151,7 @@ def test_the_first_event_is_not_held_up(mock: MockServer, proxy: Proxy, request_
     ):
         assert data_of(next(answer.iter_raw()))
     assert proxy.row(request_id).state is State.CLIENT_DISCONNECTED
-    assert (served(mock, request_id).sent_events, served(mock, request_id).cut_off) == (1, True)
+    assert (mock.call_of(request_id).sent_events, mock.call_of(request_id).cut_off) == (1, True)
 
 
 def test_a_forced_stream(mock: MockServer, proxy: Proxy, request_id: str) -> None:
@@ -174,7 +166,7 @@ def test_a_forced_stream(mock: MockServer, proxy: Proxy, request_id: str) -> Non
     row = proxy.row(f"{request_id}-{proxy.url}")
     assert (row.state, row.is_stream, row.is_coerced) == (State.COMPLETED, True, True)
     assert data_of(proxy.bodies(row).event_stream or b"")[-1] == "[DONE]"
-    assert json.loads(served(mock, row.client_request_id or "").body)["stream"] is True
+    assert json.loads(mock.call_of(row.client_request_id or "").body)["stream"] is True
 
 
 @pytest.mark.parametrize("model", ["mock-repeat", "mock-repeat-reasoning", "mock-repeat-tools"])
@@ -195,6 +187,6 @@ def test_a_loop_is_interrupted(
     assert (row.state, row.is_coerced) == (State.REPEAT_INTERRUPTED, not stream)
     proxy.log.wait_for("it appears that there is an issue with content repeating in the current response")
     assert client.post(CHAT, json=request_body("mock-echo")).status_code == 200
-    call = served(mock, request_id)
+    call = mock.call_of(request_id)
     assert call.cut_off
     assert call.sent_events < call.total_events / 3

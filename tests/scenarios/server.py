@@ -9,8 +9,10 @@ from moonpalace_cli.mock.answers import Answer, failure_answer
 from moonpalace_cli.mock.chat_request import parse_object
 from moonpalace_cli.mock.failures import Failure, RejectedError, invalid
 from moonpalace_cli.mock.scenarios import Scenario, Times
+from moonpalace_cli.mock.served import Served
 from tests.scenarios.all_scenarios import scenarios
 from tests.scenarios.caches import OddCacheEndpoints, OddCaches
+from tests.waiting import until
 
 
 class Api(api.Api):
@@ -38,6 +40,15 @@ class MockServer(server.MockServer):
     """Serve the mock with all scenarios for tests."""
 
     api = Api
+
+    def calls_of(self, request_id: str) -> list[Served]:
+        """Return the calls with this X-Request-Id that have ended."""
+        return [call for call in self.log if call.headers.get("X-Request-Id") == request_id]
+
+    def call_of(self, request_id: str) -> Served:
+        """Return the call with this X-Request-Id, once it has ended."""
+        (call,) = until(lambda: self.calls_of(request_id))
+        return call
 
 
 def _failure(call: api.Call) -> Failure | None:

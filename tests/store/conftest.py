@@ -1,5 +1,6 @@
 """An empty store in a folder of the test, and the tasks of a plain call."""
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -74,3 +75,11 @@ def run_id(engine: Engine) -> str:
     with writing(engine) as connection:
         runs.begin_run(connection, run)
     return str(run["id"])
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    """Set a umask that makes new files and folders readable by everybody."""
+    before = os.umask(0)
+    yield
+    os.umask(before)

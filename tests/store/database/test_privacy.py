@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,7 @@ REFERENCE = Path(__file__).parents[2] / "data" / "go-v0.12" / "moonpalace.sqlite
 RUN = {"id": "r", "host": "here", "pid": 1, "version": "0"}
 
 
-@pytest.fixture(autouse=True)
-def lax() -> Iterator[None]:
-    """Set a umask that makes files readable by everybody."""
-    before = os.umask(0)
-    yield
-    os.umask(before)
+pytestmark = pytest.mark.usefixtures("open_umask")
 
 
 def modes(folder: Path) -> dict[str, int]:

@@ -1,20 +1,12 @@
 """Tests of keeping files and folders private, whatever the umask."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from moonpalace_addons.store.database.private import make_folder, make_home
 
-
-@pytest.fixture(autouse=True)
-def lax() -> Iterator[None]:
-    """Set a umask that makes folders readable by everybody."""
-    before = os.umask(0)
-    yield
-    os.umask(before)
+pytestmark = pytest.mark.usefixtures("open_umask")
 
 
 def mode(path: Path) -> int:
