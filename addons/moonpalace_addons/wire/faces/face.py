@@ -5,6 +5,7 @@ itself does is right for an unknown endpoint: nothing is merged, forced or ended
 errors (`wire/chat/api_error.py`) are found in the same way for all faces.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -126,8 +127,9 @@ class Face:
         return None
 
     def write_events(self, values: Iterable[object]) -> bytes:
-        """Return events that end a stream, as the API sends them."""
-        return b""
+        """Return events that end a stream, as the API sends them; here each is named by its type."""
+        lines = [f"event: {mapping(value).get('type')}\ndata: {json.dumps(value)}\n\n" for value in values]
+        return "".join(lines).encode()
 
     def event_parts(self, value: Fields) -> Iterator[tuple[str, str]]:
         """Yield the kind (content, reasoning, finish and others) and the text of each content of an event."""

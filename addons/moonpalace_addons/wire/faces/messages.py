@@ -6,8 +6,7 @@ is closed in some clients, and because those that go by it run no tool then; `st
 open tool call stays incomplete, as where the API's own `max_tokens` cuts one off.
 """
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import override
 
 from moonpalace_addons.wire.chat.api_error import ApiError
@@ -91,11 +90,6 @@ class Messages(Face):
         if len(pieces) != 1 or not has_only(event, "index", "delta") or not has_only(delta, pieces[0][1]):
             return None
         return OnlyText(*pieces[0], pieces[0][1]) if DELTAS[pieces[0][1]] == delta.get("type") else None
-
-    @override
-    def write_events(self, values: Iterable[object]) -> bytes:
-        lines = [f"event: {mapping(value).get('type')}\ndata: {json.dumps(value)}\n\n" for value in values]
-        return "".join(lines).encode()
 
     @override
     def event_parts(self, value: Fields) -> Iterator[tuple[str, str]]:

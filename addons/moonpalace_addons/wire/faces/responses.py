@@ -5,8 +5,7 @@ An answer that MoonPalace ends because of a loop ends with the events that close
 reason "repeat"; a tool call whose arguments are incomplete is not closed, so that clients do not run it.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import override
 
 from moonpalace_addons.wire.chat.api_error import ApiError
@@ -116,11 +115,6 @@ class Responses(Face):
         if not all(type(event.get(name)) is int for name in filter(None, ("output_index", index))):
             return None
         return OnlyText(*piece, "delta", {name: kind for name, kind in _VARYING.items() if name in event})
-
-    @override
-    def write_events(self, values: Iterable[object]) -> bytes:
-        lines = [f"event: {mapping(value).get('type')}\ndata: {json.dumps(value)}\n\n" for value in values]
-        return "".join(lines).encode()
 
     @override
     def event_parts(self, value: Fields) -> Iterator[tuple[str, str]]:
