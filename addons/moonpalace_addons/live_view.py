@@ -153,7 +153,7 @@ class LiveView:
     def _take(self, row: RowLine) -> None:
         flow = self._flows.get(row.uuid) if row.is_running else self._flows.pop(row.uuid, None)
         if flow is not None:
-            tell(flow, row)
+            describe(flow, row)
             flow_view.update(flow)
 
     # ---- limits ---------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def show(flow: HTTPFlow, watch: Watch) -> None:
             flow.metadata[kept.CUT] = [0, watch.passed - watch.size]
 
 
-def tell(flow: HTTPFlow, row: RowLine) -> None:
+def describe(flow: HTTPFlow, row: RowLine) -> None:
     """Set the comment and the other data of a flow from its row."""
     flow.metadata[kept.ROW] = row.row_id
     flow.metadata[kept.PRICE] = row.price

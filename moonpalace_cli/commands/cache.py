@@ -177,10 +177,10 @@ def explain(engine: Engine, call: Exchange, form: Form) -> None:
         print_records([json.dumps(prefix_report.document(finding), ensure_ascii=False)], form)
         return
     for line in prefix_report.lines(finding):
-        tell(line)
+        print_sentence(line)
 
 
-def tell(sentence: Phrase) -> None:
+def print_sentence(sentence: Phrase) -> None:
     """Print a sentence in the language and the width of the terminal."""
     from moonpalace_cli.explaining.language import terminal_language
 
@@ -218,7 +218,9 @@ def print_alone(call: Exchange, form: Form) -> None:
             count=f"{call.cached_tokens:,}",
             all=f"{call.prompt_tokens or 0:,}",
         )
-    tell(phrase("call {id} continues none of the (at most 50) calls before it{cached}", id=call.id, cached=remark))
+    print_sentence(
+        phrase("call {id} continues none of the (at most 50) calls before it{cached}", id=call.id, cached=remark)
+    )
 
 
 def record(cache: ContextCache, written: Callable[[int], str]) -> dict[str, str | int | None]:

@@ -70,15 +70,15 @@ def command(keep: bool) -> None:
     if keep:
         folder = tempfile.mkdtemp(prefix="moonpalace-demo-")
         tour(folder)
-        say("The calls are still there. Look around:")
+        explain("The calls are still there. Look around:")
         home = f"export MOONPALACE_HOME={shlex.quote(folder)}"
         for line in (home, *(f"mpal {command}" for command in MORE), f"rm -r {shlex.quote(folder)}"):
             click.echo(f"  {line}")
-        say("With a key:")
+        explain("With a key:")
     else:
         with tempfile.TemporaryDirectory(prefix="moonpalace-demo-") as temporary:
             tour(temporary)
-        say("That was all. mpal demo --keep keeps the store, and prints commands to try. With a key:")
+        explain("That was all. mpal demo --keep keeps the store, and prints commands to try. With a key:")
     click.echo("  mpal start    and set base_url of your client as it says")
 
 
@@ -88,15 +88,15 @@ def tour(folder: str) -> None:
 
     with MockServer() as mock:
         environment = clean_environment(Path(folder))
-        say(f"A mock of the Kimi API listens on {mock.url}; the proxy is started in front of it:")
+        explain(f"A mock of the Kimi API listens on {mock.url}; the proxy is started in front of it:")
         show(f"mpal start --port 0 --endpoint {mock.url}")
         with proxy(mock.url, environment) as (base_url, log):
             for number, (title, body) in enumerate(CALLS, 1):
-                say(f"Your program makes {title}, with base_url={base_url}:")
+                explain(f"Your program makes {title}, with base_url={base_url}:")
                 call(base_url, body)
                 log.wait_for(f"last_insert_id=({number})\n")
         for question, arguments in VIEWS:
-            say(question)
+            explain(question)
             mpal(environment, *arguments)
 
 
@@ -192,7 +192,7 @@ def mpal_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "moonpalace_cli.main", *arguments]
 
 
-def say(text: str) -> None:
+def explain(text: str) -> None:
     """Print an explanation of the next step."""
     click.secho(f"\n{text}", bold=True)
 

@@ -147,7 +147,7 @@ def report(sender: Sender, ids: Sequence[int], *, yes: bool, dry_run: bool) -> N
     failed = 0
     for each in ready:
         done = sender.send(each)
-        say(done)
+        print_state(done)
         failed += done.has_failed
     if failed:
         raise NotAllSentError(f"{failed} of {len(ready)} reports are not known to have arrived")
@@ -168,7 +168,7 @@ def agreed(messages: Sequence[Message], sender: Sender, *, yes: bool, dry_run: b
     return click.confirm(visible(f"Send {count} to {sender.name}, {sender.receiver.place}?"), err=True)
 
 
-def say(done: Prepared) -> None:
+def print_state(done: Prepared) -> None:
     """Print the state of a report."""
     click.echo(visible(done.state_text), err=done.has_failed)
 

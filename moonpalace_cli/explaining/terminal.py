@@ -75,13 +75,13 @@ def explain(engine: Engine, target: Target, prompt: Prompt, subject: Subject, se
     """Ask the model, print its answer as it arrives, and store it."""
     asking = Asking(target, prompt.body(target.model), settings.idle_timeout, settings.upstream_ca)
     click.echo(f"{translated('asking {target}', target=target.named)} {ellipsis()}", err=True)
-    with whole_line() as say:
+    with whole_line() as write:
         for channel, text in asking.run():
             if channel == "content":
-                say(text)
+                write(text)
         explanation, call = keep(engine, asking, subject, settings.prices)
-        if not say.has_printed:
-            say(explanation.text)
+        if not write.has_printed:
+            write(explanation.text)
     note(closing(call))
 
 

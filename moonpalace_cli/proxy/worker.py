@@ -52,20 +52,20 @@ def main() -> int:
 
     def announce(url: str) -> None:
         is_ready.set()
-        say({"url": url})
+        report({"url": url})
 
     try:
         serving.serve(settings, log, Parent(sys.stdin.fileno()), announce=announce)
     except MoonPalaceError as error:
         if not is_ready.is_set():
-            say({"error": str(error)})
+            report({"error": str(error)})
         return 1
     finally:
         log.finish()
     return 0
 
 
-def say(message: dict[str, str]) -> None:
+def report(message: dict[str, str]) -> None:
     """Report to the parent process."""
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()

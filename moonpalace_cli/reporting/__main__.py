@@ -21,7 +21,7 @@ MAX_SHARE = 0.02
 NICE_INCREMENT = 5
 
 
-def tell(text: str) -> None:
+def inform(text: str) -> None:
     """Log a line about a sent report."""
     companion.write(logging.INFO, f"reports: {text}")
 
@@ -46,7 +46,7 @@ def main() -> None:
     if engine is None:
         return
     reporter = Reporter(
-        *(engine, settings.rules, settings.reports, os.environ, tell, warn, settings.redact_pattern, opening.since),
+        *(engine, settings.rules, settings.reports, os.environ, inform, warn, settings.redact_pattern, opening.since),
         is_stopped=stopping.is_set,
     )
     while not stopping.is_set():

@@ -30,7 +30,7 @@ MAX_KINDS = 100
 class Reporter:
     """Run rules on a store, in turns; other processes may do the same.
 
-    `tell` gets a line for each sent report, and `warn` for each problem. A new rule sees the calls that began after
+    `inform` gets a line for each sent report, and `warn` for each problem. A new rule sees the calls that began after
     `since`, in microseconds since the epoch.
     """
 
@@ -38,7 +38,7 @@ class Reporter:
     rules: Sequence[ReportRule]
     destinations: Sequence[Destination]
     environ: Mapping[str, str] = field(repr=False)
-    tell: Callable[[str], None]
+    inform: Callable[[str], None]
     warn: Callable[[str], None]
     redact_pattern: str | None = None
     since: int = field(default_factory=lambda: time.time_ns() // 1000)
@@ -56,7 +56,7 @@ class Reporter:
         # Only if there is something to send: redaction and receivers take time and memory to import.
         from moonpalace_cli.reporting.sending import Sending
 
-        callbacks = (self.tell, self.warn, self.redact_pattern, self.is_stopped)
+        callbacks = (self.inform, self.warn, self.redact_pattern, self.is_stopped)
         sending = Sending(self.engine, self.destinations, self.environ, *callbacks)
         for rule in self.rules:
             self._guarded(rule, sending.resolve)

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """Send the reports of rules. `tell` gets a line for each sent report, and `warn` for each problem."""
+    """Send the reports of rules. `inform` gets a line for each sent report, and `warn` for each problem."""
 
     engine: Engine
     destinations: Sequence[Destination]
     environ: Mapping[str, str] = field(repr=False)
-    tell: Callable[[str], None]
+    inform: Callable[[str], None]
     warn: Callable[[str], None]
     redact_pattern: str | None
     is_stopped: Callable[[], bool]
@@ -96,7 +96,7 @@ class Sending:
         about = f"report {delivery.id} of rule {delivery.rule}"
         where = place(self._destination(delivery))
         if delivery.state is DeliveryState.SENT:
-            self.tell(f"{about} is sent: {delivery.address or where}")
+            self.inform(f"{about} is sent: {delivery.address or where}")
             return
         words_of = {DeliveryState.REFUSED: "is refused", DeliveryState.IN_DOUBT: "may have arrived, or not"}
         self.warn(f"{about}, {where}, {words_of.get(delivery.state, 'waits')}: {delivery.reason}")

@@ -66,10 +66,10 @@ async def serve_until(engine: Engine, options: Options, stopping: threading.Even
         loop.call_soon_threadsafe(over.set)
 
     threading.Thread(target=wait, daemon=True).start()
-    await serve(engine, options, say, over)
+    await serve(engine, options, announce, over)
 
 
-def say(served: Served) -> None:
+def announce(served: Served) -> None:
     """Print where the console is."""
     companion.write(logging.INFO, f"MoonPalace console => {served.url}")
 

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 def run(engine: Engine, options: Options, *, opens: bool) -> None:
     """Serve until SIGINT or SIGTERM."""
 
-    def say(served: Served) -> None:
+    def announce(served: Served) -> None:
         click.echo(f"MoonPalace console => {served.url}", err=True)
         if opens and has_screen():
             # Starting a browser may take seconds. Its command line, which other users can read, has a ticket instead of
             # the token.
             threading.Thread(target=webbrowser.open, args=(served.ticket_url(),), daemon=True).start()
 
-    asyncio.run(until_stopped(engine, options, say))
+    asyncio.run(until_stopped(engine, options, announce))
 
 
 async def until_stopped(engine: Engine, options: Options, is_ready: Callable[[Served], None]) -> None:

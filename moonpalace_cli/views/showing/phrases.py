@@ -53,13 +53,13 @@ def in_chinese(text: str) -> str:
         return translation
     for pattern, chinese in patterns:
         if values := pattern.fullmatch(text):
-            return chinese.format(**{name: told(name, value) for name, value in values.groupdict().items()})
+            return chinese.format(**{name: translated_value(name, value) for name, value in values.groupdict().items()})
     first, mark, rest = text.partition(CLAUSE)
     first_clause = in_chinese(first) if mark else first
     return text if first_clause == first else f"{first_clause}；{in_chinese(rest)}"
 
 
-def told(name: str, value: str) -> str:
+def translated_value(name: str, value: str) -> str:
     """Return a value of a finished text; foreign text is never translated."""
     return in_chinese(value) if name in OURS else value
 
