@@ -223,6 +223,32 @@ def test_a_killed_flow(name: str, when: str) -> None:
     assert str(acting.flow().error) == "Connection killed."
 
 
+@pytest.mark.parametrize("error", [lambda _: None, lambda _: asyncio.sleep(0.01)], ids=["at once", "awaited"])
+def test_a_flow_killed_before_the_last_piece_of_its_stream(error: Act) -> None:
+    """The end that comes with that piece is none: `error` follows, not `response`, and the client sees no end."""
+    killed = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(len(POST))
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        await killed.wait()
+        writer.write(b"1\r\nb\r\n0\r\n\r\n")
+
+    acting = Acting(responseheaders=lambda flow: setattr(flow.response, "stream", True), error=error)
+
+    async def run() -> bytes:
+        async with engine(serve, acting) as running:
+            reader, writer = await running.connect()
+            writer.write(POST)
+            got = await reader.readuntil(b"a\r\n")
+            acting.flow().kill()
+            killed.set()
+            return got + await reader.read()
+
+    assert asyncio.run(run()).endswith(b"\r\n\r\n1\r\na\r\n")
+    assert acting.of_flow == ["requestheaders", "request", "responseheaders", "error"]
+
+
 def test_a_client_that_is_refused_at_its_connection() -> None:
     """An addon may refuse a client in `client_connected`."""
 

@@ -51,18 +51,18 @@ def ours(data: bytes, cuts: list[int], *, request: bool, first: bytes = b"") -> 
     for event in events:
         if isinstance(event, RequestHead | ResponseHead):
             head = event
-        elif isinstance(event, Pieces):
+        elif isinstance(event, Pieces | End):
             body += b"".join(event.pieces)
-        elif isinstance(event, Malformed):
+        if isinstance(event, Malformed):
             return "refused"
-        elif isinstance(event, End) and head is not None:
+        if isinstance(event, End) and head is not None:
             line: tuple[object, ...] = (
                 (head.method, head.target, head.version)
                 if isinstance(head, RequestHead)
                 else (head.status, head.version)
             )
             return Message(line, lower(head.fields), body, lower(event.trailers))
-        elif isinstance(event, Switch):
+        if isinstance(event, Switch):
             return "switched"
     return "incomplete"
 

@@ -19,7 +19,7 @@ from moonpalace_addons.capture import Capture
 from moonpalace_addons.causes import Causes
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.edit_stream import EditStream
-from moonpalace_addons.engine.events import End, Pieces, RequestHead
+from moonpalace_addons.engine.events import End, RequestHead
 from moonpalace_addons.engine.parsing import RequestReader
 from moonpalace_addons.force_stream import ForceStream
 from moonpalace_addons.json_errors import JsonErrors
@@ -196,5 +196,5 @@ def test_an_idle_connection_keeps_nothing_of_its_last_request() -> None:
     """Between two requests a reader has neither the head, with its key, nor the body of the one before."""
     reader = RequestReader()
     events = reader.feed(ASK % (b"document", b"keep-alive"), 10_000)
-    assert [type(event) for event in events] == [RequestHead, Pieces, End]
+    assert [type(event) for event in events] == [RequestHead, End]
     assert not [name for name, value in vars(reader).items() if value == events or value in events]

@@ -237,7 +237,7 @@ class ClientConnection(Endpoint):
         elif isinstance(event, Pieces):
             journey.guard(journey.request_pieces, event.pieces)
         elif isinstance(event, End):
-            journey.guard(journey.request_end, event.trailers)
+            journey.guard(journey.request_end, event)
 
     def _begin(self, head: RequestHead) -> None:
         self.service.hooks.refresh()

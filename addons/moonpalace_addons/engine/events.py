@@ -52,9 +52,10 @@ class Pieces:
 
 @dataclass(slots=True)
 class End:
-    """The end of a message, with its trailers."""
+    """The end of a message, with its trailers, and the last pieces of its body if they came with it."""
 
     trailers: Fields
+    pieces: list[bytes]
 
 
 @dataclass(slots=True)

@@ -76,14 +76,16 @@ class Journey(BaseJourney):
         if limit is not None and self._size > limit:
             raise RequestError(too_large(limit), 413)
 
-    def request_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+    def request_end(self, end: End) -> None:
         """Handle the end of the request."""
+        if end.pieces:
+            self.request_pieces(end.pieces)
         data = self.flow.request.data
         self.is_request_complete = True
         data.content = b"".join(self._body)
         self._body = []
-        if trailers:
-            data.trailers = make_headers(trailers)
+        if end.trailers:
+            data.trailers = make_headers(end.trailers)
         self.active = self.active_since = data.timestamp_end = time.time()
         if self.head.upgrade and not self._may_upgrade():
             self.head.upgrade = False
@@ -195,6 +197,10 @@ class Journey(BaseJourney):
             self.end_early()
 
     def _end(self, event: End) -> None:
+        if event.pieces:
+            self._pieces(event.pieces)
+            if self.is_failing or self.phase not in (Phase.STREAM, Phase.BUFFERED):
+                return  # they have ended the answer, or an addon has
         self.left.append(self.upstream.release)
         response = self.flow.response
         if response is None:
@@ -258,7 +264,7 @@ class Journey(BaseJourney):
         self.ends_early = False
         if self.gate is not None and self.phase is Phase.BUFFERED:
             self.upstream.close()
-            self._end(End([]))
+            self._end(End([], []))
         elif self.phase is Phase.STREAM:
             self.upstream.close()
             self.delivery.truncate()

@@ -113,6 +113,13 @@ class _Reader:
             raise self._refuse("its HTTP version is not supported", 505)
         return version
 
+    def _emit_end(self, trailers: Fields) -> None:
+        last = self._events[-1] if self._events else None
+        if type(last) is Pieces:
+            self._events[-1] = End(trailers, last.pieces)
+        else:
+            self._events.append(End(trailers, []))
+
     def _take_fields(self) -> Fields:
         fields, self._fields = self._fields, []
         return fields
@@ -225,7 +232,7 @@ class RequestReader(_Reader):
         self._head = None
         self.is_partial = self._parses_upgrade_body = False
         self._head_size = 0
-        self._events.append(End(self._take_fields() if head is not None and head.chunked else []))
+        self._emit_end(self._take_fields() if head is not None and head.chunked else [])
 
     def _switch(self, rest: bytes, max_head: int) -> None:
         head = self._head
@@ -299,7 +306,7 @@ class ResponseReader(_Reader):
         if not self._until_close or self.is_over or self._broken:
             return []
         self.is_over = True
-        return [End([])]
+        return [End([], [])]
 
     def on_message_begin(self) -> None:
         """Handle the start of a message, which is an error after the answer."""
@@ -359,7 +366,7 @@ class ResponseReader(_Reader):
 
     def _end(self) -> None:
         self.is_over = True
-        self._events.append(End(self._take_fields()))
+        self._emit_end(self._take_fields())
 
 
 def is_persistent(version: bytes, named: Named) -> bool:
