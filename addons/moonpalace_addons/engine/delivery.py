@@ -69,8 +69,7 @@ class Delivery:
         """Write a complete answer."""
         body, rest = framing.no_body(response, self.method), b""
         if body is None:
-            body = framing.whole_body(response, self.version)
-            rest = body.encode([response.data.content or b""]) + body.end(response.data.trailers)
+            body, rest = framing.whole_body(response, self.version)
         self._head(response, body, rest)
 
     def write(self, pieces: Sequence[bytes]) -> None:

@@ -195,10 +195,12 @@ def streamed_body(response: Response, version: bytes) -> Body:
     return Body(b"Transfer-Encoding: chunked\r\n", chunked=True, left=None, ends_connection=False)
 
 
-def whole_body(response: Response, version: bytes) -> Body:
-    """Return the framing of an answer whose body is complete."""
-    size = len(response.data.content or b"")
+def whole_body(response: Response, version: bytes) -> tuple[Body, bytes]:
+    """Return the framing of an answer whose body is complete, and the framed body."""
+    content = response.data.content or b""
     is_chunked = response.data.trailers or b"transfer-encoding" in named_fields(response.data.headers)
     if version == b"HTTP/1.1" and is_chunked:
-        return Body(b"Transfer-Encoding: chunked\r\n", chunked=True, left=None, ends_connection=False)
-    return Body(b"Content-Length: %d\r\n" % size, chunked=False, left=size, ends_connection=False)
+        body = Body(b"Transfer-Encoding: chunked\r\n", chunked=True, left=None, ends_connection=False)
+        return body, body.encode([content]) + last_chunk(response.data.trailers)
+    line = b"Content-Length: %d\r\n" % len(content)
+    return Body(line, chunked=False, left=0, ends_connection=False), content

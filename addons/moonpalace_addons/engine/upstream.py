@@ -29,8 +29,8 @@ class UpstreamRequest:
 
     def send(self, journey: "BaseJourney") -> None:
         """Send the request of a call, on an idle connection if there is one."""
-        request = journey.flow.request
-        target = Target(request.scheme, request.host, request.port, journey.flow.server_conn.via)
+        data = journey.flow.request.data
+        target = Target(data.scheme.decode(), data.host, data.port, journey.flow.server_conn.via)
         api = None if self._is_second else self.service.pool.take(target)
         if api is not None:
             self._send(journey, api)
