@@ -14,6 +14,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.engine.limits import Limits
 from moonpalace_addons.engine.targets import authority_of
+from moonpalace_addons.mitm.headers import set_host
 from moonpalace_addons.mitm.own_requests import is_own
 from moonpalace_addons.mitm.proxy_server import listen_on_tcp_only, proxyserver, was_set
 from moonpalace_addons.settings.endpoints import Endpoint
@@ -49,14 +50,14 @@ class ReverseProxy:
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Address the call to the endpoint, through the outgoing proxy if there is one."""
-        if not self.configuration.concerns(flow) and not is_own(flow):
+        is_ours = is_own(flow)
+        if not is_ours and not self.configuration.concerns(flow):
             return
-        mode = flow.client_conn.proxy_mode
-        if isinstance(mode, ReverseMode):
-            if not is_own(flow):
+        if isinstance(flow.client_conn.proxy_mode, ReverseMode):
+            if not is_ours:
                 address_to(flow, self.configuration.endpoint_of(flow))
             # mitmproxy would do this before the client's Host could be checked; see keep_host_header below.
-            flow.request.host_header = authority_of(flow.request.scheme, flow.request.host, flow.request.port)
+            set_host(flow.request, authority_of(flow.request.scheme, flow.request.host, flow.request.port))
         if self.proxy is not None or self.others:
             proxy = self._proxy_of(flow)
             flow.server_conn.via = proxy.address if proxy else None

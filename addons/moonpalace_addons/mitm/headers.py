@@ -1,6 +1,6 @@
 """What mitmproxy's headers say, and headers for answers that are edited."""
 
-from mitmproxy.http import HTTPFlow
+from mitmproxy.http import HTTPFlow, Request
 
 _FRAMING = (b"content-length", b"content-encoding", b"transfer-encoding")
 
@@ -8,6 +8,14 @@ _FRAMING = (b"content-length", b"content-encoding", b"transfer-encoding")
 def media_type(content_type: str | None) -> str | None:
     """Return a content type without its parameters, in lower case."""
     return content_type.partition(";")[0].strip().lower() if content_type else None
+
+
+def set_host(request: Request, host: bytes) -> None:
+    """Set `host_header`, whose own way takes three times as long for HTTP/1."""
+    if request.data.http_version.startswith(b"HTTP/1"):
+        request.headers["Host"] = host
+    else:
+        request.host_header = host
 
 
 def set_headers(flow: HTTPFlow, *, coerce: bool) -> None:
