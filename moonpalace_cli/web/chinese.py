@@ -22,7 +22,7 @@ PAGES = {
     "back to the list": "回到列表",
     "show these keys": "显示快捷键",
     "All calls": "全部调用",
-    "If you came here by a link from elsewhere, the browser kept the cookie back:": (
+    "If you followed a link from another site, the browser did not send the cookie:": (
         "如果你是从别处的链接过来的，浏览器没有带上 cookie："
     ),
     "try again": "再试一次",
@@ -30,7 +30,7 @@ PAGES = {
 LIST = {
     "live": "实时",
     "paused": "已暂停",
-    "new calls appear by themselves": "新的调用会自动出现",
+    "new calls appear automatically": "新的调用会自动出现",
     "Filter": "筛选",
     "Filters": "常用筛选",
     "a predicate, such as": "表达式，例如",
@@ -93,7 +93,7 @@ CALL = {
     "session": "会话",
     "Why": "原因",
     "tokens": "token",
-    "of them reasoning": "其中推理",
+    "of which reasoning": "其中推理",
     "speed": "速度",
     "tokens/s": "token/秒",
     "saved {amount}": "省下 {amount}",
@@ -134,10 +134,10 @@ TABS = {
     "There is no body.": "没有正文。",
     "There are none.": "没有。",
     "no answer": "没有响应",
-    "Find in it": "在其中查找",
-    "as it came": "原文",
+    "Find in this text": "在其中查找",
+    "raw": "原文",
     "What the proxy changed": "代理改动了什么",
-    "Nothing: the request went to the API as it came.": "没有改动：请求原样发给了 API。",
+    "Nothing: the request went to the API unchanged.": "没有改动：请求原样发给了 API。",
     "Warnings": "警告",
     "This call continues none of the (at most 50) calls before it.": "之前的调用（最多比较 50 次）都不是它的上文。",
     "The cost is unknown: there is no price for this model, or no usage in the answer.": (
@@ -166,7 +166,7 @@ EXPLANATION = {
     "about {count} calls": "关于 {count} 次调用",
     "{target} is answering": "{target} 正在回答",
     "{count} characters of reasoning": "已推理 {count} 字",
-    "look again": "刷新",
+    "refresh": "刷新",
     "Question": "提问",
     "the newest {count} are read": "只读最新的 {count} 次",
     "What do these calls have in common? Ask a model": "这些调用有什么共同点？让模型解释",
@@ -184,7 +184,7 @@ COMPARE = {
     "compare": "对比",
     "Compare two calls": "对比两次调用",
     "mark two calls to compare them": "勾选两次调用，即可对比",
-    "compare: in the list the two calls that you mark": "对比（列表里先勾选两次调用）",
+    "compare (in the list, the two marked calls)": "对比（列表里先勾选两次调用）",
     "Same conversation": "同一对话",
     "previous of the same conversation": "同一对话的上一次调用",
     "next of the same conversation": "同一对话的下一次调用",

@@ -142,7 +142,7 @@ class Explainer:
             request.error = f"the explanation could not be stored: {words(error)}"
         except Exception:
             logger.exception("%s could not be explained because of a fault in MoonPalace", request.proposal.topic)
-            request.error = "something went wrong: the terminal of mpal web says what"
+            request.error = "something went wrong: see the terminal of mpal web"
         request.is_over = True
         if not request.error:
             self._requests.pop(request.proposal.topic.name, None)

@@ -30,7 +30,7 @@ def facts(call: Exchange) -> Iterator[Fact]:
         reasoning = f"{call.reasoning_tokens:,}" if call.reasoning_tokens else ""
         yield Fact("tokens", f"{number(call.prompt_tokens)} → {number(call.completion_tokens)}")
         if reasoning:
-            yield Fact("of them reasoning", reasoning)
+            yield Fact("of which reasoning", reasoning)
     percent = cached_percent(call)
     if percent is not None:
         yield Fact("cached", number(call.cached_tokens), f"{percent} %")

@@ -179,7 +179,7 @@ class Page(RequestHandler):
         error = error_of(kwargs)
         message = str(error) if isinstance(error, MoonPalaceError) else self._reason
         if status_code == 500:
-            message = "something went wrong: the log of mpal web, or of mpal start, says what"
+            message = "something went wrong: see the log of mpal web or mpal start"
         position = getattr(error, "position", None)
         members = {"message": message} | ({} if position is None else {"position": position})
         if self.wants_json:

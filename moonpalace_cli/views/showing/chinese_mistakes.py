@@ -18,10 +18,8 @@ PAGES = {
     "open the console by the address with a token that mpal web, or mpal start, printed": (
         "请用 mpal web 或 mpal start 打印出来的带令牌的地址打开控制台"
     ),
-    "something went wrong: the log of mpal web, or of mpal start, says what": (
-        "出错了：原因见 mpal web 或 mpal start 的日志"
-    ),
-    "something went wrong: the terminal of mpal web says what": "出错了：原因见 mpal web 的终端",
+    "something went wrong: see the log of mpal web or mpal start": ("出错了：原因见 mpal web 或 mpal start 的日志"),
+    "something went wrong: see the terminal of mpal web": "出错了：原因见 mpal web 的终端",
     "this text was sent already, or was shown too long ago: open the page again": (
         "这段内容已经发送过，或者显示得太久了：请重新打开页面"
     ),
