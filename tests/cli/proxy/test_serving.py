@@ -42,7 +42,7 @@ class Console(logging.Handler):
 @pytest.mark.parametrize(
     ("name", "message", "ends"),
     [
-        ("moonpalace_addons.store.journal.overflow", "store: 2 calls taken in from …; it is kept as …", False),
+        ("moonpalace_addons.store.journal.overflow", "store: 2 calls stored from …; it is kept as …", False),
         ("moonpalace", "context cache: unavailable, calls continue without it: …", False),
         ("moonpalace_addons.recorder", "Error: cannot open …", True),
         ("mitmproxy.addons.script", "error in script …", True),

@@ -64,7 +64,7 @@ def test_a_journal_cut_anywhere(place: Place, caplog: pytest.LogCaptureFixture, 
             assert (caplog.messages, place.kept()) == ([], [])  # its writer died before it had any call
             continue
         (said,) = caplog.messages
-        assert said.startswith(f"store: {before} calls taken in from the journal {place.path(RUN_ID)}")
+        assert said.startswith(f"store: {before} calls stored from the journal {place.path(RUN_ID)}")
         if cut in ends:
             assert place.kept() == []
         else:
@@ -97,7 +97,7 @@ def test_a_damaged_length_costs_one_call(
     damaged = content[: ends[1]] + wrong.to_bytes(4, "little") + content[ends[1] + 4 :]
     assert taken_in(place, damaged) == ["0", "2", "3", "4"]
     (said,) = caplog.messages
-    assert said.startswith("store: 4 calls taken in from the journal ")
+    assert said.startswith("store: 4 calls stored from the journal ")
     assert_kept(place, damaged, said, ends[2] - ends[1])
 
 
@@ -140,7 +140,7 @@ def test_what_is_no_journal_is_left_alone(
     assert kept.source() is None
     assert (path.lstat().st_mode, path.lstat().st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
     (message,) = [message for message in caplog.messages if str(path) in message]
-    assert message.startswith(f"store: the journal {path} is not taken in: ")
+    assert message.startswith(f"store: the journal {path} is not read: ")
     (seen,) = journal_place.files(f"sqlite:///{place.folder / place.stem}", place.folder)
     assert message.endswith(str(seen.problem))
     assert kept.add(UNITS) == UNITS  # under a name that is free
@@ -176,7 +176,7 @@ def test_a_journal_with_a_damaged_beginning_is_kept(
     (kept,) = place.kept()
     assert kept.read_bytes() == content
     assert caplog.messages == [
-        f"store: the journal {path} is not taken in: its beginning is damaged; it is kept as {kept}"
+        f"store: the journal {path} is not read: its beginning is damaged; it is kept as {kept}"
     ]
     assert not path.exists()
 
@@ -212,7 +212,7 @@ def test_a_record_that_cannot_be_read_is_kept(place: Place, caplog: pytest.LogCa
     drain(kept, store)
     assert store.got == [(RUN_ID, "0"), (RUN_ID, "1")]
     (said,) = caplog.messages
-    assert said.startswith(f"store: 2 calls taken in from the journal {path}; ")
+    assert said.startswith(f"store: 2 calls stored from the journal {path}; ")
     assert_kept(place, content, said, len(poison))
     assert kept.source() is None
     assert place.paths() == []
@@ -226,7 +226,7 @@ def test_a_call_that_the_store_refuses_is_kept(place: Place, caplog: pytest.LogC
         kept.add(UNITS)
         drain(kept, store)
         assert [uuid for _, uuid in store.got] == ["0", "2", "3", "4"]
-        assert "store: 4 calls taken in from the journal" in caplog.messages[-1]
+        assert "store: 4 calls stored from the journal" in caplog.messages[-1]
         assert "; the database refuses 1 of its calls; it is kept as " in caplog.messages[-1]
     assert [path.name for path in place.kept()] == [f"{place.path(RUN_ID).name}.kept{end}" for end in ("", "-2")]
 

@@ -95,7 +95,7 @@ def test_a_stop_leaves_the_journals_of_others(place: Place, caplog: pytest.LogCa
     assert again.take(source, store, Pace(calls=5))
     assert [uuid for _, uuid in store.got] == [unit.uuid for unit in UNITS]
     assert not path.exists()  # as soon as its last call is stored
-    assert caplog.messages[-1] == f"store: 5 calls taken in from the journal {path}"
+    assert caplog.messages[-1] == f"store: 5 calls stored from the journal {path}"
 
 
 def test_a_journal_belongs_to_one_at_a_time(place: Place) -> None:

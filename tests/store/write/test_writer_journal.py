@@ -212,12 +212,12 @@ def test_a_poisoned_journal_does_not_keep_others_from_being_stored(
     path = poisoned(tmp_path, file, content)
     writer = start()
     uuids = put_calls(writer, 3)
-    until(lambda: not path.exists())  # a stop would leave what it has not taken in for the next start
+    until(lambda: not path.exists())  # a stop would leave what it has not read for the next start
     assert writer.stop()
     assert {row.uuid for row in rows(engine)} == {"before", "after", *uuids}
     (kept,) = tmp_path.glob("*.kept")
     assert re.fullmatch(
-        rf"store: 2 calls taken in from the journal {path}; .+; it is kept as {kept}", caplog.messages[-1]
+        rf"store: 2 calls stored from the journal {path}; .+; it is kept as {kept}", caplog.messages[-1]
     )
     assert "Traceback" not in caplog.text
 

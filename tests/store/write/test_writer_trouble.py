@@ -59,7 +59,7 @@ def test_memory_has_a_bound(
         "store: database is locked; calls continue, their rows wait in memory",
         "store: rows wait in the journal",
         "store: works again",
-        *["store: N calls taken in from the journal"] * (len(said) - 4),
+        *["store: N calls stored from the journal"] * (len(said) - 4),
         "store: 200 calls that had waited are stored",
     ]
     assert len(said) > 4

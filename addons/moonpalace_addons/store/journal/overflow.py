@@ -121,7 +121,7 @@ class Overflow:
             try:
                 journal = Journal.claim(path)
             except (OSError, ValueError) as error:
-                logger.warning("store: the journal %s is not taken in: %s", path, why(error))
+                logger.warning("store: the journal %s is not read: %s", path, why(error))
                 self._done.add(path)
             else:
                 self._left += [Source(journal, is_own=False)] if journal else []
@@ -172,7 +172,7 @@ class Overflow:
             self._own = None
         else:
             self._left.remove(source)
-        message = "; ".join([f"store: {source.calls} calls taken in from the journal {source.journal.path}", *missing])
+        message = "; ".join([f"store: {source.calls} calls stored from the journal {source.journal.path}", *missing])
         try:
             if missing:
                 logger.error("%s; it is kept as %s", message, source.journal.keep())
