@@ -1,4 +1,4 @@
-"""Begin a call, pause a process, and read a stored stream."""
+"""Begin a call, find and pause a process, and read a stored stream."""
 
 import os
 import signal
@@ -24,6 +24,16 @@ def standing_still(pid: int) -> Iterator[None]:
     finally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
+
+
+def pid_of(client: WriterClient) -> int:
+    """Return the pid of a client's process."""
+    return client._process._process.pid
+
+
+def backlog(client: WriterClient) -> tuple[int, int]:
+    """Return the approximate bytes of ended, unconfirmed calls, and the number of spooled messages."""
+    return client._unconfirmed.waiting, len(client._spool)
 
 
 def begin(client: WriterClient, call: Call) -> None:

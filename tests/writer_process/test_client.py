@@ -22,7 +22,7 @@ from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.messages import Opening
 from tests.waiting import PATIENCE, until
 from tests.writer_process.calls import EVENTS, Call
-from tests.writer_process.stored import Rows, begin, stream
+from tests.writer_process.stored import Rows, backlog, begin, pid_of, stream
 
 
 @pytest.mark.fresh
@@ -47,7 +47,7 @@ def test_prices_are_at_hand_before_the_first_call(opening: Opening) -> None:
     """The list of prices, whose import takes 0.3 s, is loaded at the start if it may have the endpoint."""
     endpoints = Endpoint("http://127.0.0.1:1"), Endpoint("https://api.moonshot.cn")
     client = WriterClient(replace(opening, settings=replace(opening.settings, endpoints=endpoints)))
-    maps = Path(f"/proc/{client.pid}/maps")
+    maps = Path(f"/proc/{pid_of(client)}/maps")
     until(lambda: "pydantic_core" in maps.read_text())
     assert client.stop()
 
@@ -67,7 +67,7 @@ def test_what_it_logs_is_logged_here(client: WriterClient, caplog: pytest.LogCap
 @pytest.mark.fresh
 def test_it_leaves_the_processor_to_the_proxy(client: WriterClient) -> None:
     """Under load rows wait and tokens do not: the process has a lower priority than the proxy."""
-    own, other = os.getpriority(os.PRIO_PROCESS, 0), os.getpriority(os.PRIO_PROCESS, client.pid)
+    own, other = os.getpriority(os.PRIO_PROCESS, 0), os.getpriority(os.PRIO_PROCESS, pid_of(client))
     assert other == min(19, own + server.NICE_INCREMENT)
 
 
@@ -85,7 +85,7 @@ def test_a_terminal_that_is_stopped(client: WriterClient, rows: Rows, monkeypatc
             call = Call()
             begin(client, call)
             client.put(call.ended)
-            until(lambda: client.backlog == (0, 0) and len(rows()))
+            until(lambda: backlog(client) == (0, 0) and len(rows()))
         assert client.stop()
     finally:
         resumed.set()
@@ -128,18 +128,18 @@ def test_signals_are_for_the_proxy(client: WriterClient, rows: Rows) -> None:
     """Signals that a service manager or a terminal sends to all processes do not prevent calls from being stored."""
     call = Call()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        os.kill(client.pid, number)
+        os.kill(pid_of(client), number)
     begin(client, call)
     client.put(call.ended)
     assert client.stop()
     assert [row.uuid for row in rows()] == [call.uuid]
-    assert os.getpgid(0) != client.pid
+    assert os.getpgid(0) != pid_of(client)
 
 
 @pytest.mark.fresh
 def test_its_command_shows_nothing(client: WriterClient) -> None:
     """The list of processes shows neither the store's location nor its URL."""
-    command = Path(f"/proc/{client.pid}/cmdline").read_text(encoding="utf-8")
+    command = Path(f"/proc/{pid_of(client)}/cmdline").read_text(encoding="utf-8")
     assert "moonpalace_addons.writer_process" in command
     assert "sqlite" not in command
 

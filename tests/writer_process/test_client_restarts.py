@@ -21,7 +21,7 @@ from moonpalace_addons.writer_process.messages import Opening
 from moonpalace_addons.writer_process.process import WriterProcess
 from tests.waiting import PATIENCE, until
 from tests.writer_process.calls import EVENTS, Call
-from tests.writer_process.stored import Rows, begin, standing_still, stream
+from tests.writer_process.stored import Rows, backlog, begin, pid_of, standing_still, stream
 
 
 @pytest.mark.parametrize("moment", ["under way", "over", "stored"])
@@ -29,7 +29,7 @@ def test_it_is_killed(
     client: WriterClient, file: Path, rows: Rows, moment: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever the state of a call was, the next process stores its row once and complete."""
-    call, other, pid = Call(), Call("/v1/other"), client.pid
+    call, other, pid = Call(), Call("/v1/other"), pid_of(client)
     begin(client, call)
     call.come(*range(10))
     until(lambda: [stream(file, row.id)[0] for row in rows()] == [b"".join(EVENTS[:10])])
@@ -40,7 +40,7 @@ def test_it_is_killed(
         until(lambda: any(row.state is State.COMPLETED for row in rows()))
     os.kill(pid, signal.SIGKILL)
     if moment == "under way":
-        until(lambda: client.pid != pid)
+        until(lambda: pid_of(client) != pid)
         call.come(*range(15, 20))
         client.put(call.ended)
     client.put(other.request)
@@ -61,8 +61,8 @@ def test_it_is_killed_at_the_end(client: WriterClient, rows: Rows) -> None:
         begin(client, call)
         call.come(*range(20))
         client.put(call.ended)
-    with standing_still(client.pid):
-        os.kill(client.pid, signal.SIGKILL)
+    with standing_still(pid_of(client)):
+        os.kill(pid_of(client), signal.SIGKILL)
     assert client.stop()
     assert {row.uuid for row in rows()} == {call.uuid for call in calls}
     assert len(rows()) == len(calls)
@@ -83,7 +83,7 @@ def test_it_cannot_start_again_at_once(
     point(link, tmp_path)
     client = WriterClient(Opening(Settings(database=f"sqlite:///{link / file.name}", home=tmp_path), new_run()))
     point(link, Path("/dev/null"))
-    os.kill(client.pid, signal.SIGKILL)
+    os.kill(pid_of(client), signal.SIGKILL)
     call = Call()
     begin(client, call)
     client.put(call.ended)
@@ -97,7 +97,7 @@ def test_it_hangs(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stopped process delays no call, and the stop only up to its limit; resumed, it stores what it received."""
     monkeypatch.setattr(client_module, "STOP_TIMEOUT", 0.3)
     client = WriterClient(opening)
-    pid = client.pid
+    pid = pid_of(client)
     with standing_still(pid):
         began = time.monotonic()
         for _ in range(1000):
@@ -113,14 +113,14 @@ def test_it_does_not_read(opening: Opening, rows: Rows) -> None:
     """While the process does not read, new data is on disk and not in memory; all of it is stored afterwards."""
     client = WriterClient(opening)
     calls = [Call() for _ in range(30)]
-    with standing_still(client.pid):
+    with standing_still(pid_of(client)):
         for call in calls:
             begin(client, call)
             for _ in range(100):
                 call.response.chunks.append((1, b"x" * 10_000))
             client.put(call.ended)
         until(lambda: not client._tasks and not any(call.response.chunks for call in calls))
-        _, spooled = client.backlog
+        _, spooled = backlog(client)
         in_memory = sum(len(call.data) for call in client._unconfirmed._calls.values())
         assert spooled > 0
         assert in_memory < 10_000_000
@@ -140,7 +140,7 @@ def test_it_is_killed_while_the_store_is_away(
         begin(client, call)
         call.come(*range(10))
         client.put(call.ended)
-    pid = client.pid
+    pid = pid_of(client)
     os.kill(pid, signal.SIGKILL)
     if not at_the_end:
         until(lambda: "calls continue, their rows wait" in caplog.text)
@@ -161,7 +161,7 @@ def test_no_process_starts_again(
 ) -> None:
     """If it has died and none can be started, the stop does not wait for it, and logs what is lost."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    os.kill(client.pid, signal.SIGKILL)
+    os.kill(pid_of(client), signal.SIGKILL)
     for _ in range(3):
         client.put(Call().request)
     began = time.monotonic()
@@ -180,18 +180,18 @@ def test_it_is_killed_while_it_is_told_again(
     def resend(self: WriterProcess, batch: Sequence[Task]) -> None:
         if not raised:
             raised.append(True)
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(self._process.pid, signal.SIGKILL)
             raise BrokenPipeError(32, "Broken pipe")
         real(self, batch)
 
     monkeypatch.setattr(WriterProcess, "resend", resend)
-    with standing_still(client.pid):  # nothing of it is stored, and nothing confirmed
+    with standing_still(pid_of(client)):  # nothing of it is stored, and nothing confirmed
         calls = [Call() for _ in range(5)]
         for call in calls:
             begin(client, call)
             client.put(call.ended)
         until(lambda: len(client._unconfirmed) == 5)
-        os.kill(client.pid, signal.SIGKILL)
+        os.kill(pid_of(client), signal.SIGKILL)
     until(lambda: "store: 5 calls that had waited are stored, or in a journal" in caplog.messages)
     ended = "store: the process that writes to it has ended (exit code -9); restarting it"
     assert caplog.messages.count(ended) == 2
@@ -219,16 +219,16 @@ def test_what_is_lost_is_not_said_to_be_stored(
     odd, plain, under_way = Call(), Call(), Call()
     odd.request = structs.replace(odd.request, headers=b"")
     under_way.request = structs.replace(under_way.request, headers=b"")
-    with standing_still(client.pid):
+    with standing_still(pid_of(client)):
         for call in (odd, plain, under_way):
             begin(client, call)
         for call in (odd, plain):
             client.put(call.ended)
         until(lambda: len(client._unconfirmed) == 3)
-        os.kill(client.pid, signal.SIGKILL)
+        os.kill(pid_of(client), signal.SIGKILL)
     until(lambda: "store: none of 2 calls is waiting any more; this run has lost " in caplog.text and client._lost == 2)
-    os.kill(pid := client.pid, signal.SIGKILL)  # what it has lost is not forgotten with it
-    until(lambda: client.pid != pid)
+    os.kill(pid := pid_of(client), signal.SIGKILL)  # what it has lost is not forgotten with it
+    until(lambda: pid_of(client) != pid)
     assert not client.stop()
     assert not any("that had waited are stored" in message for message in caplog.messages)
     assert caplog.messages[-1] == "store: 2 calls are lost, or not known to be stored"
@@ -254,7 +254,7 @@ for call in (under_way, over):
     client.put(call.response)
     call.come(*range(15))
 client.put(over.ended)
-print(client.pid, flush=True)
+print(client._process._process.pid, flush=True)
 time.sleep(0.1)
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -21,7 +21,7 @@ from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.process import WriterProcess
 from tests.waiting import until
 from tests.writer_process.calls import Call
-from tests.writer_process.stored import Rows, standing_still
+from tests.writer_process.stored import Rows, backlog, pid_of, standing_still
 
 
 @pytest.fixture(autouse=True)
@@ -37,9 +37,9 @@ def large(size: int) -> Call:
     return call
 
 
-def is_other(client: WriterClient, backlog: tuple[int, int]) -> bool:
+def is_other(client: WriterClient, before: tuple[int, int]) -> bool:
     """Return whether a client has processed messages since it had a backlog."""
-    return client.backlog != backlog
+    return backlog(client) != before
 
 
 @pytest.mark.parametrize("fate", ["goes on", "dies"])
@@ -55,21 +55,21 @@ def test_more_than_it_can_take(
     given = list[int]()
     monkeypatch.setattr(memory, "trim", lambda: given.append(1))
     calls = [large(50_000) for _ in range(60)]
-    with standing_still(client.pid):
+    with standing_still(pid_of(client)):
         for call in calls:
-            before = client.backlog
+            before = backlog(client)
             client.put(call.request)
             client.put(call.ended)
             until(partial(is_other, client, before))
-        in_memory, on_disk = client.backlog
+        in_memory, on_disk = backlog(client)
         assert 400_000 < in_memory < 500_000
         assert on_disk > 45
         if fate != "goes on":
-            os.kill(client.pid, signal.SIGKILL)
+            os.kill(pid_of(client), signal.SIGKILL)
     until(lambda: given)
     assert client.stop()
     assert [row.uuid for row in rows()] == [call.uuid for call in calls]
-    assert (client.backlog, given) == ((0, 0), [1])
+    assert (backlog(client), given) == ((0, 0), [1])
     assert "lost" not in caplog.text
 
 
@@ -86,11 +86,11 @@ def test_much_at_once(client: WriterClient, rows: Rows, monkeypatch: pytest.Monk
         send(process, batch)
 
     monkeypatch.setattr(WriterProcess, "send", counted)
-    with standing_still(client.pid):
+    with standing_still(pid_of(client)):
         for call in calls:
             client.put(call.request)
             client.put(call.ended)
-        until(lambda: client.backlog[1] > 20)
+        until(lambda: backlog(client)[1] > 20)
         assert 400_000 <= sum(sizes) <= 600_000
         monkeypatch.setattr(WriterProcess, "send", send)
     assert client.stop()
@@ -105,21 +105,21 @@ def test_much_while_it_is_started_again(
     hidden = file.rename(file.with_suffix(".away"))
     file.mkdir()
     monkeypatch.setattr(client, "opening", replace(client.opening, key=None))  # so that no store is no process
-    os.kill(client.pid, signal.SIGKILL)
+    os.kill(pid_of(client), signal.SIGKILL)
     until(lambda: "calls continue, their rows wait" in caplog.text)
     calls = [large(50_000) for _ in range(60)]
     for call in calls:
-        before = client.backlog
+        before = backlog(client)
         client.put(call.request)
         client.put(call.ended)
         until(partial(is_other, client, before))
-    in_memory, on_disk = client.backlog
+    in_memory, on_disk = backlog(client)
     assert 400_000 < in_memory < 500_000
     assert on_disk > 45
     assert not client._tasks
     file.rmdir()
     hidden.rename(file)
-    until(lambda: client.backlog == (0, 0))
+    until(lambda: backlog(client) == (0, 0))
     assert client.stop()
     assert [row.uuid for row in rows()] == [call.uuid for call in calls]
 
@@ -138,7 +138,7 @@ def test_a_fault_while_the_pipe_is_full_cuts_no_message(
         put(spool, message)
 
     monkeypatch.setattr(spool_module.Spool, "put", fail_once)
-    with standing_still(client.pid):
+    with standing_still(pid_of(client)):
         for call in (sent, hit, later):
             client._tasks.extend([call.request, call.ended])  # in one step: both are in one message
             client._wake.set()
@@ -155,14 +155,14 @@ def test_what_the_disk_damages_is_counted(
 ) -> None:
     """A message that can no longer be read costs its calls; the log has their number, and the stop reports them."""
     monkeypatch.setattr(client_module, "WINDOW_SIZE", 1)
-    with standing_still(client.pid):
+    with standing_still(pid_of(client)):
         first, *others = (Call() for _ in range(3))
         for call in (first, *others):
-            before = client.backlog
+            before = backlog(client)
             client.put(call.request)
             client.put(call.ended)
             until(partial(is_other, client, before))
-        assert client.backlog[1] == 2
+        assert backlog(client)[1] == 2
         damaged = list[bool]()
 
         def once(opened: FileIO, offset: int, length: int) -> bytes:
@@ -184,12 +184,12 @@ def test_what_waits_on_the_disk_at_the_end(
     """If no process can be started any more, calls on disk are counted as lost too."""
     monkeypatch.setattr(client_module, "WINDOW_SIZE", 1)
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    os.kill(client.pid, signal.SIGKILL)
+    os.kill(pid_of(client), signal.SIGKILL)
     for call in [Call() for _ in range(4)]:
-        before = client.backlog
+        before = backlog(client)
         client.put(call.request)
         client.put(call.ended)
         until(partial(is_other, client, before))
-    assert client.backlog[1] == 3
+    assert backlog(client)[1] == 3
     assert not client.stop()
     assert caplog.messages[-1] == "store: 4 calls are lost, or not known to be stored"

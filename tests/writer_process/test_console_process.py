@@ -43,7 +43,7 @@ def test_it_is_killed(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     console = start()
     until(lambda: "MoonPalace console => http://127.0.0.1:" in caplog.text)
     assert console._process is not None
-    os.kill(console._process.pid, signal.SIGKILL)
+    os.kill(console._process._process.pid, signal.SIGKILL)
     until(lambda: len(caplog.messages) == 2)
     assert caplog.messages[1] == "the console has ended (exit code -9): mpal web shows the calls; the proxy continues"
 

@@ -35,10 +35,10 @@ def test_it_runs_as_long_as_the_proxy(rules: RulesProcess, caplog: pytest.LogCap
     """It reports errors in the proxy's log, is restarted when it is killed, and ends when it is stopped."""
     caplog.set_level(logging.INFO)
     until(lambda: "reports: rule bad: " in caplog.text)
-    first = rules.pid
+    first = rules._process
     assert first is not None
-    os.kill(first, signal.SIGKILL)
-    until(lambda: rules.pid not in (None, first))
+    os.kill(first._process.pid, signal.SIGKILL)
+    until(lambda: rules._process is not first)
     assert "the process that sends them has ended (exit code -9); restarting it" in caplog.text
     rules.stop()
     assert rules._process is not None
@@ -50,4 +50,4 @@ def test_without_rules_there_is_none(opening: Opening) -> None:
     keeper = RulesProcess(opening)
     keeper.start()
     keeper.stop()
-    assert keeper.pid is None
+    assert keeper._process is None

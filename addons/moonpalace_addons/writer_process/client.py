@@ -79,16 +79,6 @@ class WriterClient:
         self._thread = threading.Thread(target=self._work, name="moonpalace-writer-client", daemon=True)
         self._thread.start()
 
-    @property
-    def pid(self) -> int:
-        """Return the pid of the writer's process."""
-        return self._process.pid
-
-    @property
-    def backlog(self) -> tuple[int, int]:
-        """Return the approximate bytes of ended, unconfirmed calls, and the number of spooled messages."""
-        return self._unconfirmed.waiting, len(self._spool)
-
     def put(self, task: Task) -> None:
         """Queue a task; returns at once, thread-safe."""
         self._tasks.append(task)

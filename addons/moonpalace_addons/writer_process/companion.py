@@ -41,11 +41,6 @@ class Companion:
         self._thread.start()
 
     @property
-    def pid(self) -> int:
-        """Return the pid."""
-        return self._process.pid
-
-    @property
     def exit_code(self) -> int | None:
         """Return its exit code as in `Popen.returncode`, None while it runs."""
         return self._process.poll()

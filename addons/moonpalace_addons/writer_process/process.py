@@ -116,11 +116,6 @@ class WriterProcess:
         with contextlib.suppress(OSError):  # then there is no answer either
             self.write(opening)
 
-    @property
-    def pid(self) -> int:
-        """Return the pid."""
-        return self._process.pid
-
     def write(self, message: object) -> None:
         """Send a message, waiting until it is read; raises OSError if the process has ended or is closed."""
         if self._pipe.closed:

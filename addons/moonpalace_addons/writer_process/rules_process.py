@@ -48,11 +48,6 @@ class RulesProcess(Upkeep):
         """Return whether there are rules."""
         return bool(self.opening.settings.rules)
 
-    @property
-    def pid(self) -> int | None:
-        """Return the process's pid, None before its start."""
-        return None if self._process is None else self._process.pid
-
     def do(self) -> None:
         """Start the process if it does not run."""
         if self._process is not None:

@@ -175,9 +175,7 @@ def test_a_journal_with_a_damaged_beginning_is_kept(
         Overflow(place, RUN).claim_abandoned()
     (kept,) = place.kept()
     assert kept.read_bytes() == content
-    assert caplog.messages == [
-        f"store: the journal {path} is not read: its beginning is damaged; it is kept as {kept}"
-    ]
+    assert caplog.messages == [f"store: the journal {path} is not read: its beginning is damaged; it is kept as {kept}"]
     assert not path.exists()
 
 
