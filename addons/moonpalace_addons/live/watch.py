@@ -1,13 +1,10 @@
 """Keep a copy of a running stream with its times, so that it can be shown."""
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 from moonpalace_addons.live.call_text import MAX_SIZE
-
-logger = logging.getLogger(__name__)
 
 type Stream = Callable[[bytes], bytes | Iterable[bytes]]
 

@@ -36,18 +36,13 @@ class Contents(NamedTuple):
     free: Mapping[str, Entry]
 
 
-def read(path: Path) -> Mapping[str, tuple[object, int]]:
-    """Return the raw value and line number of each setting in the file, by the setting's name.
+def read(path: Path) -> Contents:
+    """Return the settings in the file, and its parts whose keys the user chooses (`FREE`).
 
     Scalars are the text as written (a key of digits keeps its leading zeros), lists are tuples of such texts, and a
     feature given as a mapping is True. Relative paths are resolved against the file's folder, so that every command
     finds the same database. Raise SettingError for an invalid file.
     """
-    return read_all(path).settings
-
-
-def read_all(path: Path) -> Contents:
-    """Return the settings of the file, as `read` does, and its parts whose keys the user chooses (`FREE`)."""
     root = _compose(path)
     if root is None or root.tag == f"{_YAML}null":
         return Contents({}, {})
@@ -76,7 +71,7 @@ def exposed_secrets(path: Path) -> tuple[str, str] | None:
     # Windows has no such bits; anything but a regular file (a shell's pipe) can be read only once.
     if sys.platform == "win32" or not stat.S_ISREG(mode) or not mode & 0o077:
         return None
-    contents = read_all(path)
+    contents = read(path)
     secrets = [name for name in contents.settings if BY_NAME[name].secret]
     if "key" not in secrets and has_key(contents.free):
         secrets = ["key", *secrets]

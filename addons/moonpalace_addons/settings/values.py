@@ -216,7 +216,7 @@ def _from_config(config_file: Path | None) -> tuple[dict[str, _Raw], Mapping[str
         config_file as reader,  # it imports this module, and most runs have no such file
     )
 
-    settings, free = reader.read_all(config_file)
+    settings, free = reader.read(config_file)
     raw = {
         name: _Raw(_text(value), reader.position(config_file, line, BY_NAME[name].path))
         for name, (value, line) in settings.items()

@@ -32,8 +32,6 @@ from moonpalace_addons.writer_process.shared_bodies import SharedBodies
 if TYPE_CHECKING:
     from moonpalace_addons.store.telemetry.exporter import Exporter
 
-logger = logging.getLogger(__name__)
-
 NICE_INCREMENT = 5
 """Its priority is lower than the proxy's: on a busy machine a row may wait, a token may not."""
 

@@ -34,7 +34,7 @@ def refusal(file: Path) -> str:
 def test_documented_file(file: Path) -> None:
     """The documented file gives every setting with its line; a mapping turns its feature on."""
     file.write_text(DOCUMENTED, encoding="utf-8")
-    assert read(file) == {
+    assert read(file).settings == {
         "port": ("8080", 2),
         "key": ("sk-" + "x" * 30, 3),
         "detect-repeat": (True, 4),
@@ -85,13 +85,13 @@ def test_documented_file(file: Path) -> None:
 def test_accepted(text: str, expected: dict[str, tuple[object, int]], file: Path) -> None:
     """Scalars are kept as written, lists become tuples, each with the line of its key."""
     file.write_text(text, encoding="utf-8", newline="")
-    assert read(file) == expected
+    assert read(file).settings == expected
 
 
 def test_relative_paths(file: Path) -> None:
     """Relative paths are resolved against the file's folder, not the working directory."""
     file.write_text("database: calls.sqlite\nstart: {upstream-ca: ca/root.pem}")
-    found = read(file)
+    found = read(file).settings
     assert found["database"] == (str(file.parent / "calls.sqlite"), 1)
     assert found["upstream-ca"] == (str(file.parent / "ca/root.pem"), 2)
 
@@ -271,7 +271,7 @@ def test_any_bytes(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> Non
 def check(file: Path) -> None:
     """Read the file, and check the types of the values, or the message."""
     try:
-        found = read(file)
+        found = read(file).settings
     except SettingError as error:
         message = str(error)
     else:

@@ -8,12 +8,13 @@ from sqlalchemy import Engine, delete, func, select, text
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database.engine import writing
-from moonpalace_addons.store.records import contents, parts
+from moonpalace_addons.store.records import contents
 from moonpalace_addons.store.records.body_scan import quick_text
 from moonpalace_addons.store.records.body_text import SIDES, body_text
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
 from moonpalace_addons.store.upkeep import health_rows, unused
 from moonpalace_addons.store.write.body_parts import MAX_PIECE_SIZE
+from tests.carried import keep_bodies
 from tests.store.added import Add, Count
 
 
@@ -24,7 +25,7 @@ def history(turns: int) -> bytes:
 
 def keep(engine: Engine, *bodies: bytes) -> list[str]:
     with writing(engine) as connection:
-        return parts.keep(connection, bodies)
+        return keep_bodies(connection, bodies)
 
 
 def test_a_piece_is_stored_once(engine: Engine, add: Add, rows: Count) -> None:

@@ -48,11 +48,6 @@ def addition() -> Executable:
     return rows.on_conflict_do_nothing(index_elements=[PARTS.c.hash]).returning(PARTS.c.hash, PARTS.c.id)
 
 
-def keep(connection: Connection, bodies: Sequence[bytes]) -> list[str]:
-    """Store the missing pieces of bodies; return the column value for each body."""
-    return [as_column(ids) for ids in keep_pieces(connection, [RECENT.pieces(body) for body in bodies])]
-
-
 def as_column(ids: Iterable[int]) -> str:
     """Return the column value of a body with these pieces."""
     return f"[{','.join([str(part_id) for part_id in ids])}]"

@@ -33,7 +33,6 @@ _SUCCESS = re.compile(r"(ok|success\w*|succeeded|normal|true|(操作|请求|调�
 _ERROR_KEYS = frozenset({"error", "errors", "base_resp", "code", "error_code", "detail"})
 _ERROR_TYPES = ("error", "response.failed")
 """Every error has one of these members or types, except one inside a choice and one with "object": "error"."""
-_MARKS = re.compile(rb'"(?:errors?|network_error|error_code|code|base_resp|detail)"|event: ?error')
 ERROR_REASONS = ("error", "network_error")
 """Finish reasons of a choice that failed."""
 
@@ -108,11 +107,6 @@ def find_in_event(event: Event, value: object) -> ApiError | None:
     if found is None and named:
         found = _make_error(None, _text(value) or event.data.strip() or None, None)
     return found
-
-
-def may_contain(data: bytes) -> bool:
-    """Tell, for a fraction of the cost of parsing, whether one of the events in `data` may be an error."""
-    return _MARKS.search(data) is not None
 
 
 def _explicit_error(fields: Mapping[str, object]) -> ApiError | None:
