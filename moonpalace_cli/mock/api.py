@@ -15,8 +15,7 @@ from moonpalace_cli.mock.answers import (
     failure_answer,
     json_answer,
 )
-from moonpalace_cli.mock.cache_endpoints import CacheEndpoints
-from moonpalace_cli.mock.caching import Caches, owner_of
+from moonpalace_cli.mock.caching import CacheEndpoints, Caches, owner_of
 from moonpalace_cli.mock.chat_request import (
     DEFAULT_MODEL,
     ChatRequest,

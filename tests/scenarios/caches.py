@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import override
 
 from moonpalace_cli.mock.answers import Answer, json_answer
-from moonpalace_cli.mock.cache_endpoints import CacheEndpoints
-from moonpalace_cli.mock.caching import Cache, Caches, description, missing
+from moonpalace_cli.mock.caching import Cache, CacheEndpoints, Caches, description, missing
 from moonpalace_cli.mock.chat_request import ChatRequest, parse_object
 from moonpalace_cli.mock.completions import Fields
 from moonpalace_cli.mock.failures import BROKEN, Failure, RejectedError, invalid, not_found

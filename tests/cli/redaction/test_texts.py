@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.redaction.call_strings import rewrite
+from moonpalace_cli.redaction.checking import Collector, texts_of
 from moonpalace_cli.redaction.event_strings import rewrite_events
 from moonpalace_cli.redaction.event_texts import event_texts
 from moonpalace_cli.redaction.json_strings import replacements
 from moonpalace_cli.redaction.json_texts import texts_in
 from moonpalace_cli.redaction.replacing import Place
-from moonpalace_cli.redaction.texts import Collector, texts_of
 from tests.dialects import STREAMS
 from tests.tables import for_each
 

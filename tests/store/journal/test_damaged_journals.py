@@ -243,7 +243,7 @@ def test_a_journal_that_cannot_be_deleted(
     drain(kept, store)
     kept.claim_abandoned()
     assert kept.source() is None
-    assert f"from the journal {place.path(RUN_ID)}; it stays, " in caplog.messages[-1]
+    assert f"from the journal {place.path(RUN_ID)}; it is kept, " in caplog.messages[-1]
 
 
 def test_a_journal_that_cannot_be_read(

@@ -54,7 +54,7 @@ def test_memory_has_a_bound(
     assert contents.bodies(engine, rows(engine)[77].id).request == b"x" * 10_000
     assert journals(tmp_path) == []
     warned = [record.getMessage().partition(" /")[0] for record in caplog.records if record.levelno >= logging.WARNING]
-    said = [re.sub("[0-9]+ calls taken", "N calls taken", message) for message in warned]
+    said = [re.sub("[0-9]+ calls stored", "N calls stored", message) for message in warned]
     assert said == [
         "store: database is locked; calls continue, their rows wait in memory",
         "store: rows wait in the journal",
