@@ -74,7 +74,7 @@ class Exchange(NamedTuple):
     request_content_type: str | None = stored(
         "Content-Type of the request", "请求的 Content-Type", metadata=True, public=True
     )
-    request_bytes: int = stored("size of the request body in bytes", "请求正文的字节数")
+    request_bytes: int = stored("size of the request body in bytes", "请求正文的字节数", carried=True)
     request_headers: str = stored("request headers", "请求头", name="request_header", kind="headers")
     status_code: int | None = stored(
         "status code; in tables, the state of an incomplete call, or 200 error if the response holds an error",
@@ -157,7 +157,9 @@ class Exchange(NamedTuple):
         metadata="content_type response_content_type",
         public=True,
     )
-    response_bytes: int | None = stored("size of the response body in bytes, decoded", "响应正文解码后的字节数")
+    response_bytes: int | None = stored(
+        "size of the response body in bytes, decoded", "响应正文解码后的字节数", carried=True
+    )
     requests_left: int | None = stored("requests that the API's rate limit still allows", "速率限制还允许的请求数")
     tokens_left: int | None = stored("tokens that the API's rate limit still allows", "速率限制还允许的 token 数")
     retry_after: int | None = milliseconds(
@@ -199,12 +201,17 @@ class Exchange(NamedTuple):
         "费用，货币见 cost_currency；没有价格时为空",
         section="Cost",
         metadata=True,
+        carried=True,
     )
     cost_input: float | None = stored(
-        "part of the cost for prompt tokens that were not cached", "其中未命中缓存的输入", metadata=True
+        "part of the cost for prompt tokens that were not cached", "其中未命中缓存的输入", metadata=True, carried=True
     )
-    cost_cached: float | None = stored("part of the cost for cached prompt tokens", "其中命中缓存的输入", metadata=True)
-    cost_output: float | None = stored("part of the cost for completion tokens", "其中输出", metadata=True)
+    cost_cached: float | None = stored(
+        "part of the cost for cached prompt tokens", "其中命中缓存的输入", metadata=True, carried=True
+    )
+    cost_output: float | None = stored(
+        "part of the cost for completion tokens", "其中输出", metadata=True, carried=True
+    )
     cost_currency: str | None = stored(
         "currency of the cost: USD, CNY …", "费用的货币：USD、CNY……", fit="whole", metadata=True, public=True
     )

@@ -93,6 +93,48 @@ def test_a_case_travels_with_its_times(mpal: Mpal, store: Store, tmp_path: Path,
         engine.dispose()
 
 
+def test_a_case_travels_with_all_it_says(mpal: Mpal, store: Store, tmp_path: Path) -> None:
+    """Sizes of what was sent, and not of what is kept, large numbers, exact costs and ids are those of the call."""
+    said: dict[str, Any] = {
+        "request_bytes": 1_000,
+        "response_bytes": 2_000_000,
+        "client_request_id": "mine",
+        "prompt_tokens": 2**63 - 1,
+        "output_tokens_per_second": 9e18,
+        "latency": 2**63 - 1,
+        "cost": 0.150006,
+        "cost_input": 0.12345625,
+        "cost_cached": 5e-11,
+        "cost_output": 1 / 3,
+    }
+    headers = "X-Request-Id: mine\r\n"
+    store.add(request=b'{"model": "m"}', response=b'{"cut": true', request_headers=headers, **said)
+    store.add(response=b"{", response_bytes=None)
+    file, there = tmp_path / "case.jsonl", f"sqlite:///{tmp_path / 'there.sqlite'}"
+    assert mpal("export", "--all", "--format", "jsonl", "-o", str(file)).code == 0
+    assert mpal("import", str(file), "--database", there).out == "imported 2 calls\n"
+    engine = open_store(there)
+    try:
+        unknown, after = sorted(exchanges.latest(engine, limit=2), key=lambda call: call.latency or 0)
+        assert {name: getattr(after, name) for name in said} == said
+        assert unknown.response_bytes is None
+    finally:
+        engine.dispose()
+
+
+def test_calls_that_differ_in_time_alone(mpal: Mpal, store: Store, tmp_path: Path) -> None:
+    """Two tries within a second that are refused alike are two calls, in one file or in several."""
+    there = f"sqlite:///{tmp_path / 'there.sqlite'}"
+    for number in range(3):
+        moment = datetime(2026, 11, 22, 17, 27, 2, number, tzinfo=UTC)
+        store.add(request=b'{"model": "m"}', response=b"{}", status_code=429, started_at=moment)
+    for calls, wanted in (("1-2", 2), ("2-3", 3)):
+        file = tmp_path / f"{calls}.jsonl"
+        assert mpal("export", calls, "--format", "jsonl", "-o", str(file)).code == 0
+        assert mpal("import", str(file), "--database", there).code == 0
+        assert mpal("list", "--count", "--database", there).out == f"{wanted}\n"
+
+
 def test_what_follows_from_a_request_is_there(tmp_path: Path) -> None:
     """An imported call has the columns that a captured one derives from its request."""
     file = tmp_path / "case.json"
@@ -113,8 +155,17 @@ def test_exports_of_earlier_versions(mpal: Mpal, tmp_path: Path) -> None:
     assert mpal("import", str(file)).out == "imported 1 call\n"
     (document,) = documents(mpal("export", "1", "--format", "jsonl").out)
     assert document["exchange"]["started_at"] == "2026-11-29T21:00:00+00:00"
-    assert document["exchange"].keys() == {"method", "started_at", "warnings"}
+    assert document["exchange"].keys() == {"method", "started_at", "warnings", "request_bytes", "response_bytes"}
     assert "event_times" not in document["response"]
+
+
+def test_what_earlier_exports_had_elsewhere(tmp_path: Path) -> None:
+    """Sizes are those of the bodies, and costs those of the metadata, where an export does not carry them."""
+    file = tmp_path / "case.json"
+    metadata = GOOD["metadata"] | {"cost": "0.1235"}
+    file.write_text(json.dumps(GOOD | {"metadata": metadata, "exchange": {"method": "POST"}}))
+    columns = DocumentSource(file).load(0).columns
+    assert [columns[name] for name in ("request_bytes", "response_bytes", "cost")] == [13, 2, 0.1235]
 
 
 def test_what_a_header_says_is_there_whatever_an_export_has_beside(tmp_path: Path) -> None:
@@ -162,6 +213,7 @@ def timed(*times: object) -> str:
         (changed(endpoint="http://["), "metadata.endpoint is not a URL"),
         (changed(state="lost"), "metadata.state is not a state of a call"),
         (changed(latency="9" * 400), "metadata.latency is not a whole number"),
+        (changed(latency=str(2**63)), "metadata.latency is not a whole number"),
         (changed(prompt_tokens="-1"), "metadata.prompt_tokens is not a whole number"),
         (changed(cost="1e999"), "metadata.cost is not a number"),
         (json.dumps(GOOD | {"category": "odd"}), "category must be goodcase or badcase"),

@@ -18,6 +18,8 @@ from moonpalace_addons.store.records.values import MAX_INT64, Values
 CARRIED = tuple(field.source for field in STORED if field.is_carried)
 NO_FIELDS: Values = {name: None for name in CARRIED if name not in ("method", "started_at")} | {"is_coerced": False}
 """The columns of a call without these fields."""
+LATER = ("response_bytes", "cost", "cost_input", "cost_cached", "cost_output")
+"""Those that exports of earlier versions lack, as they lack `request_bytes`, which each call has."""
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """What RFC 9110 allows as a method."""
 MAX_METHOD = 40
@@ -43,9 +45,9 @@ def columns(fields: Mapping[str, JSONValue]) -> Values:
 
     Raise ValueError for a field that no call can have.
     """
-    return (NO_FIELDS if fields else {}) | {
-        name: column(name, fields[name]) for name in CARRIED if fields.get(name) is not None
-    }
+    found = {name: column(name, fields[name]) for name in CARRIED if fields.get(name) is not None}
+    unknown = () if "request_bytes" in found else ("request_bytes", *LATER)
+    return {name: value for name, value in NO_FIELDS.items() if fields and name not in unknown} | found
 
 
 def column(name: str, value: JSONValue) -> object:
@@ -66,7 +68,7 @@ def moment(value: JSONValue) -> int:
 
 
 def whole(value: JSONValue) -> int:
-    """Return a number of nanoseconds."""
+    """Return a number of nanoseconds or bytes."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError
     return checked(value, 0 <= value <= MAX_INT64)

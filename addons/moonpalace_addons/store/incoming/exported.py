@@ -96,7 +96,7 @@ def to_call(name: str, document: Document) -> Transferred:
         refuse(name, "metadata.state is not a state of a call")
     check_labels(name, document)
     hidden = masking.credentials([*header_pairs(request.header), *header_pairs(response.header)])
-    request_body = masked(body_of(name, request), hidden)
+    headers, request_body = stripped(request.header, hidden) or "", masked(body_of(name, request), hidden)
     stream, response_body = stream_of(name, response), body_of(name, response)
     answer = masked(stream if stream is not None else response_body, hidden)
     fields = derive.request_fields(request_body or b"")
@@ -104,11 +104,13 @@ def to_call(name: str, document: Document) -> Transferred:
     code = int(status[1]) if status else None
     received = None
     if status or answer:
-        content_type, headers = metadata.get("response_content_type"), stripped(response.header, hidden)
+        content_type, answered = metadata.get("response_content_type"), stripped(response.header, hidden)
         chunks = arrivals(name, response.event_times, answer) if stream is not None and answer else []
         headers_at = whole_or_none(extra.get("time_to_headers"))
-        received = Received(headers_at, code, headers, content_type, answer or b"", chunks)
-    call = Transferred(identity(document, request_body, answer), {}, request_body=request_body, run=RUN)
+        received = Received(headers_at, code, answered, content_type, answer or b"", chunks)
+    call = Transferred(
+        identity(document, extra.get("started_at"), request_body, answer), {}, request_body=request_body, run=RUN
+    )
     call.tags = tuple(dict.fromkeys((*map(masking.mask_formed, document.tags), TAG)))
     endpoint, path, query = place(name, metadata, request)
     recorded = recorded_columns(name, metadata) | {"status_code": code}
@@ -121,8 +123,9 @@ def to_call(name: str, document: Document) -> Transferred:
             "method": "POST" if request_body else "GET",
             "path": masking.mask_path(path),
             "query": masking.mask_query(query),
-            "request_headers": stripped(request.header, hidden) or "",
+            "request_headers": headers,
             "request_bytes": len(request_body or b""),
+            "client_request_id": derive.named_headers(headers).get("x-request-id"),
             "is_coerced": False,
             "started_at": microseconds(metadata.get("requested_at")),
         }
@@ -181,8 +184,10 @@ def recorded(name: str, field: Field, text: str | None) -> object:
     """Return the value of a field in the metadata, where durations are in milliseconds."""
     if text is None or field.kind == "text":
         return text
-    read = amount if field.kind == "decimal" else whole
-    return read(name, field.metadata_names[-1], text) * (MILLISECOND if field.unit else 1)
+    key = field.metadata_names[-1]
+    if field.kind == "decimal":
+        return amount(name, key, text)
+    return whole(name, key, text, MILLISECOND if field.unit else 1)
 
 
 def answering_model(metadata: Mapping[str, str], fields: derive.Fields, derived: Values) -> Values:
@@ -203,16 +208,17 @@ def ending(document: Document, state: State, derived: Values) -> Values:
     return found
 
 
-def whole(name: str, key: str, text: str) -> int:
-    """Return a whole number."""
-    if not re.fullmatch(r"[0-9]{1,12}", text):
+def whole(name: str, key: str, text: str, unit: int) -> int:
+    """Return a whole number of a unit."""
+    number = int(text) * unit if re.fullmatch(r"[0-9]{1,19}", text) else -1
+    if not 0 <= number <= MAX_INT64:
         refuse(name, f"metadata.{key} is not a whole number that a call can have")
-    return int(text)
+    return number
 
 
 def amount(name: str, key: str, text: str) -> float:
     """Return a number."""
-    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,20})?", text):
+    if not re.fullmatch(r"[0-9]{1,40}(\.[0-9]{1,20})?", text):
         refuse(name, f"metadata.{key} is not a number that a call can have")
     return float(text)
 
@@ -267,11 +273,15 @@ def unpacked(name: str, text: str) -> bytes:
         refuse(name, "a body is not base64")
 
 
-def identity(document: Document, request_body: bytes | None, response_body: bytes | None) -> str:
-    """Return a uuid that is the same for a call however often it is exported."""
+def identity(document: Document, started_at: object, request_body: bytes | None, response_body: bytes | None) -> str:
+    """Return a uuid that is the same for a call however often it is exported.
+
+    `started_at`, in microseconds, tells calls of the same second apart, such as tries that were refused alike.
+    """
     metadata = document.metadata
     digest = hashlib.sha256()
-    texts = (*(metadata.get(key, "") for key in ("requested_at", "chatcmpl", "latency")), document.request.url)
+    texts = [*(metadata.get(key, "") for key in ("requested_at", "chatcmpl", "latency")), document.request.url]
+    texts += [] if started_at is None else [str(started_at)]
     for part in (*(text.encode("utf-8", "replace") for text in texts), request_body or b"", response_body or b""):
         digest.update(b"%d:" % len(part) + part)
     return str(uuid5(NAMESPACE, digest.hexdigest()))
