@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 NICE_INCREMENT = 5
 """Its priority is lower than the proxy's: on a busy machine a row may wait, a token may not."""
 
+GARBAGE_THRESHOLDS = (20_000, 10, 10)
+"""Thresholds of the garbage collector: calls leave nothing for it, and it would look at all that wait every time."""
+
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -80,6 +83,7 @@ def serve(opening: Opening, messages_in: Iterable[object], outbox: Outbox) -> No
         price_list.prepare(endpoint.url)  # before the first call, which would wait for it
     release_output()
     gc.freeze()  # excludes imported modules from garbage collection
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     bodies = SharedBodies()
     for message in messages_in:
         if isinstance(message, Stop):

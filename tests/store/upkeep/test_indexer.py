@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.upkeep import indexer as indexer_module
 from moonpalace_addons.store.upkeep import indexing, search_blocks
-from moonpalace_addons.store.upkeep.indexer import PAUSE_FACTOR, Indexer
+from moonpalace_addons.store.upkeep.indexer import BUSY_PAUSE_FACTOR, PAUSE_FACTOR, Indexer
 from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE
 from tests.batches import Batch
 from tests.tasks import ended, request_read
@@ -129,9 +129,29 @@ def test_it_rests(indexer: Indexer, monkeypatch: pytest.MonkeyPatch) -> None:
         return True
 
     monkeypatch.setattr(time, "perf_counter", lambda: now)
+    monkeypatch.setattr(time, "process_time", lambda: 0.0)
     monkeypatch.setattr(threading.Event, "wait", lambda _, seconds: rests.append(seconds))
     assert indexer._run(work())
     assert rests == [pytest.approx(0.0025 * PAUSE_FACTOR), pytest.approx(0.01 * PAUSE_FACTOR)]
+
+
+def test_it_rests_longer_while_the_process_is_busy(indexer: Indexer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the process uses most of a processor, the calls to be stored come first."""
+    now, used, rests = 10.0, 1.0, list[float]()
+
+    def work() -> Steps:
+        nonlocal now, used
+        for busy in (0.1, 0.9, 0.1):  # shares of a processor
+            now += 0.01
+            used += 0.01 * busy
+            yield
+        return True
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    monkeypatch.setattr(time, "process_time", lambda: used)
+    monkeypatch.setattr(threading.Event, "wait", lambda _, seconds: rests.append(seconds))
+    assert indexer._run(work())
+    assert rests == [pytest.approx(0.01 * factor) for factor in (PAUSE_FACTOR, BUSY_PAUSE_FACTOR, PAUSE_FACTOR)]
 
 
 def test_a_stop_ends_it(engine: Engine, store: Callable[[int], None], indexer: Indexer) -> None:

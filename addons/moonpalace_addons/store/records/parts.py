@@ -81,7 +81,7 @@ def find(connection: Connection, hashes: Iterable[bytes]) -> dict[bytes, int]:
 def look_up(connection: Connection, hashes: list[bytes]) -> Iterable[Sequence[Any]]:
     """Return the rows of `NOTED` with one of these hashes."""
     if connection.dialect.name == "sqlite":
-        return connection.exec_driver_sql(found_among(len(hashes)), tuple(hashes))
+        return connection.exec_driver_sql(found_among(len(hashes)), tuple(hashes)).all()  # faster than row by row
     return connection.execute(FOUND_IN_ARRAY, {"hashes": hashes})
 
 

@@ -1,7 +1,8 @@
 """Update the word index while the proxy runs, at a limited rate.
 
 A busy thread blocks the other threads of its process (the GIL), including the one that stores calls, and occupies a
-processor. It therefore pauses after every few milliseconds of work.
+processor. It therefore pauses after every few milliseconds of work, for longer while many calls are stored: a search
+reads the calls that are not indexed yet.
 """
 
 import time
@@ -27,6 +28,12 @@ WORK_TIME = 0.002
 PAUSE_FACTOR = 9
 """Length of a pause as a multiple of the work before it: a tenth of a processor indexes 500 calls a second."""
 
+BUSY_PAUSE_FACTOR = 45
+"""The same while the process is busy."""
+
+BUSY_SHARE = 0.5
+"""Share of a processor, its own work included, from which the process counts as busy."""
+
 
 class Indexer(Upkeep):
     """Index each block of calls once all of its calls have ended."""
@@ -37,6 +44,7 @@ class Indexer(Upkeep):
         self.engine = engine
         self._from = 0
         self._full_scan_at = time.monotonic()
+        self._looked_at = (0.0, 0.0)
 
     def do(self) -> None:
         """Index the blocks that are complete."""
@@ -59,6 +67,13 @@ class Indexer(Upkeep):
                 return bool(ended.value)
             took = time.perf_counter() - began
             if took >= WORK_TIME:
-                self.stopping.wait(took * PAUSE_FACTOR)
+                self.stopping.wait(took * (BUSY_PAUSE_FACTOR if self._is_busy() else PAUSE_FACTOR))
                 began = time.perf_counter()
         return False
+
+    def _is_busy(self) -> bool:
+        """Return whether the process has been busy since this was asked last."""
+        now = (time.perf_counter(), time.process_time())
+        passed, used = (later - earlier for later, earlier in zip(now, self._looked_at, strict=True))
+        self._looked_at = now
+        return used > BUSY_SHARE * passed
