@@ -1,7 +1,7 @@
 """Format the log lines of a call, in the format of the original MoonPalace."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from moonpalace_addons.store.fields import model
 from moonpalace_addons.store.read.header_text import values_of
@@ -114,7 +114,13 @@ def seconds(nanoseconds: int | None, unit: str) -> str | None:
 def block(title: str, named: Sequence[tuple[str, str]], width: int = 0, *, style: Style = "plain") -> list[Line]:
     """Return a heading and one aligned line per name."""
     width = max([width, *[len(name) + 2 for name, _ in named]])
-    return [(f"  - {title}: ", style), *[(f"    - {(name + ':').ljust(width)}{value}", style) for name, value in named]]
+    return [(f"  - {title}: ", style), *[(label(name, width) + value, style) for name, value in named]]
+
+
+@lru_cache(256)
+def label(name: str, width: int) -> str:
+    """Return what stands before a value."""
+    return f"    - {(name + ':').ljust(width)}"
 
 
 @cache
@@ -125,7 +131,8 @@ def pretty(name: str) -> str:
 
 def is_loggable(texts: Sequence[str]) -> bool:
     """Return whether all lines of a call can be logged unchanged, as nearly all can."""
-    return max(map(len, texts)) <= MAX_LINE_LENGTH and "".join(texts).isprintable()
+    whole = "".join(texts)
+    return (len(whole) <= MAX_LINE_LENGTH or max(map(len, texts)) <= MAX_LINE_LENGTH) and whole.isprintable()
 
 
 def shown_line(text: str) -> str:

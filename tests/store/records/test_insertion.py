@@ -25,8 +25,9 @@ def test_rows_are_those_that_sqlalchemy_would_insert() -> None:
     engine = create_engine("sqlite://")
     with engine.begin() as connection:
         THINGS.create(connection)
-        insert_many(connection, THINGS, rows)
-        insert_many(connection, THINGS, [])
+        for row in rows:
+            insert_many(connection, THINGS, tuple(row), [tuple(row.values())])
+        insert_many(connection, THINGS, ("id",), [])
         results = [dict(row) for row in connection.execute(select(THINGS).order_by(THINGS.c.id)).mappings()]
     engine.dispose()
     assert results == rows

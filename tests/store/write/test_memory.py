@@ -3,7 +3,7 @@
 import pytest
 
 from moonpalace_addons.store.write import memory
-from moonpalace_addons.store.write.memory import MEMORY_LIMIT, TRIM_THRESHOLD, MemoryUse
+from moonpalace_addons.store.write.memory import MEMORY_LIMIT, PASSED_THRESHOLD, TRIM_THRESHOLD, MemoryUse
 
 
 def test_too_much() -> None:
@@ -38,8 +38,8 @@ def test_giving_back_after_many(monkeypatch: pytest.MonkeyPatch) -> None:
     trimmed: list[str] = []
     monkeypatch.setattr(memory, "trim", lambda: trimmed.append("trimmed"))
     use, counts = MemoryUse(), list[int]()
-    for _ in range(8):
-        use.is_too_much(TRIM_THRESHOLD // 3, 0, at_once=False)
+    for _ in range(2 * PASSED_THRESHOLD // TRIM_THRESHOLD + 2):
+        use.is_too_much(TRIM_THRESHOLD, 0, at_once=False)
         use.give_back()
         counts.append(len(trimmed))
-    assert counts == [0, 0, 0, 1, 1, 1, 1, 2]
+    assert counts == [0] * 8 + [1] * 9 + [2]

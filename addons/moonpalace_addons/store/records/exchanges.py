@@ -47,6 +47,8 @@ NAMES = tuple(HINTS)
 PLACES = {name: place for place, name in enumerate(NAMES)}
 REQUEST_HEADERS, WARNINGS = PLACES["request_headers"], PLACES["warnings"]
 GIVEN: Callable[[RowMapping | Mapping[str, object]], tuple[object, ...]] = itemgetter(*NAMES)
+# The id is the first of them.
+GIVEN_BUT_ID: Callable[[Mapping[str, object]], tuple[object, ...]] = itemgetter(*NAMES[1:])
 COLUMNS: list[ColumnElement[object]] = [stored(name) for name in NAMES]
 
 
@@ -61,7 +63,7 @@ def to_exchange(row: RowMapping | Mapping[str, object]) -> Exchange:
 
 def own_exchange(columns: Values, row_id: int) -> Exchange:
     """Return the Exchange for values of ours, which need no check, that are written under an id."""
-    return read_exchange(list(GIVEN(columns | {"id": row_id})))
+    return read_exchange([row_id, *GIVEN_BUT_ID(columns)])
 
 
 def read_exchange(values: list[object], odd: tuple[str, ...] = ()) -> Exchange:
@@ -221,7 +223,8 @@ def insert_numbered(connection: Connection, rows: Sequence[Values]) -> dict[str,
     first = 1 + cast(int, connection.execute(LAST_ID).scalar_one())
     for number, row in enumerate(rows, first):
         row.setdefault("id", number)
-    insert_many(connection, EXCHANGES, rows)
+    columns = tuple(rows[0])
+    insert_many(connection, EXCHANGES, columns, [*map(itemgetter(*columns), rows)])
     return {str(row["uuid"]): cast(int, row["id"]) for row in rows}
 
 

@@ -6,9 +6,8 @@ costs more than everything else in storing a call; this way three times as many 
 
 import importlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from sqlalchemy import JSON, Connection, Table, TableValuedAlias, Text, bindparam, cast, column, func
@@ -29,14 +28,15 @@ def insert_into(table: Table, dialect_name: str) -> "Insert":
     return insert
 
 
-def insert_many(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
-    """Insert rows with the same columns, two or more, into SQLite; values must be of types that the driver accepts.
+def insert_many(
+    connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]
+) -> None:
+    """Insert rows with these columns into SQLite; values must be of types that the driver accepts.
 
     SQLAlchemy would process each value again, which takes as long as the insertion itself.
     """
     if rows:
-        columns = tuple(rows[0])
-        connection.exec_driver_sql(statement(table, columns), list(map(itemgetter(*columns), rows)))
+        connection.exec_driver_sql(statement(table, columns), rows)
 
 
 @lru_cache(64)

@@ -100,23 +100,23 @@ def add_numbered(connection: Connection, data: Mapping[bytes, Buffer]) -> dict[b
     """Add pieces in a transaction that excludes other writers, so that ids need not be queried."""
     first = connection.execute(LAST).scalar_one() + 1
     ids = {key: first + number for number, key in enumerate(data)}
-    insert_many(connection, PARTS, [row(key, piece) | {"id": ids[key]} for key, piece in data.items()])
+    rows = [(ids[key], *row(key, piece)) for key, piece in data.items()]
+    insert_many(connection, PARTS, ("id", *(column.name for column in ADDED)), rows)
     return ids
 
 
 def add(connection: Connection, data: Mapping[bytes, Buffer]) -> dict[bytes, int]:
     """Add pieces that others may be adding too, in the order of their hashes to avoid deadlocks."""
-    rows = [row(key, bytes(data[key])) for key in sorted(data)]
-    returned = connection.execute(
-        addition(), {f"{column.name}s": [values[column.name] for values in rows] for column in ADDED}
-    )
+    columns = zip(*(row(key, bytes(data[key])) for key in sorted(data)), strict=True)
+    given = {array.key: list(column) for array, column in zip(ARRAYS, columns, strict=True)}
+    returned = connection.execute(addition(), given)
     ids: dict[bytes, int] = {added.hash: added.id for added in returned}
     return ids | find(connection, data.keys() - ids.keys())
 
 
-def row(key: bytes, piece: Buffer) -> Values:
-    """Return a row of `parts`."""
-    return {"hash": key, "is_text": is_text(bytes(piece)), "data": piece}
+def row(key: bytes, piece: Buffer) -> tuple[bytes, bool, Buffer]:
+    """Return the values of `ADDED` for a piece."""
+    return key, is_text(bytes(piece)), piece
 
 
 def joined(connection: Connection, exchange_id: int, side: Side) -> bytes | None:

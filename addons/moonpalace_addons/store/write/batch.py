@@ -194,7 +194,7 @@ class Batch:
         call.answer = None
         yield
         if self.pricing is not None:
-            call.change(self.pricing.columns(call.columns))
+            call.set(self.pricing.columns(call.columns))
         self._add(call)
 
     def is_due(self, before: float) -> bool:

@@ -15,7 +15,10 @@ MEMORY_LIMIT = WINDOW_SIZE // 2
 """Approximate bytes of waiting rows in the writer above which they are written to a journal."""
 
 TRIM_THRESHOLD = 8_000_000
-"""Bytes that have waited to be stored, together or one after another, after which trimming pays."""
+"""Bytes that have waited to be stored together, after which trimming pays."""
+
+PASSED_THRESHOLD = 8 * TRIM_THRESHOLD
+"""The same for bytes that have waited one after another, most of which took the place of those before."""
 
 
 class MemoryUse:
@@ -23,7 +26,7 @@ class MemoryUse:
 
     def __init__(self) -> None:
         self.now = 0
-        self._passed = 0
+        self._most = self._passed = 0
         self._was_over = False
 
     def is_too_much(self, weight: int, counted: int, *, at_once: bool) -> bool:
@@ -33,14 +36,15 @@ class MemoryUse:
         that the store is too slow.
         """
         self.now = weight
+        self._most = max(self._most, weight)
         self._passed += weight
         was_over, self._was_over = self._was_over, counted > MEMORY_LIMIT
         return self._was_over and (was_over or at_once)
 
     def give_back(self) -> None:
         """Return free memory to the system, if much has waited since the last time."""
-        if self._passed > TRIM_THRESHOLD:
-            self._passed = 0
+        if self._most > TRIM_THRESHOLD or self._passed > PASSED_THRESHOLD:
+            self._most = self._passed = 0
             trim()
 
 

@@ -82,7 +82,7 @@ class PieceCache:
 
     def pieces(self, body: bytes) -> Sequence[Piece]:
         """Return the pieces of a body, the same as `body_parts.cut` returns."""
-        return self.cut(body)[0].pieces
+        return _cut_short(body) if len(body) < MIN_CACHED_SIZE else self.cut(body)[0].pieces
 
     def cut(self, body: bytes) -> tuple[CutBody, bytes]:
         """Return a body as pieces, and its outline.
@@ -91,7 +91,7 @@ class PieceCache:
         it shares with a cached body.
         """
         if len(body) < MIN_CACHED_SIZE:
-            return CutBody([piece(data) for data in body_parts.cut(body)], len(body), len(body)), body
+            return CutBody(_cut_short(body), len(body), len(body)), body
         known, before, outline, own_size = self._continued(body) or (_cut(body), None, body, len(body))
         with self._lock:
             self._remember(known, before)
@@ -131,6 +131,11 @@ class PieceCache:
 def piece(data: Buffer) -> Piece:
     """Return data as a Piece."""
     return Piece(hashlib.blake2b(data, digest_size=HASH_BYTES).digest(), data)
+
+
+def _cut_short(body: bytes) -> list[Piece]:
+    """Return the pieces of a body that is not cached."""
+    return [piece(data) for data in body_parts.cut(body)]
 
 
 def _cut(body: bytes) -> CachedBody:

@@ -62,9 +62,12 @@ class Unit:
 
     def change(self, columns: Values, hidden: Sequence[bytes] = ()) -> None:
         """Change columns of the row; secrets in them are masked, including `hidden`."""
-        fit = storable(columns, hidden)
-        self.columns |= fit
-        self.changed |= fit
+        self.set(storable(columns, hidden))
+
+    def set(self, columns: Values) -> None:
+        """Change columns whose values are ours and need no check."""
+        self.columns |= columns
+        self.changed |= columns
 
     def is_due(self, before: float) -> bool:
         """Return whether it has to be stored: the call has ended, or it has waited since the time `before`."""
