@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+from collections.abc import Collection
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -34,6 +35,11 @@ class Access:
     def __init__(self, configuration: Configuration, calls: Calls) -> None:
         self.configuration = configuration
         self.calls = calls
+
+    @property
+    def unneeded(self) -> Collection[str]:
+        """Return the hooks that do nothing if the proxy has neither a key, nor headers, nor a token."""
+        return () if self.configuration.edits_credentials else ("request",)
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Refuse an unauthorized call, or any call whose check fails."""

@@ -44,6 +44,8 @@ class Configuration:
     """The named endpoints."""
     edits_requests = edits_streams = False
     """Whether requests may be changed so that the API streams, or tells the usage; whether streams may be edited."""
+    edits_credentials = False
+    """Whether requests may get a key or headers, or lose the proxy's token."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.ready, self.by_name = False, {}
@@ -56,6 +58,9 @@ class Configuration:
         self.settings, self.ready = settings, True
         self.edits_requests = settings.force_stream or settings.stream_usage
         self.edits_streams = self.edits_requests or settings.detect_repeat
+        self.edits_credentials = settings.token is not None or any(
+            each.key or each.headers for each in settings.endpoints
+        )
         self.by_name = {each.name: each for each in settings.endpoints if each.name is not None}
         secrets = [secret for each in settings.endpoints for secret in each.secrets]
         secrets += [settings.token] if settings.token else []

@@ -1,9 +1,11 @@
 """Hooks that do nothing with some settings, which our engine then does not call."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from moonpalace_addons.access import Access
 from moonpalace_addons.calls.call import Calls
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.context_cache import ContextCache
@@ -15,6 +17,7 @@ from moonpalace_addons.settings.endpoints import Endpoint
 from moonpalace_addons.settings.values import Settings, resolve
 
 ALL = {
+    "Access": {"request"},
     "Routing": {"requestheaders"},
     "ForceStream": {"request"},
     "ContextCache": {"request", "responseheaders", "response"},
@@ -26,6 +29,7 @@ def unneeded(configuration: Configuration) -> dict[str, set[str]]:
     """Return the hooks that each addon can do without."""
     calls = Calls()
     addons = (
+        Access(configuration, calls),
         Routing(configuration),
         ForceStream(configuration, calls),
         ContextCache(configuration, calls, Recorder(configuration)),
@@ -47,6 +51,7 @@ def settings(**given: str) -> Settings:
         ({"stream_usage": "true"}, ("ForceStream", "EditStream")),
         ({"detect_repeat": "true"}, ("EditStream",)),
         ({"cache_key_hint": "true"}, ("ContextCache",)),
+        ({"key": "sk-1"}, ("Access",)),
     ],
 )
 def test_a_setting_needs_the_hooks_of_its_addons(given: dict[str, str], needed: tuple[str, ...]) -> None:
@@ -59,6 +64,20 @@ def test_endpoints_with_names_need_routing() -> None:
     """A path may then name one of them."""
     named = replace(settings(), endpoints=(Endpoint("https://api.moonshot.cn", "cn"),))
     assert unneeded(Configuration(named))["Routing"] == set()
+
+
+@pytest.mark.parametrize("endpoint", [{"key": "sk-1"}, {"headers": (("X-Team", "moon"),)}], ids=["key", "headers"])
+def test_an_endpoint_with_credentials_needs_access(endpoint: dict[str, Any]) -> None:
+    """Requests to it get them, also if it is not the first one."""
+    named = replace(
+        settings(), endpoints=(*settings().endpoints, Endpoint("https://api.moonshot.cn", "cn", **endpoint))
+    )
+    assert unneeded(Configuration(named))["Access"] == set()
+
+
+def test_a_token_needs_access() -> None:
+    """It is taken out of requests, whatever they get instead."""
+    assert unneeded(Configuration(replace(settings(), token="t")))["Access"] == set()
 
 
 def test_caches_need_the_hooks_once_they_are_open() -> None:
