@@ -50,7 +50,7 @@ def test_only_short_answers_wait_once_they_are_parsed(
 
     monkeypatch.setattr(derive, "MAX_WAITING_SIZE", size)
     monkeypatch.setattr(derive, "read", noted("read", answers.read))
-    monkeypatch.setattr(derive, "read_columns", noted("columns", derive.read_columns))
+    monkeypatch.setattr(derive, "header_columns", noted("columns", derive.header_columns))
     calls = [request_read(), request_read()]
     ends = [ended(call, response=response_started(call, [b'{"a": 1}'])) for call in calls]
     batch.plan([*calls, *ends], keep=False)

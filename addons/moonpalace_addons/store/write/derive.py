@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 from msgspec import structs
 
@@ -175,13 +175,13 @@ def finish_in_steps(
             reading = reading._replace(has_end=True)  # whoever left early, it was not the server that forgot the end
         if reading.is_done and not (coerced or ended.unsent) and ended.error_kind in HARMLESS_AFTER_END:
             ended = structs.replace(ended, state=State.COMPLETED, error_kind=None, error_message=None)
-        if len(received.body) <= MAX_WAITING_SIZE:
-            yield
-        columns, body = read_columns(ended, received, reading, fields, warnings), reading.body
+        steps, body = read_columns(ended, received, reading, fields, warnings), reading.body
+        columns = (yield from steps) if len(received.body) <= MAX_WAITING_SIZE else result_of(steps)
     except Exception as error:
         logger.exception("store: an answer could not be read because of a fault in MoonPalace; its bytes are kept")
         warnings.append(f"not read because of a fault in MoonPalace: {type(error).__name__}")
-        columns, body = UNANSWERED | answered_columns(ended, received, fields, warnings), received.body
+        columns = UNANSWERED | header_columns(received) | answered_columns(ended, received, fields, warnings)
+        body = received.body
     yield
     unit.response_body = body
     if received.is_stream:
@@ -201,6 +201,16 @@ def at_once[**Given](take_steps: Callable[Given, Iterator[None]]) -> Callable[Gi
 
 
 finish = at_once(finish_in_steps)
+
+
+def result_of[Result](steps: Generator[None, None, Result]) -> Result:
+    """Take all steps and return their result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            result: Result = done.value
+            return result
 
 
 def with_explained_end(received: Received, ended: ExchangeEnded) -> Received:
@@ -251,23 +261,36 @@ def without_pieces(
 
 def read_columns(
     ended: ExchangeEnded, received: Received, reading: Reading, fields: Fields, warnings: Sequence[str]
-) -> Values:
-    """Return the columns for the end of a call with a parsed answer."""
-    masked = gate.warnings("answer", received.masked)
-    warnings = [*warnings, *masked, *reading.warnings, *silence_warning(ended, received)]
+) -> Generator[None, None, Values]:
+    """Return the columns for the end of a call with a parsed answer, in steps."""
+    yield
+    columns = header_columns(received)
+    yield
     summary = summarize(reading.completion, face=reading.face, failed=(received.status_code or 0) >= FIRST_ERROR)
+    yield
+    warnings = [*warnings, *warnings_of(ended, received, reading, fields, has_error=summary.error is not None)]
+    yield
+    columns |= answered_columns(ended, received, fields, warnings)
+    columns |= reading_columns(reading, summary, received, ended.at)
+    return columns
+
+
+def warnings_of(
+    ended: ExchangeEnded, received: Received, reading: Reading, fields: Fields, *, has_error: bool
+) -> list[str]:
+    """Return the warnings about a parsed answer."""
+    masked = gate.warnings("answer", received.masked)
+    warnings = [*masked, *reading.warnings, *silence_warning(ended, received)]
     is_all_there = ended.state is State.COMPLETED and reading.is_all and not received.is_partial
     if is_all_there and reading.is_cut:
         warnings.append(CUT_WARNING)
     if is_all_there and 100 <= (received.status_code or 0) < FIRST_REDIRECT:
-        if summary.error is None:
+        if not has_error:
             streamed = fields.get("stream") is True
             warnings += reading.face.warnings(fields, mapping(reading.completion), streamed=streamed)
         if not (reading.has_end or reading.is_cut):
             warnings.append(reading.face.no_end)
-    columns = answered_columns(ended, received, fields, warnings)
-    columns |= reading_columns(reading, summary, received, ended.at)
-    return columns
+    return warnings
 
 
 def silence_warning(ended: ExchangeEnded, received: Received) -> list[str]:
@@ -284,10 +307,9 @@ def silence_warning(ended: ExchangeEnded, received: Received) -> list[str]:
 
 
 def answered_columns(ended: ExchangeEnded, received: Received, fields: Fields, warnings: Sequence[str]) -> Values:
-    """Return the columns for the end of a call with an answer, without those derived from its content."""
+    """Return the columns for the end of a call with an answer, without those derived from its headers and content."""
     return {
         **ending_columns(ended, fields, warnings),
-        **header_columns(received),
         "response_bytes": received_size(ended, received),
         "is_stream": received.is_stream,
     }
