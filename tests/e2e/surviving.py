@@ -44,7 +44,7 @@ def integrity(file: Path) -> list[str]:
     return found
 
 
-def survive(proxy: Proxy, url: str, hurt: object, *, pause: float = 0.05, trouble: bool = True) -> Load:
+def survive(proxy: Proxy, url: str, hurt: object, *, pause: float = 0.2, trouble: bool = True) -> Load:
     """Damage a store under load; check that no call fails, that afterwards all are there, and the log is brief."""
     assert callable(hurt)
     load = Load(proxy.url, clients=8, pause=pause)
