@@ -154,11 +154,12 @@ def until(text: str | None) -> Iterator[str]:
 def period(text: str) -> tuple[datetime, datetime]:
     """Return the start and the end of the period that a text names; raise ValueError."""
     from moonpalace_addons.store.query import times  # 0.01 s
+    from moonpalace_addons.store.records.values import MICROSECOND
 
     now = datetime.now(UTC)
     parsed = times.read_time(text, now)
     start = times.since(text, now)  # raises with examples if it is not a time
-    return start, start if parsed is None else start + (parsed.end - parsed.start) * times.MICROSECOND
+    return start, start if parsed is None else start + (parsed.end - parsed.start) * MICROSECOND
 
 
 def grep(phrases: Sequence[str]) -> Iterator[str]:

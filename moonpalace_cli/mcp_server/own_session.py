@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 from moonpalace_addons.errors import MoonPalaceError, NotFoundError
+from moonpalace_addons.store.records.values import microseconds
 from moonpalace_cli.mcp_server.arguments import Parameter, tokens_of
 from moonpalace_cli.mcp_server.pages import Page
 from moonpalace_cli.mcp_server.searching import PARAMETERS as SEARCHING
@@ -104,7 +105,7 @@ def with_mark(reader: Reader, marks: Sequence[bytes]) -> Exchange | None:
     from moonpalace_addons.store.records import contents, exchanges
     from moonpalace_addons.store.schema import EXCHANGES
 
-    since = EXCHANGES.c.started_at >= exchanges.microseconds(datetime.now(UTC) - RECENT)
+    since = EXCHANGES.c.started_at >= microseconds(datetime.now(UTC) - RECENT)
     for row in exchanges.latest(reader.engine, limit=MAX_LOOKED_AT, where=since):
         bodies = contents.bodies(reader.engine, row.id)
         body = b"".join(filter(None, (bodies.response, bodies.event_stream)))

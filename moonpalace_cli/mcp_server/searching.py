@@ -67,8 +67,8 @@ def before(reader: Reader, cursor: str) -> ColumnElement[bool]:
     """Return the condition for the calls that are listed after the one in the cursor."""
     from sqlalchemy import tuple_
 
-    from moonpalace_addons.store.records.exchanges import microseconds
     from moonpalace_addons.store.records.ordering import AGE
+    from moonpalace_addons.store.records.values import microseconds
 
     if not cursor.isdecimal() or len(cursor) > 18:
         raise MoonPalaceError("the cursor does not come from search_calls: call without it to start over")

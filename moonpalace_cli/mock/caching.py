@@ -1,7 +1,6 @@
 """The context caches of the mock, and its endpoint for them: creation, lookup, use, and time to live."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -9,6 +8,7 @@ from moonpalace_cli.mock.answers import Answer, json_answer
 from moonpalace_cli.mock.chat_request import (
     ChatRequest,
     Json,
+    canonical,
     message_tokens,
     parse_messages,
     parse_model,
@@ -21,8 +21,6 @@ from moonpalace_cli.mock.failures import Failure, RejectedError, invalid, not_fo
 DEFAULT_TTL = 3600  # seconds the oldest are dropped
 MAX_CACHES = 10_000  # the oldest give way
 FAMILY = "moonshot-v1"
-
-_canonical = json.JSONEncoder(sort_keys=True).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ class Caches:
             id=f"cache-{name}",
             owner=owner,
             model=parse_model(value, FAMILY),
-            messages=tuple(map(_canonical, messages)),
+            messages=tuple(map(canonical, messages)),
             tools=_tools(value.get("tools")),
             tokens=sum(map(message_tokens, messages)),
             created_at=now,
@@ -124,7 +122,7 @@ def _check(cache: Cache, request: ChatRequest) -> None:
         wrong = f"is for the model {cache.model}"
     elif _tools(request.offered) != cache.tools:
         wrong = "has other tools than the request"
-    elif tuple(map(_canonical, request.messages[: len(cache.messages)])) != cache.messages:
+    elif tuple(map(canonical, request.messages[: len(cache.messages)])) != cache.messages:
         wrong = "has other messages than those that the request begins with"
     if wrong:
         raise RejectedError(invalid(f"the context cache {cache.id} {wrong}"))
@@ -136,7 +134,7 @@ def missing(cache_id: str) -> Failure:
 
 
 def _tools(offered: Json) -> str:
-    return _canonical(offered or [])
+    return canonical(offered or [])
 
 
 def description(cache: Cache) -> Fields:

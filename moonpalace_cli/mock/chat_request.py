@@ -12,7 +12,7 @@ ATTACHMENT_TOKENS = 1024  # tokens of an image or a file in a message
 MAX_CHOICES = 128
 DEFAULT_MODEL = "mock-echo"
 
-_canonical = json.JSONEncoder(sort_keys=True).encode
+canonical = json.JSONEncoder(sort_keys=True).encode
 # The same question must get the same ids, whether or not the answer is streamed.
 _TRANSPORT_PARAMETERS = frozenset({"stream", "stream_options"})
 
@@ -180,4 +180,4 @@ def _tool(function: Json) -> Tool | None:
 
 def _digest(value: dict[str, Json]) -> str:
     question = {name: part for name, part in value.items() if name not in _TRANSPORT_PARAMETERS}
-    return hashlib.sha256(_canonical(question).encode()).hexdigest()
+    return hashlib.sha256(canonical(question).encode()).hexdigest()

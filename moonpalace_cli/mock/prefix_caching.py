@@ -1,17 +1,14 @@
 """The automatic caching of newer models: the prefix that a prompt shares with earlier ones, in blocks."""
 
 import hashlib
-import json
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from moonpalace_cli.mock.chat_request import Json, count_tokens, message_text, message_tokens
+from moonpalace_cli.mock.chat_request import Json, canonical, count_tokens, message_text, message_tokens
 
 BLOCK = 256  # tokens
 BYTES_PER_TOKEN = 4
 MAX_BLOCKS = 200_000  # the oldest give way
-
-_canonical = json.JSONEncoder(sort_keys=True).encode
 
 
 class PrefixCaching:
@@ -22,7 +19,7 @@ class PrefixCaching:
 
     def cached_tokens(self, owner: str, model: str, messages: Sequence[dict[str, Json]], tools: Json) -> int:
         """Return the tokens that a prompt shares with an earlier one of the same key and model; remember it."""
-        blocks = block_hashes(_canonical([owner, model, tools]), messages)
+        blocks = block_hashes(canonical([owner, model, tools]), messages)
         shared = next((number for number, block in enumerate(blocks) if block not in self._blocks), len(blocks))
         for block in blocks:
             self._blocks[block] = None
@@ -39,13 +36,11 @@ def block_hashes(seed: str, messages: Sequence[dict[str, Json]]) -> list[bytes]:
     for message in messages:
         text = message_text(message).encode("utf-8", "surrogatepass")
         # All but the text comes first, so that no block ends between it and what it belongs to.
-        state.update(
-            _canonical(message | {"content": None if isinstance(message.get("content"), str) else ""}).encode()
-        )
+        state.update(canonical(message | {"content": None if isinstance(message.get("content"), str) else ""}).encode())
         tokens, position = message_tokens(message), 0
         attached = tokens - count_tokens(message_text(message))
         if attached:
-            state.update(_canonical(message).encode())
+            state.update(canonical(message).encode())
         while tokens:
             used = min(BLOCK - filled, tokens)
             state.update(text[position : position + used * BYTES_PER_TOKEN])

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 from moonpalace_addons.wire.chat.event_data import make_decoder
 from moonpalace_addons.wire.chat.series import Series, is_text_piece, series_key
+from moonpalace_addons.wire.forms import BOM
 from moonpalace_addons.wire.json_text import JSON_ESCAPES, parse, quote
 from moonpalace_cli.redaction.json_strings import KEY, Scalar, replacements, scalars
 from moonpalace_cli.redaction.replacing import Place, Replacement, Visitor, apply
-
-BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)

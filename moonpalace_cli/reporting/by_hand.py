@@ -9,7 +9,7 @@ from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.store.read import selection
 from moonpalace_addons.store.records import deliveries
 from moonpalace_addons.store.records.deliveries import TO_SEND, DeliveryState
-from moonpalace_addons.store.records.exchanges import microseconds
+from moonpalace_addons.store.records.values import microseconds
 from moonpalace_cli.calls.presentation import local_time
 from moonpalace_cli.reporting.delivering import SETTLING_TIME, attempt, find_out
 from moonpalace_cli.reporting.message import Message, compose

@@ -13,7 +13,7 @@ from moonpalace_addons.store.fields import model
 from moonpalace_addons.store.read import selection
 from moonpalace_addons.store.records import parts
 from moonpalace_addons.store.records.deliveries import OTHERS
-from moonpalace_addons.store.records.exchanges import microseconds
+from moonpalace_addons.store.records.values import microseconds
 from moonpalace_addons.wire.faces.table import face_of_path
 from moonpalace_addons.wire.json_value import mapping, parse_bounded
 

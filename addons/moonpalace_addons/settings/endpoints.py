@@ -105,7 +105,7 @@ def read_endpoints(entry: Entry) -> tuple[tuple[Endpoint, ...], tuple[PriceRule,
 
 
 def is_name(text: str) -> bool:
-    """Tell whether an endpoint may have this name."""
+    """Tell whether an endpoint, a destination or a rule may have this name."""
     return _NAME.fullmatch(text) is not None
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from moonpalace_addons.errors import SettingError
 from moonpalace_addons.settings import kinds
+from moonpalace_addons.settings.endpoints import is_name
 from moonpalace_addons.settings.entries import Entry
 
 REPORTS = "names with destinations, such as tracker: {github: owner/name}"
@@ -19,7 +20,6 @@ DELAY = 600
 COMMON = ("redact",)
 FROM_ENVIRONMENT = "env:"
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,39}")
 _VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 _ADDRESS = r"[!#$%&'*+/=?^_`{|}~0-9A-Za-z.-]{1,64}@[0-9A-Za-z.-]{1,255}"
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
@@ -104,7 +104,7 @@ def read_reports(entry: Entry) -> tuple[Destination, ...]:
 
 def destination(name: str, entry: Entry) -> Destination:
     """Return one destination."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         entry.fail("is not a name for a destination: use letters, digits, dots, - and _")
     every = {member for kind in KINDS.values() for member in kind.members}
     members = entry.mapping(f"a mapping with one of {', '.join(KINDS)}", (*KINDS, *every, *COMMON))
@@ -179,7 +179,7 @@ def read_rules(entry: Entry, destinations: tuple[Destination, ...]) -> tuple[Rep
 
 def rule(name: str, entry: Entry, destinations: tuple[Destination, ...]) -> ReportRule:
     """Return one rule."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         entry.fail("is not a name for a rule: use letters, digits, dots, - and _")
     members = entry.mapping(RULE, RULE_MEMBERS)
     for needed, what in (("when", "the predicate that chooses calls"), ("to", "the name of a destination")):

@@ -8,6 +8,7 @@ from itertools import islice
 from moonpalace_addons.views.durations import duration
 from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.chat.event_data import make_decoder
+from moonpalace_addons.wire.chat.merging import DONE
 from moonpalace_addons.wire.chat.timing import chunk_at
 from moonpalace_addons.wire.faces.face import Face
 from moonpalace_addons.wire.faces.table import face_of
@@ -137,9 +138,6 @@ def gathered(events: Sequence[Moment], stall: int) -> Iterator[Run]:
         else:
             yield Run(tuple(run))
         start = place
-
-
-DONE = "[DONE]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.json_value import dump_json, mapping, parse_bounded
+from moonpalace_addons.wire.prices import MILLION
 from moonpalace_cli.views.context_caches.prefix_comparison import Comparison, blocks
 from moonpalace_cli.views.showing.phrases import Phrase, phrase
 
@@ -22,7 +23,6 @@ LIKELY_TTL = 300
 """Seconds after which a cache of unknown lifetime may have expired: the APIs keep a prefix for at least that long."""
 LONG_PROMPT = 1024
 """Minimum tokens of a prompt for which it is worth mentioning that nothing was cached."""
-MILLION = 1_000_000
 NEARLY = 0.9
 """Share of the common prefix from which it counts as cached, because its tokens are estimated from its bytes."""
 

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from moonpalace_addons.store.read.outcomes import AT_LIMIT, NO_REASON, cut_by, lacks_version, unknown_endpoint, words_of
+from moonpalace_addons.store.read.outcomes import (
+    AT_LIMIT,
+    NO_END,
+    NO_REASON,
+    cut_by,
+    lacks_version,
+    unknown_endpoint,
+    words_of,
+)
 from moonpalace_addons.store.state import State
 from moonpalace_addons.views.call_line import amount
 from moonpalace_addons.wire.json_value import parse
@@ -35,8 +43,6 @@ LOOP_THRESHOLD, LOOP_MIN_LENGTH = 0.5, 100
 """The defaults of --detect-repeat."""
 EXCERPT = 60
 AGAIN = phrase("send it again, and compare")
-ENDED_EARLY = "the stream ended without"
-"""The beginnings of warnings about streams without their last event."""
 OK, NOT_FOUND = 200, 404
 BY_ITSELF = ("stop", "end_turn")
 """Finish reasons of answers that the model ended itself with text rather than tool calls."""
@@ -223,8 +229,8 @@ def unfinished(facts: Facts) -> Reason | None:
         return None
     if call.is_stream and call.status_code == OK and call.response_bytes == 0:
         return Reason(phrase("the stream is empty: the API ended it before its first byte"), AGAIN)
-    ended = next((warning for warning in call.warnings if warning.startswith(ENDED_EARLY)), None)
-    rest = (ended or "").removeprefix(ENDED_EARLY).strip()
+    ended = next((warning for warning in call.warnings if warning.startswith(NO_END)), None)
+    rest = (ended or "").removeprefix(NO_END).strip()
     return Reason(phrase("the stream ended without {rest}", rest=rest), AGAIN) if ended else None
 
 

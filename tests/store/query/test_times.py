@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_addons.store.query.times import EPOCH, MICROSECOND, Period, read_time, since
+from moonpalace_addons.store.query.times import Period, read_time, since
+from moonpalace_addons.store.records.values import EPOCH, MICROSECOND
 from tests.tables import for_each
 
 NOW = datetime(2024, 7, 29, 12, tzinfo=UTC)

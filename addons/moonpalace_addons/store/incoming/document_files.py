@@ -14,6 +14,7 @@ from typing import NoReturn
 import msgspec
 
 from moonpalace_addons.errors import StoreError
+from moonpalace_addons.store.database.file_checks import MAGIC
 from moonpalace_addons.wire.json_value import parse
 
 MAX_BYTES = 512 * 1024 * 1024
@@ -21,7 +22,6 @@ MAX_BYTES = 512 * 1024 * 1024
 MAX_FILES = 100_000
 INDEX = "index.json"
 ZIP = b"PK"
-SQLITE = b"SQLite format 3\0"
 IMPORTED = "of exports, only json, jsonl and zips of these can be imported, not reports, commands or other formats"
 ENDINGS = (".json", ".jsonl", ".zip")
 BROKEN = (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError, ValueError)
@@ -65,10 +65,10 @@ def is_export(file: Path) -> bool:
     """Tell whether a file is one of these, and no database; raise StoreError if it cannot be read."""
     try:
         with file.open("rb") as opened:
-            head = opened.read(len(SQLITE))
+            head = opened.read(len(MAGIC))
     except OSError as error:
         raise StoreError(f"cannot import {file}: {error.strerror}") from error
-    return head != SQLITE and (
+    return head != MAGIC and (
         file.suffix.lower() in ENDINGS or head.startswith(ZIP) or head.lstrip()[:1] in (b"{", b"[")
     )
 

@@ -21,6 +21,7 @@ from moonpalace_addons.store.query.values import (
     ValueMistakeError,
 )
 from moonpalace_addons.store.records.expressions import expression
+from moonpalace_addons.store.records.values import microseconds
 from moonpalace_addons.store.schema import EXCHANGES
 
 SECOND_IN_MICROSECONDS = 1_000_000
@@ -97,7 +98,7 @@ class MomentOperand:
     def _period(self, value: Value) -> times.Period:
         period = None
         if isinstance(value, Span) and value.nanoseconds <= 0:
-            period = times.moment(times.microseconds(self.now) + value.nanoseconds // 1_000)
+            period = times.moment(microseconds(self.now) + value.nanoseconds // 1_000)
         elif isinstance(value, TextValue | Day):
             period = times.read_time(value.name if isinstance(value, Day) else value.value, self.now)
         if period is None or max(abs(period.start), abs(period.end)) >= 2**63:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from moonpalace_addons.store.query.literals import read_span
+from moonpalace_addons.store.records.values import EPOCH, MICROSECOND, microseconds
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAYS = {"today": 0, "yesterday": 1}
-MICROSECOND, SECOND = timedelta(microseconds=1), timedelta(seconds=1)
+SECOND = timedelta(seconds=1)
 CLOCK = r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?"
 DATE_TIME = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{1,2}(?:-[0-9]{1,2})?)"
@@ -21,6 +21,7 @@ DATE_TIME = re.compile(
     r"\s*(?P<zone>[zZ]|[+-][0-9]{2}:?(?:[0-9]{2})?)?"
 )
 RELATIVE = re.compile(r"-?((?:[0-9]+(?:\.[0-9]+)?[smhdw])+)")
+
 EXAMPLES = (
     "-2h, -1d12h, '2024-07', '2024-07-29', '2024-07-29 21:30:53', '2024-07-29T21:30:53+08:00', '21:30', "
     "today or yesterday"
@@ -110,11 +111,6 @@ def start_of_next(date: str, time: str | None, start: datetime, zone: str) -> da
     if time.count(":") == 1:
         return start + timedelta(minutes=1)
     return start + (MICROSECOND if "." in clock(time) else SECOND)
-
-
-def microseconds(moment: datetime) -> int:
-    """Return a datetime in microseconds since the epoch, as the store keeps it."""
-    return (moment - EPOCH) // MICROSECOND
 
 
 def moment(at: int) -> Period:

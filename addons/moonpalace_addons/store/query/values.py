@@ -27,6 +27,7 @@ from sqlalchemy import Text as TextType
 
 from moonpalace_addons.store.query.patterns import ESCAPE, PatternError, check_regex, like, postgresql_regex
 from moonpalace_addons.store.query.tree import Comparator, Null, Number, Span, Text, Truth, Value
+from moonpalace_addons.store.records.values import MAX_INT64
 
 type Condition = ColumnElement[bool]
 type Expression = ColumnElement[Any]
@@ -39,7 +40,6 @@ ORDERS: dict[Comparator, Callable[[Expression, object], Condition]] = {
     "<=": lambda left, right: left <= right,
 }
 OPPOSITES: dict[Comparator, Comparator] = {"!=": "==", "!~": "~", "!%": "%", "!@": "@"}
-MAX_INT64 = 2**63 - 1
 
 
 class ValueMistakeError(Exception):

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Engine, false, or_, select, tuple_
 
-from moonpalace_addons.store.records.exchanges import COLUMNS, Exchange, microseconds, to_exchange
+from moonpalace_addons.store.records.exchanges import COLUMNS, Exchange, to_exchange
 from moonpalace_addons.store.records.ordering import AGE, NEWEST_FIRST, OLDEST_FIRST
+from moonpalace_addons.store.records.values import microseconds
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.wire.faces.table import face_of_path
 

@@ -3,8 +3,8 @@
 from sqlalchemy import Engine, func, select
 
 from moonpalace_addons.store.exchange import Exchange
-from moonpalace_addons.store.records.exchanges import microseconds
 from moonpalace_addons.store.records.ordering import NEWEST_FIRST
+from moonpalace_addons.store.records.values import microseconds
 from moonpalace_addons.store.schema import EXCHANGES
 
 MINUTE = 60_000_000

@@ -10,9 +10,9 @@ from typing import Self
 from sqlalchemy import ColumnElement, Engine, select, tuple_
 
 from moonpalace_addons.store.exchange import Exchange
-from moonpalace_addons.store.records.exchanges import COLUMNS, microseconds, to_exchange
+from moonpalace_addons.store.records.exchanges import COLUMNS, to_exchange
 from moonpalace_addons.store.records.ordering import AGE, NEWEST_FIRST, OLDEST_FIRST
-from moonpalace_addons.store.records.values import MAX_INT64
+from moonpalace_addons.store.records.values import MAX_INT64, microseconds
 from moonpalace_addons.store.schema import EXCHANGES
 
 PLACE = re.compile(r"(-?[0-9]{1,19})-([0-9]{1,19})")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
 from typing import cast
@@ -41,8 +41,6 @@ def kinds_of(name: str) -> tuple[type, ...]:
     return (*kinds, type(None)) if column.nullable or name == "request_headers" else kinds
 
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 NAMES = tuple(HINTS)
 PLACES = {name: place for place, name in enumerate(NAMES)}
 REQUEST_HEADERS, WARNINGS = PLACES["request_headers"], PLACES["warnings"]
@@ -159,11 +157,6 @@ def matching(*, chat_only: bool = False, where: ColumnElement[bool] | None = Non
     """Return the conditions that `latest` applies."""
     conditions = [is_chat_completion()] if chat_only else []
     return conditions if where is None else [*conditions, where]
-
-
-def microseconds(moment: datetime) -> int:
-    """Return a datetime in microseconds since the epoch, as the table keeps it."""
-    return (moment - EPOCH) // MICROSECOND
 
 
 def find(

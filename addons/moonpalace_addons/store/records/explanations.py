@@ -6,8 +6,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine, func, insert, select
 
-from moonpalace_addons.store.records.exchanges import microseconds, moment
+from moonpalace_addons.store.records.exchanges import moment
 from moonpalace_addons.store.records.labels import chunks
+from moonpalace_addons.store.records.values import microseconds
 from moonpalace_addons.store.schema import EXCHANGES, EXPLANATIONS
 
 

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import Engine
 
 from moonpalace_addons.store.exchange import Exchange
-from moonpalace_addons.store.records.exchanges import microseconds
-from moonpalace_addons.store.records.values import Values
+from moonpalace_addons.store.records.values import Values, microseconds
 from moonpalace_addons.store.telemetry import parameters
 from moonpalace_addons.store.telemetry.export_state import ExportState, written
 from moonpalace_addons.store.telemetry.left_out import LeftOut

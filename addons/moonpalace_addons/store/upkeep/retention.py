@@ -24,10 +24,9 @@ from sqlalchemy import (
 )
 
 from moonpalace_addons.store.records.body_text import SIDES, pieces
-from moonpalace_addons.store.records.exchanges import microseconds
 from moonpalace_addons.store.records.id_lists import among
 from moonpalace_addons.store.records.ordering import AGE, NEWEST_FIRST, OLDEST_FIRST
-from moonpalace_addons.store.records.values import MAX_INT64
+from moonpalace_addons.store.records.values import MAX_INT64, microseconds
 from moonpalace_addons.store.schema import EVENT_STREAMS, EXCHANGES, PARTS, TAGS
 from moonpalace_addons.store.state import State
 from moonpalace_addons.store.upkeep import unused
