@@ -6,6 +6,7 @@ from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.store.state import State
 from moonpalace_addons.views.call_line import amount, call_line, line_text, seconds
+from moonpalace_addons.views.durations import duration
 from moonpalace_addons.wire.columns import width_of
 from tests.exchanges import an_exchange
 from tests.tables import for_each
@@ -157,5 +158,13 @@ def test_numbers() -> None:
     """Numbers and durations are short."""
     numbers = [None, 0, 999, 1000, 7_412, 9_960, 128_000, 999_600, 1_250_000]
     assert [amount(number) for number in numbers] == ["?", "0", "999", "1.0k", "7.4k", "10k", "128k", "1.0M", "1.2M"]
-    times = [0, 12_400_000, 99_600_000, 59_960_000_000, 125_000_000_000]
-    assert [seconds(each) for each in times] == ["0ms", "12ms", "0.1s", "1m00s", "2m05s"]
+    times = [0, 12_400_000, 99_600_000, 100_000_000, 59_960_000_000, 125_000_000_000, 3_725_000_000_000]
+    assert [seconds(each) for each in times] == ["0ms", "12ms", "99ms", "0.1s", "1m00s", "2m05s", "1h02m"]
+
+
+def test_lines_and_lists_give_a_time_alike() -> None:
+    """What a line says of milliseconds and minutes is what lists and the metadata say."""
+    times = [9_970_000, 90_700_000, 99_999_999, 125_700_000_000, 3_599_900_000_000]
+    texts = [(duration(each), seconds(each)) for each in times]
+    assert texts[:3] == [("9.9ms", "9ms"), ("90ms", "90ms"), ("99ms", "99ms")]
+    assert texts[3:] == [("2m05s", "2m05s"), ("59m59s", "59m59s")]

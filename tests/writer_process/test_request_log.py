@@ -43,8 +43,8 @@ def test_calls_are_one_record(caplog: pytest.LogCaptureFixture, call_log: CallLo
 @pytest.mark.parametrize(
     ("form", "expected"),
     [
-        (("line", 50), '27:02 #1 kimi-k3 stop 11→7 2ms "why does it…"'),
-        (("line", None), '27:02 #1 kimi-k3 stop 11→7 2ms "why does it stop here?"'),
+        (("line", 50), '27:02 #1 kimi-k3 stop 11→7 1ms "why does it…"'),
+        (("line", None), '27:02 #1 kimi-k3 stop 11→7 1ms "why does it stop here?"'),
         (
             ("json", None),
             '"model": "kimi-k3", "stream": false, "status": 200, "state": "completed", "outcome": "stop"',

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from moonpalace_addons.store.fields import Exchange, model
 from moonpalace_addons.store.read.outcomes import Outcome, Style, outcome
+from moonpalace_addons.views.durations import MILLISECOND, SECOND, duration
 from moonpalace_addons.views.money import price
 from moonpalace_addons.wire.columns import shortened, shortened_name, width_of
 from moonpalace_addons.wire.foreign import printable
@@ -137,9 +138,6 @@ def amount(number: int | None) -> str:
 
 def seconds(nanoseconds: int) -> str:
     """Format a duration, as in 12ms, 0.8s, 12.0s, 2m05s."""
-    if nanoseconds < 99_500_000:
-        return f"{nanoseconds / 1e6:.0f}ms"
-    if nanoseconds < 59.95e9:
-        return f"{nanoseconds / 1e9:.1f}s"
-    minutes, rest = divmod(round(nanoseconds / 1e9), 60)
-    return f"{minutes}m{rest:02}s"
+    if nanoseconds < 100 * MILLISECOND:
+        return f"{nanoseconds // MILLISECOND}ms"
+    return f"{nanoseconds / SECOND:.1f}s" if nanoseconds < 59.95 * SECOND else duration(nanoseconds)

@@ -6,7 +6,8 @@ MILLISECOND, SECOND = 1_000_000, 1_000_000_000
 def duration(nanoseconds: int | None) -> str:
     """Format a duration in two or three digits with its unit: 450us, 1.2ms, 35ms, 1.17s, 2m05s; empty for None.
 
-    A value that rounds up to ten or to a minute is written as such: 9.97ms is 10ms, 59.97s is 1m00s.
+    Milliseconds are cut off, as they are in the metadata, and minutes too; a value of seconds that rounds up to a
+    minute is written as such: 59.97s is 1m00s.
     """
     if nanoseconds is None:
         return ""
@@ -14,10 +15,10 @@ def duration(nanoseconds: int | None) -> str:
         return "-" + duration(-nanoseconds)
     if nanoseconds < MILLISECOND:
         return f"{nanoseconds // 1000}us"
-    if nanoseconds < 9.95 * MILLISECOND:
-        return f"{nanoseconds / MILLISECOND:.1f}ms"
+    if nanoseconds < 10 * MILLISECOND:
+        return f"{nanoseconds // 100_000 / 10:.1f}ms"
     if nanoseconds < SECOND:
-        return f"{max(10, nanoseconds // MILLISECOND)}ms"
+        return f"{nanoseconds // MILLISECOND}ms"
     if nanoseconds < 59.95 * SECOND:
         return f"{nanoseconds / SECOND:.{2 if nanoseconds < 9.995 * SECOND else 1}f}s"
     minutes, seconds = divmod(max(60, nanoseconds // SECOND), 60)

@@ -53,8 +53,8 @@ def document(call: Exchange, ended: Outcome) -> dict[str, object]:
 
 
 def in_seconds(nanoseconds: int | None) -> float | None:
-    """Return a duration in seconds."""
-    return None if nanoseconds is None else round(nanoseconds / 1e9, 3)
+    """Return a duration in seconds, to the microsecond."""
+    return None if nanoseconds is None else round(nanoseconds / 1e9, 6)
 
 
 class CallLog:
