@@ -7,6 +7,7 @@ from msgspec import structs
 
 from moonpalace_addons.store.tasks import ExchangeEnded, State
 from moonpalace_addons.store.write import derive
+from moonpalace_addons.wire.websocket_events import CLIENT, SERVER, as_event
 from tests.store.write.answered import DELTA, received, stream
 from tests.units import outcome
 
@@ -36,6 +37,18 @@ def test_the_silence_at_the_end_has_a_side(unsent: int, said: str) -> None:
         columns = outcome(ended, stream(DELTA % ("a", "null")), {}).columns
         assert columns["warnings"] == (None if warnings is None else json.dumps(warnings))
         assert columns["longest_stall"] == seconds * 1e9
+
+
+@pytest.mark.parametrize("body", [b"", as_event(b"a", CLIENT), as_event(b"a", SERVER)])
+def test_a_websocket_is_not_silent_between_its_own_messages(body: bytes) -> None:
+    """What passed in its calls is with these: its row knows of no stall, unlike the row of such a call."""
+    ended = structs.replace(LEFT, at=5_000_000_000, state=State.COMPLETED, error_kind=None, error_message=None)
+    connection = structs.replace(received(body, "text/event-stream"), status_code=101)
+    columns = outcome(ended, connection, {}).columns
+    assert (columns["is_stream"], columns["warnings"], columns["longest_stall"]) == (True, None, None)
+    assert columns["time_to_headers"] == connection.at
+    within = structs.replace(stream(DELTA % ("a", "null")), status_code=101)
+    assert outcome(ended, within, {}).columns["longest_stall"]
 
 
 USAGE = '{"id": "cmpl-1", "choices": [], "usage": {"completion_tokens": 1}}'

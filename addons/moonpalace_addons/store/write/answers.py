@@ -27,6 +27,7 @@ MAX_VALUES = 32_000_000
 VALUE_COST = 64
 """Approximate memory of an empty list or object; without it, tiny ones could take many times a stream's size."""
 SLICE_SIZE = 65_536
+SWITCHING = 101
 
 
 class Received(msgspec.Struct, frozen=True, dict=True):
@@ -53,8 +54,11 @@ class Received(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def is_transcript(self) -> bool:
-        """Return whether the answer is the messages of a WebSocket in both directions, which are of no face."""
-        return is_transcript(self.body)
+        """Return whether the answer is the messages of a WebSocket in both directions, which are of no face.
+
+        Those of calls within it are in rows of their own: there may be no others, and the times between are unknown.
+        """
+        return is_transcript(self.body) or (self.status_code == SWITCHING and not self.body)
 
     @cached_property
     def is_stream(self) -> bool:

@@ -343,7 +343,7 @@ def reading_columns(reading: Reading, summary: Summary, received: Received, ende
     times = timing.measure(
         0,
         received.at,
-        None if received.is_partial else ended_at,
+        None if received.is_partial or received.is_transcript else ended_at,
         received.chunks,
         reading.events,
         usage.completion_tokens,
