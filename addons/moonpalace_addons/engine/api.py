@@ -100,7 +100,7 @@ class ApiConnection(Endpoint):
             self.on_room(False)
 
     def resume_writing(self) -> None:
-        """Tell a tunnel that the API can be written to again."""
+        """Notify a tunnel that the API can be written to again."""
         if self.on_room is not None:
             self.on_room(True)
 

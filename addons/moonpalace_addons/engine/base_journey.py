@@ -77,7 +77,7 @@ class BaseJourney:
         return self.phase is Phase.REQUEST and not self.is_request_complete and not self._busy
 
     def _hook(self, name: str, then: Callable[[], None]) -> None:
-        """Call a hook and then `then`, synchronously if nothing must be awaited, and last what was left to be done."""
+        """Call a hook, then `then`, synchronously if nothing must be awaited, and last what was deferred."""
         waiting = self.service.hooks.call(name, self.flow)
         if waiting is None:
             try:
@@ -90,7 +90,7 @@ class BaseJourney:
             self._await(waiting, then)
 
     def _do_left(self) -> None:
-        """Do what was left to be done after sending."""
+        """Do what was deferred until after sending."""
         while self.left:
             try:
                 self.left.pop(0)()

@@ -40,7 +40,7 @@ async def resumed(flow: Flow) -> None:
 class Listeners(dict[str, list[Listener]]):
     """The listeners of events, in order, looked up when an event occurs first.
 
-    An addon of ours says in `unneeded` which of its hooks do nothing with the settings that the proxy has.
+    An addon of ours names in `unneeded` its hooks that do nothing under the present settings.
     """
 
     def __init__(self, addons: AddonManager) -> None:
@@ -70,7 +70,7 @@ class Hooks:
             self._listeners.clear()
 
     def only_watches(self, name: str) -> bool:
-        """Tell whether all listeners of an event leave its flow as it is, which addons of ours say in `watches`."""
+        """Tell whether all listeners of an event leave its flow unchanged; our addons name such hooks in `watches`."""
         owners = (getattr(listener, "__self__", None) for listener in self._listeners[name])
         return all(name in getattr(owner, "watches", ()) for owner in owners)
 

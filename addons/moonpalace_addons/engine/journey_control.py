@@ -129,6 +129,6 @@ class JourneyControl:
         self._journey.may_retry = True
 
     def inject_message(self, message: WebSocketMessage) -> bool:
-        """Send a message of the user's into a WebSocket; tell whether it is one."""
+        """Send a message of the user into a WebSocket; return whether the call is one."""
         tunnel = self._journey.tunnel
         return tunnel is not None and tunnel.inject(message)

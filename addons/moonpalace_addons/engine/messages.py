@@ -21,7 +21,7 @@ _FLOW = tuple(vars(HTTPFlow(cast(Client, None), cast(Server, None), live=True)).
 def make_flow(client: Client, server: Server, request: Request) -> HTTPFlow:
     """Return a live flow, whose ID begins with the time."""
     flow = HTTPFlow.__new__(HTTPFlow)
-    for name, value in _FLOW:  # Python finds what was set so faster than what was put into `vars(flow)`
+    for name, value in _FLOW:  # attributes that are set like this are found faster than those put into `vars(flow)`
         setattr(flow, name, value)
     flow.id = ordered_uuid()
     flow.client_conn = client

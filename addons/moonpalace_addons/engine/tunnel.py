@@ -80,11 +80,11 @@ class Tunnel:
         self.close(None)
 
     def inject(self, message: WebSocketMessage) -> bool:
-        """Send a message of the user's; tell whether the protocol has messages."""
+        """Send a message of the user; return whether the protocol has messages."""
         return False
 
     def close(self, by_client: bool | None, error: Exception | None = None) -> None:
-        """Close both sides once pending data is sent; `by_client` and `error` tell which side ended it, and why."""
+        """Close both sides once pending data is sent; `by_client` and `error` are the side that ended it, and why."""
         if self.is_closed:
             return
         self.is_closed = True

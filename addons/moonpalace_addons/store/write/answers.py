@@ -154,7 +154,7 @@ def read_stream(received: Received, hidden: Sequence[bytes], path: str, cut_at: 
 
 @dataclass(slots=True)
 class Said:
-    """What the events of a stream say. The events themselves are not kept, which would take more memory than these.
+    """The content of a stream's events. The events themselves are not kept, which would take more memory.
 
     `values` are (end of the event in the body, value) in order; `errors` are those that values report, by the positions
     of these. `odd_count` counts the complete events that are not JSON, `is_cut` means that the last event is not
@@ -170,7 +170,7 @@ class Said:
     keep: bool = True
 
     def add(self, event: sse.Event, data: Data) -> None:
-        """Add what one event says."""
+        """Add the content of one event."""
         self.has_done = self.has_done or data.is_done
         if data is DONE_DATA:
             return
@@ -183,7 +183,7 @@ class Said:
                 self.values.append((event.end, value))
 
     def add_run(self, run: TextRun, data: bytes, start: int) -> None:
-        """Add what the events of a run say; `data` are their bytes, which begin at `start` in the body."""
+        """Add the content of a run of events; `data` are their bytes, which begin at `start` in the body."""
         self.is_cut = False
         if self.keep:
             lengths = [len(event) + len(BLANK_LINE) for event in data.split(BLANK_LINE)[:-1]]
@@ -198,7 +198,7 @@ class Said:
 
 
 def read_events(decoder: sse.Decoder, body: bytes, path: str = "", *, keep: bool = True) -> Said:
-    """Return what the events of a stream say, within the limits; without `keep`, only which errors they report.
+    """Return the content of a stream's events, within the limits; without `keep`, only the errors that they report.
 
     `path` is that of the request: what adds a text for another face adds none to its answer.
     """

@@ -98,7 +98,7 @@ def request_columns(request: RequestRead, fields: Fields, *, run_id: str, finger
 
 
 def asked_columns(headers: str, fields: Fields) -> Values:
-    """Return the columns derived from what a request says, of captured and of imported calls."""
+    """Return the columns derived from the fields of a request, for captured and for imported calls."""
     return {
         "session": session.of_request(session_headers(headers), fields),
         "model_requested": text_or_none(fields.get("model")),
@@ -150,7 +150,7 @@ def finish_in_steps(
     hidden: Sequence[bytes] = (),
     coerced: bool = False,
 ) -> Iterator[None]:
-    """Add all that the end of a call says to its unit, in steps; if the answer cannot be parsed, at least its bytes.
+    """Add the columns of a call's end to its unit, in steps; if the answer cannot be parsed, at least its bytes.
 
     A stream that broke off after its last event, because an SDK leaves at `[DONE]` or at an error or because upstream
     closed, reached the client completely unless some bytes were still unsent. Such a call is completed, although the
@@ -172,7 +172,7 @@ def finish_in_steps(
             del reading  # its events may take much memory
             received, reading = without_pieces(received, hidden, path, ended.cut_at)
         if ended.error_kind is not None:
-            reading = reading._replace(has_end=True)  # whoever left early, it was not the server that forgot the end
+            reading = reading._replace(has_end=True)  # a connection ended early: the server did not forget the end
         if reading.is_done and not (coerced or ended.unsent) and ended.error_kind in HARMLESS_AFTER_END:
             ended = structs.replace(ended, state=State.COMPLETED, error_kind=None, error_message=None)
         steps, body = read_columns(ended, received, reading, fields, warnings), reading.body
