@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -88,9 +89,9 @@ type Run = Callable[[Test], list[records.ContextCache]]
 
 
 @pytest.fixture
-def run(tmp_path: Path, upstream: Upstream) -> Iterator[Run]:
+def run(tmp_path: Path, empty_store: Path, upstream: Upstream) -> Iterator[Run]:
     """Provide a function that runs a test on caches in an empty store, closes them, and returns the remaining rows."""
-    engine = open_store(f"sqlite:///{tmp_path / 'moonpalace.sqlite'}", create=True)
+    engine = open_store(f"sqlite:///{shutil.copy(empty_store, tmp_path)}")
 
     def running(test: Test) -> list[records.ContextCache]:
         async def whole() -> None:

@@ -30,14 +30,21 @@ def split(line: str) -> list[str]:
     return [*shlex.split(flags), "--predicate", predicate]
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Provide a folder for all tests."""
+    return tmp_path_factory.mktemp("upgraded")
+
+
 @pytest.fixture
-def upgraded(tmp_path: Path) -> Path:
-    """Provide the original's database, upgraded, where `mpal` expects its store."""
-    file = tmp_path / "home" / "moonpalace.sqlite"
+def upgraded(tmp_path: Path, shared: Path) -> Path:
+    """Provide the original's database, upgraded by the first test, in its time zone, where `mpal` expects its store."""
+    file, once = tmp_path / "home" / "moonpalace.sqlite", shared / "moonpalace.sqlite"
+    if not once.exists():
+        shutil.copyfile(REFERENCE / "moonpalace.sqlite", once)
+        open_store(f"sqlite:///{once}").dispose()
     file.parent.mkdir(mode=0o700)
-    shutil.copyfile(REFERENCE / "moonpalace.sqlite", file)
-    open_store(f"sqlite:///{file}").dispose()
-    return file
+    return Path(shutil.copy(once, file))
 
 
 def ids(table: str) -> list[str]:

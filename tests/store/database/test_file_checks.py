@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from moonpalace_addons.store.database.file_checks import file_of, has_no_calls
-from moonpalace_addons.store.database.opening import open_store
 
 REFERENCE = Path(__file__).parents[2] / "data" / "go-v0.12" / "moonpalace.sqlite"
 
@@ -33,11 +32,9 @@ def test_file_of(url: str, file: str | None) -> None:
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Iterator[Path]:
+def empty(tmp_path: Path, empty_store: Path) -> Iterator[Path]:
     """Give an empty store."""
-    file = tmp_path / "calls.sqlite"
-    open_store(f"sqlite:///{file}", create=True).dispose()
-    yield file
+    yield Path(shutil.copy(empty_store, tmp_path / "calls.sqlite"))
     assert sorted(path.name for path in tmp_path.iterdir() if "-" in path.name) == []
 
 

@@ -2,7 +2,10 @@
 
 import json
 import random
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,19 +65,37 @@ def written(chance: random.Random, text: str) -> bytes:
     return json.dumps(body, ensure_ascii="\ud83d" in text or chance.random() < 0.3).encode()
 
 
+type Template = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def template(postgres: Databases) -> Iterator[Template]:
+    """Give the name of a PostgreSQL database with a locale and an empty store, to be copied."""
+    with ExitStack() as ended:
+
+        @cache
+        def made(locale: str) -> str:
+            name = ended.enter_context(postgres.database(locale=locale))
+            open_store(postgres.url(name), create=True).dispose()
+            return name
+
+        yield made
+
+
 @pytest.fixture(params=["sqlite", "C", "C.UTF-8"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest, tmp_path: Path, empty_store: Path) -> Iterator[Engine]:
     """Give an engine on an empty store: SQLite, PostgreSQL without a language, PostgreSQL with all letters."""
     if request.param == "sqlite":
-        yield from opened(f"sqlite:///{tmp_path / 'moonpalace.sqlite'}")
+        yield from opened(f"sqlite:///{shutil.copy(empty_store, tmp_path)}")
         return
     postgres: Databases = request.getfixturevalue("postgres")
-    with postgres.database(locale=request.param) as name:
+    template: Template = request.getfixturevalue("template")
+    with postgres.database(template(request.param)) as name:
         yield from opened(postgres.url(name))
 
 
 def opened(url: str) -> Iterator[Engine]:
-    engine = open_store(url, create=True)
+    engine = open_store(url)
     with writing(engine) as connection:
         runs.begin_run(connection, dict(RUN))
     functions.install(engine)
