@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from moonpalace_cli.calls.presentation import has_failed, metadata
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.contents import Bodies
     from moonpalace_addons.store.records.exchanges import Exchange
+    from moonpalace_addons.store.records.explanations import Explanation
     from moonpalace_cli.calls.reading import Call
 
 
@@ -38,12 +40,22 @@ def export_document(call: Call) -> dict[str, Json]:
     }
 
 
-def inspect_document(exchange: Exchange, bodies: Bodies) -> dict[str, Json]:
-    """Return the exported object, and under "exchange" all stored fields with their types."""
+def inspect_document(
+    exchange: Exchange,
+    bodies: Bodies,
+    tags: Sequence[str],
+    explanations: Sequence[Explanation],
+    reports: Sequence[Json],
+) -> dict[str, Json]:
+    """Return the exported object with all stored fields and their types under "exchange", and what else is known."""
+    explained: list[Json] = [asdict(each) | {"created_at": each.created_at.isoformat()} for each in explanations]
     return {
         "metadata": metadata(exchange),
         "exchange": all_fields(exchange),
         **exchange_parts(exchange, bodies),
+        "tags": list(tags),
+        "explanations": explained,
+        "reports": list(reports),
     }
 
 

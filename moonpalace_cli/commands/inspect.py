@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -166,13 +166,10 @@ def document(engine: Engine, exchange: Exchange, bodies: Bodies) -> dict[str, Js
     from moonpalace_addons.store.records import deliveries, explanations
     from moonpalace_cli.views.deliveries import delivery_record
 
-    explained: list[Json] = [
-        asdict(each) | {"created_at": each.created_at.isoformat()} for each in explanations.of_call(engine, exchange.id)
-    ]
     with engine.connect() as connection:
         reports: list[Json] = [delivery_record(each) for each in deliveries.of_call(connection, exchange.id)]
-    extra: dict[str, Json] = {"tags": tags_of(engine, exchange), "explanations": explained, "reports": reports}
-    return {**inspect_document(exchange, bodies), **extra}
+    explained = explanations.of_call(engine, exchange.id)
+    return inspect_document(exchange, bodies, tags_of(engine, exchange), explained, reports)
 
 
 def print_document(engine: Engine, exchange: Exchange, bodies: Bodies, options: Shown) -> None:

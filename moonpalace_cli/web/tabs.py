@@ -18,6 +18,7 @@ from moonpalace_cli.calls.content import Content, answer, members, read, readabl
 from moonpalace_cli.calls.documents import inspect_document
 from moonpalace_cli.views.context_caches import prefix_report
 from moonpalace_cli.views.context_caches.misses import Prompts
+from moonpalace_cli.views.deliveries import delivery_record
 from moonpalace_cli.views.inspecting.timeline_table import json_lines
 from moonpalace_cli.web.call import ShownCall
 from moonpalace_cli.web.json_tree import tree
@@ -50,9 +51,11 @@ def conversation(shown: ShownCall) -> Values:
 def whole_document(shown: ShownCall) -> str:
     """Return all stored data of the call, like `mpal inspect --json`, with the reasons of `mpal why`."""
     reasons: list[Json] = [reason.document() for reason in shown.why]
-    known = {"tags": list(shown.known.tags), "outcome": shown.outcome.text, "reasons": reasons}
+    reports: list[Json] = [delivery_record(each) for each in shown.known.reports]
+    known = shown.known
+    document = inspect_document(shown.call, known.bodies, known.tags, known.explanations, reports)
     conversation: Json = {"previous": shown.turns.previous, "next": shown.turns.next, "of": shown.turns.of}
-    return dumps({**inspect_document(shown.call, shown.known.bodies), **known, "conversation": conversation})
+    return dumps({**document, "outcome": shown.outcome.text, "reasons": reasons, "conversation": conversation})
 
 
 def request(shown: ShownCall) -> Values:

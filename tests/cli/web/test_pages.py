@@ -21,7 +21,7 @@ from moonpalace_addons.store.state import State
 from moonpalace_cli.web import time_limit
 from moonpalace_cli.web.tabs import TABS
 from tests.authorities import NO_AUTHORITIES
-from tests.cli.conftest import Store
+from tests.cli.conftest import Mpal, Store
 from tests.cli.web import samples
 from tests.cli.web.serving import TOKEN, serving
 from tests.exchanges import STARTED
@@ -70,6 +70,14 @@ def link(page: httpx.Response, rel: str) -> str:
     match = re.search(rf'rel="{rel}"[^>]* href="([^"]+)"', page.text)
     assert match
     return match[1].replace("&amp;", "&")
+
+
+def test_a_call_as_json(mpal: Mpal, store: Store, client: httpx.Client) -> None:
+    """Programs get all that `mpal inspect --json` says, and how the call ended."""
+    samples.plain(store.add)
+    document = client.get("/calls/1", headers=JSON).json()
+    assert document | json.loads(mpal("inspect", "1", "--json").out) == document
+    assert document.keys() >= {"explanations", "reports", "outcome", "reasons", "conversation"}
 
 
 def test_the_list_as_json(store: Store, client: httpx.Client) -> None:
