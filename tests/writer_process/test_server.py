@@ -20,7 +20,7 @@ def test_what_a_line_says() -> None:
     assert row == RowLine(
         "00000000-0000-0000-0000-000000000001",
         1,
-        "#1 kimi-k3 stop 11→7 2ms · ¥0.0213",
+        "#1 kimi-k3 stop 11→7 1ms · ¥0.0213",
         "good",
         False,
         "¥0.0213",

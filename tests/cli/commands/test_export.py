@@ -64,6 +64,8 @@ DOCUMENT = """\
     "exchange": {
         "started_at": "2026-11-22T17:27:02+00:00",
         "method": "POST",
+        "request_bytes": 97,
+        "response_bytes": 311,
         "latency": 1676003,
         "time_to_headers": 1200000,
         "output_tokens_per_second": 4176.6035,

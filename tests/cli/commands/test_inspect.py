@@ -305,7 +305,7 @@ def test_chat(store: Store, mpal: Mpal) -> None:
         "── user",
         '  你好 it\'s "me" <b>&</b>',
         "",
-        "══ answer of kimi-k3 (finish reason stop, 1.7ms)",
+        "══ answer of kimi-k3 (finish reason stop, 1.6ms)",
         "  再见",
         "",
         "tokens: 3 prompt + 0 completion",
@@ -317,7 +317,7 @@ def test_timeline(store: Store, mpal: Mpal) -> None:
     """--timeline shows when each event arrived; with --json each is a line."""
     store.add(events=EVENTS.encode(), chunks=[(20, 5_000_000), (len(EVENTS.encode()), 9_000_000)], is_stream=True)
     lines = mpal("inspect", "--last", "--timeline", "--all-events").out.splitlines()
-    assert lines[0] == "call 1: 2 events in 1.7ms"
+    assert lines[0] == "call 1: 2 events in 1.6ms"
     assert [line.split("|")[2].strip() for line in lines[5:7]] == ["9.0ms", "9.0ms"]
     events = [json.loads(line) for line in mpal("inspect", "--last", "--timeline", "--json").out.splitlines()]
     assert [(event["at_ms"], event["kind"], event["text"]) for event in events] == [

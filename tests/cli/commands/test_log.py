@@ -23,8 +23,8 @@ def calls(store: Store) -> Store:
 def test_log(calls: Store, mpal: Mpal) -> None:
     """The newest call by the time of its request is last, described in a line; with its date if it is past."""
     assert mpal("log").out.splitlines() == [
-        "11-23 01:27:01 #3 kimi-k3 connect 2ms",
-        '11-23 01:27:02 #1 kimi-k3 stop 11→7 2ms "月亮上有什么？"',
+        "11-23 01:27:01 #3 kimi-k3 connect 1ms",
+        '11-23 01:27:02 #1 kimi-k3 stop 11→7 1ms "月亮上有什么？"',
         "11-23 01:27:03 #2 kimi-k3 stream cut by max_tokens 11→7 2.0s",
     ]
     assert mpal("log", "-n", "1", "--failed").out.startswith("11-23 01:27:01 #3 ")

@@ -55,7 +55,7 @@ SHOWN = """\
 -- tool (call_1)
   晴
 
-== answer of kimi-k3 (finish reason stop, 1.7ms)
+== answer of kimi-k3 (finish reason stop, 1.6ms)
   sunny
 
 tokens: 11 prompt + 7 completion = 18"""
@@ -110,24 +110,24 @@ def test_long_lines_are_folded(exchange: Callable[..., Exchange], width: int) ->
         (
             {"status_code": 429, "error_kind": "busy", "error_message": "later"},
             {"error": {"type": "busy", "message": "later"}},
-            ["== answer of kimi-k3 (status 429, 1.7ms)", "  busy: later"],
+            ["== answer of kimi-k3 (status 429, 1.6ms)", "  busy: later"],
         ),
         (
             {"state": State.UPSTREAM_FAILED, "error_kind": "upstream_cut", "error_message": "gone"},
             {"choices": [{"message": {"content": "The"}}]},
-            ["== answer of kimi-k3 (1.7ms)", "  The", "", "upstream_failed: upstream_cut: gone"],
+            ["== answer of kimi-k3 (1.6ms)", "  The", "", "upstream_failed: upstream_cut: gone"],
         ),
         (
             {"error_kind": "server_error", "error_message": "broken"},
             {"choices": [{"message": {"content": "The"}}]},
-            ["== answer of kimi-k3 (1.7ms)", "  The", "", "error: server_error: broken"],
+            ["== answer of kimi-k3 (1.6ms)", "  The", "", "error: server_error: broken"],
         ),
-        ({"state": State.PROXY_DIED}, None, ["== answer of kimi-k3 (1.7ms)", "", "proxy_died"]),
-        ({"refused": True}, None, ["== answer of kimi-k3 (1.7ms)", "", "upstream_failed: connect: connection refused"]),
+        ({"state": State.PROXY_DIED}, None, ["== answer of kimi-k3 (1.6ms)", "", "proxy_died"]),
+        ({"refused": True}, None, ["== answer of kimi-k3 (1.6ms)", "", "upstream_failed: connect: connection refused"]),
         (
             {},
             {"choices": [{"index": 0, "message": {"content": "a"}}, {"index": 1, "message": {"content": "b"}}]},
-            ["== answer of kimi-k3 (1.7ms)", "  a", "", "-- assistant (choice 1)", "  b", ""],
+            ["== answer of kimi-k3 (1.6ms)", "  a", "", "-- assistant (choice 1)", "  b", ""],
         ),
     ],
 )
