@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State, Task
 from moonpalace_addons.writer_process import messages
 from moonpalace_addons.writer_process.messages import MAX_COPIED_SIZE
-from moonpalace_addons.writer_process.shared_bodies import BLOCK_SIZE, MAX_SIZE, MIN_SIZE, SharedBodies
+from moonpalace_addons.writer_process.shared_bodies import (
+    BLOCK_SIZE,
+    MAX_BODIES,
+    MAX_SIZE,
+    MIN_SIZE,
+    SharedBodies,
+)
 
 HISTORY = b"".join(b'{"role":"user","content":"%d"},' % number for number in range(4_000))
 """More than 100 KB, without two equal blocks."""
@@ -93,6 +99,13 @@ def test_memory_has_a_bound() -> None:
     assert sum(len(block) for known in sender._bodies for block in known) == MAX_SIZE
     *_, newest, oldest = sizes_of([*bodies, bodies[-1], bodies[0]])
     assert newest < 2 * BLOCK_SIZE < MIN_SIZE < oldest
+
+
+def test_the_number_of_bodies_has_a_bound() -> None:
+    """A body that begins like none is compared with each, which must not take long."""
+    bodies = [b"%3d" % number * 6_000 for number in range(MAX_BODIES + 1)]
+    *_, second, oldest = sizes_of([*bodies, bodies[1], bodies[0]])
+    assert second < 2 * BLOCK_SIZE < MIN_SIZE < oldest
 
 
 def test_a_missing_message_is_noticed() -> None:

@@ -1,4 +1,4 @@
-"""End a call, for a reason of ours too, and make the writer's task about it."""
+"""The end of a call: the writer's task about it, and ending a call for a reason of ours."""
 
 from moonpalace_addons.caching.call_state import ContextCacheState
 from moonpalace_addons.calls.call import Call
@@ -7,6 +7,8 @@ from moonpalace_addons.calls.stream_edit import adapter_of
 from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.store.tasks import ExchangeEnded, State
 from moonpalace_addons.wire.faces.table import error_body
+
+STOPPED = "the proxy was stopped while this call was under way"
 
 
 def ended(
@@ -29,9 +31,6 @@ def ended(
         dropped=call.answer.dropped,
         cache_outcome=cache.outcome if cache is not None else None,
     )
-
-
-STOPPED = "the proxy was stopped while this call was under way"
 
 
 def give_up(call: Call, failure: Failure, message: str, *, flush: bool = False) -> None:

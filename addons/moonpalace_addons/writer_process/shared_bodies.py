@@ -17,6 +17,8 @@ MIN_SIZE = 16_000
 """Smaller bodies, in bytes, are sent whole, and not remembered."""
 MAX_SIZE = 8_000_000
 """Total bytes of the remembered bodies."""
+MAX_BODIES = 32
+"""The number of remembered bodies: each new one is compared with all of them."""
 MAX_LAST = 8
 """Blocks at the end of a body that may differ in the next one of the same conversation."""
 
@@ -94,6 +96,6 @@ class SharedBodies:
         body = begin + [rest[at : at + BLOCK_SIZE] for at in range(0, len(rest), BLOCK_SIZE)]
         self._bodies.appendleft(body)
         self._size += sum(map(len, body))
-        while self._size > MAX_SIZE:
+        while self._size > MAX_SIZE or len(self._bodies) > MAX_BODIES:
             self._size -= sum(map(len, self._bodies.pop()))
         self._remembered += 1

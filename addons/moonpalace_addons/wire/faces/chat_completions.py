@@ -17,6 +17,8 @@ from moonpalace_addons.wire.faces.progress import Progress
 from moonpalace_addons.wire.faces.turns import content_parts
 from moonpalace_addons.wire.json_value import mapping, text_in
 
+TEXTS = {"reasoning_content": "reasoning", "reasoning": "reasoning", "content": "content", "refusal": "refusal"}
+"""Members of a delta that are texts, and their kinds."""
 VISIBLE = ("content", "refusal", "audio", "images")
 REASONING = ("reasoning_content", "reasoning")
 _OTHER_REASONING = ("reasoning_details", "thinking")
@@ -234,10 +236,6 @@ def _has_call(delta: Mapping[str, object]) -> bool:
 
 
 CHAT_COMPLETIONS = ChatCompletions()
-
-
-TEXTS = {"reasoning_content": "reasoning", "reasoning": "reasoning", "content": "content", "refusal": "refusal"}
-"""Members of a delta that are texts, and their kinds."""
 
 
 def choice_parts(choice: Mapping[str, object]) -> Iterator[tuple[str, str]]:
